@@ -1,0 +1,177 @@
+# GhostVis: the one Makefile.
+#
+#	make			programs and libraries, into build/
+#	make check		everything that can be tested here
+#	make demo		pipelines/easy-vqa.mk: data to trained model
+#	make install		PREFIX=/usr/local DESTDIR=
+#	make lint bench dist clean
+#
+# CUDA=auto|0|1		build the CUDA backend: if nvcc is found, no, yes
+
+PREFIX	= /usr/local
+DESTDIR	=
+CUDA	= auto
+CC	= gcc
+AR	= ar
+PROVE	= prove
+OPT	= -O2
+B	= build
+
+VERSION	:= $(shell sed -n 's/^.define GV_VERSION "\(.*\)"/\1/p' lib/version.h)
+MACHINE	:= $(shell $(CC) -dumpmachine)
+
+WARN	= -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+	  -Wmissing-prototypes -Wvla
+CPPFLAGS = -D_GNU_SOURCE -iquote lib -iquote kernels
+CFLAGS	= -std=c11 $(OPT) -g -pthread -fno-math-errno -ffp-contract=off \
+	  -fstack-protector-strong $(WARN)
+LDFLAGS	= -pthread -Wl,--as-needed -Wl,-z,relro,-z,now
+LIBS	= -lmsgpackc -ljansson -lutf8proc -lpcre2-8 -ljpeg -lpng16 -lz \
+	  -lnettle -lopenblas -ldl -lm
+
+# The CPU backend is compiled once an instruction set, chosen at run time.
+KOPT	= -O3 -fopenmp-simd -fno-trapping-math -ffp-contract=fast
+ifneq ($(filter x86_64%,$(MACHINE)),)
+ISAS	= v2 v3 v4
+ISA_v2	= -march=x86-64-v2 -mtune=generic
+ISA_v3	= -march=x86-64-v3 -mtune=generic
+ISA_v4	= -march=x86-64-v4 -mtune=generic -mprefer-vector-width=512
+else
+ISAS	= base
+ISA_base =
+endif
+
+LIB_C	:= $(wildcard lib/*.c)
+KCPU_C	:= $(wildcard kernels/cpu/*.c)
+BIN_C	:= $(wildcard bin/gv-*.c)
+UNIT_C	:= $(wildcard tests/unit/*.c)
+CHECK_C	:= $(filter-out tests/check/check.c,$(wildcard tests/check/*.c))
+CLI_T	:= $(wildcard tests/cli/*.t)
+BENCH_C	:= $(wildcard tests/bench/*.c)
+
+LIB_O	:= $(LIB_C:lib/%.c=$B/lib/%.o)
+KCPU_O	:= $(foreach i,$(ISAS),$(KCPU_C:kernels/cpu/%.c=$B/cpu/$i/%.o))
+PROGS	:= $(BIN_C:bin/%.c=$B/bin/%)
+UNIT	:= $(UNIT_C:tests/unit/%.c=$B/tests/unit/%.t)
+CHECKS	:= $(CHECK_C:tests/check/%.c=$B/tests/check/%.t)
+BENCH	:= $(BENCH_C:tests/bench/%.c=$B/tests/bench/%)
+ARCHIVES = $B/lib/libgv.a $B/lib/libgvk.a
+
+# gv-view draws with cairo, and is left out where that is missing.
+CAIRO	:= $(shell pkg-config --exists cairo 2>/dev/null && echo yes)
+ifneq ($(CAIRO),yes)
+PROGS	:= $(filter-out $B/bin/gv-view,$(PROGS))
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all check check-run lint bench demo setup install dist clean
+
+all: $(PROGS) $(ARCHIVES)
+
+$B/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
+
+$B/gvk.o: kernels/gvk.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
+
+define cpu_rule
+$B/cpu/$1/%.o: kernels/cpu/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(KOPT) $$(ISA_$1) -DGVK_ISA=$1 \
+	    -fPIC -MMD -MP -c -o $$@ $$<
+endef
+$(foreach i,$(ISAS),$(eval $(call cpu_rule,$i)))
+
+$B/lib/libgv.a: $(LIB_O)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$B/lib/libgvk.a: $B/gvk.o $(KCPU_O)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$B/cli.o: bin/cli.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/bin/%.o: bin/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(XCFLAGS_$*) -MMD -MP -c -o $@ $<
+
+XCFLAGS_gv-view = $(shell pkg-config --cflags cairo)
+XLIBS_gv-view = $(shell pkg-config --libs cairo)
+
+$B/bin/%: $B/bin/%.o $B/cli.o $(ARCHIVES)
+	$(CC) $(LDFLAGS) -o $@ $< $B/cli.o $(ARCHIVES) $(LIBS) $(XLIBS_$*)
+
+$B/tests/unit/%.t: tests/unit/%.c tests/unit/tap.h $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -iquote tests/unit $(LDFLAGS) -MMD -MP \
+	    -o $@ $< $(ARCHIVES) $(LIBS)
+
+$B/tests/check/check.o: tests/check/check.c tests/check/check.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/tests/check/%.t: tests/check/%.c $B/tests/check/check.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< \
+	    $B/tests/check/check.o $(ARCHIVES) $(LIBS)
+
+$B/tests/bench/%: tests/bench/%.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
+	    $(LIBS)
+
+# Set-up installs what is missing, so the rest runs in a make of its own that
+# sees it.
+setup:
+	@sh pipelines/setup.sh
+
+check: setup
+	@$(MAKE) --no-print-directory check-run
+
+check-run: all $(UNIT) $(CHECKS)
+	$(PROVE) --timer -j2 $(UNIT) $(CHECKS) $(CLI_T)
+
+demo: setup
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -f pipelines/easy-vqa.mk
+
+bench: all $(BENCH)
+	@for b in $(BENCH); do echo "# $$b"; $$b || exit 1; done
+
+lint:
+	sh tests/lint.sh
+
+install: all
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	    $(DESTDIR)$(PREFIX)/include/gv
+	for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin; done
+	install -m 644 $(ARCHIVES) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(filter-out lib/banned.h,$(wildcard lib/*.h)) \
+	    kernels/gvk.h $(DESTDIR)$(PREFIX)/include/gv
+	for s in 1 5 7; do \
+	    mkdir -p $(DESTDIR)$(PREFIX)/share/man/man$$s; \
+	    install -m 644 man/man$$s/*.$$s \
+	        $(DESTDIR)$(PREFIX)/share/man/man$$s || exit 1; \
+	done
+	mkdir -p $(DESTDIR)$(PREFIX)/share/gv
+	cp -R pipelines $(DESTDIR)$(PREFIX)/share/gv/
+	for l in gv gvk; do \
+	    sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+	        lib/lib$$l.pc.in \
+	        >$(DESTDIR)$(PREFIX)/lib/pkgconfig/lib$$l.pc || exit 1; \
+	done
+
+dist:
+	@mkdir -p $B
+	git archive --prefix=ghostvis-$(VERSION)/ \
+	    -o $B/ghostvis-$(VERSION).tar.gz HEAD
+
+clean:
+	rm -rf $B
+
+-include $(LIB_O:.o=.d) $(KCPU_O:.o=.d) $(PROGS:=.d) $B/gvk.d $B/cli.d \
+    $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $B/tests/check/check.d
