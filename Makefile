@@ -42,6 +42,7 @@ ISA_base =
 endif
 
 LIB_C	:= $(wildcard lib/*.c)
+KERN_C	:= $(wildcard kernels/*.c)
 KCPU_C	:= $(wildcard kernels/cpu/*.c)
 BIN_C	:= $(wildcard bin/gv-*.c)
 UNIT_C	:= $(wildcard tests/unit/*.c)
@@ -50,6 +51,7 @@ CLI_T	:= $(wildcard tests/cli/*.t)
 BENCH_C	:= $(wildcard tests/bench/*.c)
 
 LIB_O	:= $(LIB_C:lib/%.c=$B/lib/%.o)
+KERN_O	:= $(KERN_C:kernels/%.c=$B/kernels/%.o)
 KCPU_O	:= $(foreach i,$(ISAS),$(KCPU_C:kernels/cpu/%.c=$B/cpu/$i/%.o))
 PROGS	:= $(BIN_C:bin/%.c=$B/bin/%)
 UNIT	:= $(UNIT_C:tests/unit/%.c=$B/tests/unit/%.t)
@@ -73,7 +75,7 @@ $B/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
-$B/gvk.o: kernels/gvk.c
+$B/kernels/%.o: kernels/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
@@ -88,7 +90,7 @@ $(foreach i,$(ISAS),$(eval $(call cpu_rule,$i)))
 $B/lib/libgv.a: $(LIB_O)
 	rm -f $@ && $(AR) rcs $@ $^
 
-$B/lib/libgvk.a: $B/gvk.o $(KCPU_O)
+$B/lib/libgvk.a: $(KERN_O) $(KCPU_O)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $B/cli.o: bin/cli.c
@@ -173,5 +175,5 @@ dist:
 clean:
 	rm -rf $B
 
--include $(LIB_O:.o=.d) $(KCPU_O:.o=.d) $(PROGS:=.d) $B/gvk.d $B/cli.d \
+-include $(LIB_O:.o=.d) $(KCPU_O:.o=.d) $(PROGS:=.d) $(KERN_O:.o=.d) $B/cli.d \
     $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $B/tests/check/check.d

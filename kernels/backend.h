@@ -1,0 +1,144 @@
+/* Inside libgvk: what a backend gives, and what the dispatcher (gvk.c) keeps.
+ *
+ * A backend is one `struct gvk_ops`; its entries have the signatures of gvk.h.
+ * gvk.c owns the handles, checks arguments, keeps the first error and the
+ * profile, and calls through the table.
+ */
+#ifndef GVK_BACKEND_H
+#define GVK_BACKEND_H
+
+#include "gvk.h"
+
+struct gvk_pool; /* worker threads, kernels/pool.c */
+
+/* One row an op: X(name, parameters after the stream, their names). */
+#define GVK_OPS(X) \
+	X(linear, (struct gvk_stream *s, void *y, void *pre, const void *x, \
+	    const void *w, const void *b, enum gvk_act act, int64_t N, \
+	    int64_t C, int64_t O), (s, y, pre, x, w, b, act, N, C, O)) \
+	X(linear_bwd, (struct gvk_stream *s, void *dx, float *dw, float *db, \
+	    const void *dy, const void *x, const void *pre, const void *w, \
+	    enum gvk_act act, bool add, int64_t N, int64_t C, int64_t O), \
+	    (s, dx, dw, db, dy, x, pre, w, act, add, N, C, O)) \
+	X(logits, (struct gvk_stream *s, float *logits, const void *x, \
+	    const void *w, float cap, int64_t N, int64_t C, int64_t V), \
+	    (s, logits, x, w, cap, N, C, V)) \
+	X(layernorm, (struct gvk_stream *s, void *y, void *h, float *mean, \
+	    float *rstd, const void *x, const void *r, const void *w, \
+	    const void *b, float eps, int64_t N, int64_t C), \
+	    (s, y, h, mean, rstd, x, r, w, b, eps, N, C)) \
+	X(layernorm_bwd, (struct gvk_stream *s, void *dh, float *dw, \
+	    float *db, const void *dy, const void *dres, const void *h, \
+	    const float *mean, const float *rstd, const void *w, int64_t N, \
+	    int64_t C), (s, dh, dw, db, dy, dres, h, mean, rstd, w, N, C)) \
+	X(rmsnorm, (struct gvk_stream *s, void *y, void *h, float *rstd, \
+	    const void *x, const void *r, const void *w, float eps, \
+	    int64_t N, int64_t C), (s, y, h, rstd, x, r, w, eps, N, C)) \
+	X(rmsnorm_bwd, (struct gvk_stream *s, void *dh, float *dw, \
+	    const void *dy, const void *dres, const void *h, \
+	    const float *rstd, const void *w, int64_t N, int64_t C), \
+	    (s, dh, dw, dy, dres, h, rstd, w, N, C)) \
+	X(rope, (struct gvk_stream *s, void *x, const int32_t *pos, \
+	    const float *freq, bool inverse, int64_t N, int64_t heads, \
+	    int64_t D, int64_t ld), (s, x, pos, freq, inverse, N, heads, D, ld)) \
+	X(add_pos, (struct gvk_stream *s, void *y, const void *pos, \
+	    int64_t N, int64_t P, int64_t C), (s, y, pos, N, P, C)) \
+	X(add_pos_bwd, (struct gvk_stream *s, float *dpos, const void *dy, \
+	    int64_t N, int64_t P, int64_t C), (s, dpos, dy, N, P, C)) \
+	X(attention, (struct gvk_stream *s, void *o, float *lse, \
+	    const void *q, const void *k, const void *v, \
+	    const struct gvk_attn *a), (s, o, lse, q, k, v, a)) \
+	X(attention_bwd, (struct gvk_stream *s, void *dq, void *dk, \
+	    void *dv, const void *dout, const void *o, const float *lse, \
+	    const void *q, const void *k, const void *v, \
+	    const struct gvk_attn *a, void *ws), \
+	    (s, dq, dk, dv, dout, o, lse, q, k, v, a, ws)) \
+	X(swiglu, (struct gvk_stream *s, void *y, const void *gu, \
+	    int64_t N, int64_t F), (s, y, gu, N, F)) \
+	X(swiglu_bwd, (struct gvk_stream *s, void *dgu, const void *dy, \
+	    const void *gu, int64_t N, int64_t F), (s, dgu, dy, gu, N, F)) \
+	X(gelu, (struct gvk_stream *s, void *y, const void *x, \
+	    enum gvk_act act, int64_t n), (s, y, x, act, n)) \
+	X(gelu_bwd, (struct gvk_stream *s, void *dx, const void *dy, \
+	    const void *x, enum gvk_act act, int64_t n), \
+	    (s, dx, dy, x, act, n)) \
+	X(add, (struct gvk_stream *s, void *y, const void *x, int64_t n), \
+	    (s, y, x, n)) \
+	X(embedding, (struct gvk_stream *s, void *y, const void *w, \
+	    const void *e, const int32_t *id, int64_t N, int64_t C), \
+	    (s, y, w, e, id, N, C)) \
+	X(embedding_bwd, (struct gvk_stream *s, float *dw, void *de, \
+	    const void *dy, const int32_t *id, int64_t N, int64_t C, \
+	    int64_t V, int64_t E), (s, dw, de, dy, id, N, C, V, E)) \
+	X(gather, (struct gvk_stream *s, void *y, const void *x, \
+	    const int32_t *at, int64_t M, int64_t C, int64_t ldy, \
+	    int64_t ldx), (s, y, x, at, M, C, ldy, ldx)) \
+	X(scatter, (struct gvk_stream *s, void *y, const void *x, \
+	    const int32_t *at, int64_t M, int64_t C, int64_t ldy, \
+	    int64_t ldx), (s, y, x, at, M, C, ldy, ldx)) \
+	X(patchify, (struct gvk_stream *s, void *y, const uint8_t *image, \
+	    const float *mul_host, const float *add_host, int64_t B, \
+	    int64_t H, int64_t W, int64_t p), \
+	    (s, y, image, mul_host, add_host, B, H, W, p)) \
+	X(avgpool, (struct gvk_stream *s, void *y, const void *x, int64_t B, \
+	    int64_t gh, int64_t gw, int64_t oh, int64_t ow, int64_t C), \
+	    (s, y, x, B, gh, gw, oh, ow, C)) \
+	X(avgpool_bwd, (struct gvk_stream *s, void *dx, const void *dy, \
+	    int64_t B, int64_t gh, int64_t gw, int64_t oh, int64_t ow, \
+	    int64_t C), (s, dx, dy, B, gh, gw, oh, ow, C)) \
+	X(xent, (struct gvk_stream *s, float *logp, float *entropy, \
+	    void *dx, float *dw, const void *x, const void *w, \
+	    const int32_t *target, const float *g, float cap, int64_t N, \
+	    int64_t C, int64_t V, void *ws), \
+	    (s, logp, entropy, dx, dw, x, w, target, g, cap, N, C, V, ws)) \
+	X(sumsq, (struct gvk_stream *s, double *sum, const float *x, \
+	    int64_t n, bool add), (s, sum, x, n, add)) \
+	X(clip, (struct gvk_stream *s, float scale[2], const double *sum, \
+	    float max_norm), (s, scale, sum, max_norm)) \
+	X(adamw, (struct gvk_stream *s, void *p, float *master, float *m, \
+	    float *v, const float *g, const float *scale, \
+	    const struct gvk_range *range, int64_t ranges, \
+	    const struct gvk_adamw *o), \
+	    (s, p, master, m, v, g, scale, range, ranges, o)) \
+	X(sample, (struct gvk_stream *s, int32_t *id, float *logp, \
+	    const float *logits, const uint8_t *ban, const uint64_t *seed, \
+	    const uint64_t *counter, const struct gvk_sampler *law, \
+	    int64_t B, int64_t V, void *ws), \
+	    (s, id, logp, logits, ban, seed, counter, law, B, V, ws)) \
+	X(convert, (struct gvk_stream *s, void *dst, enum gvk_dtype to, \
+	    const void *src, enum gvk_dtype from, size_t n), \
+	    (s, dst, to, src, from, n))
+
+struct gvk_ops {
+#define X(name, params, args) void (*name) params;
+	GVK_OPS(X)
+#undef X
+	size_t (*attention_bwd_ws)(const struct gvk *k,
+	    const struct gvk_attn *a, int64_t Nq);
+	size_t (*xent_ws)(const struct gvk *k, int64_t N, int64_t C,
+	    int64_t V);
+	size_t (*sample_ws)(const struct gvk *k, int64_t B, int64_t V);
+};
+
+struct gvk_stream {
+	struct gvk *k;
+	char err[256]; /* the first failure, "" if none */
+	void *priv;    /* the backend's own */
+};
+
+/* Worker threads of the CPU backend (pool.c), the calling thread included.
+ * Runs fn(arg, part, thread) for part = 0..parts-1 and returns when all are
+ * done.  Which thread runs which part is not fixed, so a result must depend
+ * on `part` only; `thread` (0..threads-1) indexes scratch.  Called from one
+ * thread at a time.  With one part it runs on the caller alone. */
+void gvk_pool_run(struct gvk_pool *p, int64_t parts,
+    void (*fn)(void *arg, int64_t part, int thread), void *arg);
+int gvk_pool_threads(const struct gvk_pool *p);
+/* Scratch of a thread: at least GVK_SCRATCH bytes, aligned to 64. */
+#define GVK_SCRATCH ((size_t)8 << 20)
+void *gvk_pool_scratch(struct gvk_pool *p, int thread);
+struct gvk_pool *gvk_pool_of(const struct gvk_stream *s);
+int gvk_pool_open(struct gvk_pool **p, int threads);
+void gvk_pool_close(struct gvk_pool **p);
+
+#endif
