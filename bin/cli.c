@@ -1,0 +1,209 @@
+/* What every program does around its loop: options, errors, exit. */
+#include "cli.h"
+
+#include "io.h"
+#include "version.h"
+#include "banned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+static const char *name = "gv";
+static bool quiet;
+static int verbose;
+static bool progress_shown;
+static double progress_last;
+static volatile sig_atomic_t stop_seen;
+
+static void
+on_fatal(int sig)
+{
+	gv_out_cleanup();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void
+on_stop(int sig)
+{
+	stop_seen = 1;
+	signal(sig, on_fatal);
+}
+
+static void
+catch (int sig, void (*fn)(int))
+{
+	struct sigaction a;
+
+	if (!sigaction(sig, NULL, &a) && a.sa_handler == SIG_IGN)
+		return;
+	memset(&a, 0, sizeof a);
+	a.sa_handler = fn;
+	sigemptyset(&a.sa_mask);
+	sigaction(sig, &a, NULL);
+}
+
+void
+cli_catch_stop(void)
+{
+	catch (SIGINT, on_stop);
+	catch (SIGTERM, on_stop);
+}
+
+bool
+cli_stopped(void)
+{
+	return stop_seen != 0;
+}
+
+/* A closed descriptor 0, 1 or 2 would be reused by the next open(), and data
+ * written into the wrong file. */
+static void
+hold_standard_fds(void)
+{
+	int fd;
+
+	for (fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+			struct gv_error e = {0};
+			int got = open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+
+			if (got != fd || fd < 2) {
+				errno = EBADF;
+				gv_fail(&e, GV_ERR_SYS, "standard %s:",
+				    fd ? "output" : "input");
+				cli_die(&e);
+			}
+		}
+}
+
+int
+cli_start(const struct gv_opt_prog *p, struct gv_opt_common *c, int argc,
+    char **argv)
+{
+	struct gv_error e = {0};
+	int n;
+
+	name = p->name;
+	hold_standard_fds();
+	catch (SIGINT, on_fatal);
+	catch (SIGTERM, on_fatal);
+	catch (SIGHUP, on_fatal);
+	catch (SIGXFSZ, SIG_IGN); /* EFBIG is a better message */
+	if (gv_opt_parse(p, c, argc, argv, &n, &e))
+		cli_die(&e);
+	quiet = c->quiet;
+	verbose = c->verbose;
+	if (c->help)
+		gv_opt_help(p, stdout);
+	if (c->version)
+		printf("%s (GhostVis) %s\n", p->name, GV_VERSION);
+	if (c->help || c->version)
+		exit(cli_finish());
+	return n;
+}
+
+static void
+print(const char *fmt, va_list ap)
+{
+	char line[1024];
+
+	cli_progress_end();
+	vsnprintf(line, sizeof line, fmt, ap);
+	fprintf(stderr, "%s: %s\n", name, line);
+}
+
+void
+cli_die(const struct gv_error *e)
+{
+	cli_progress_end();
+	gv_out_cleanup();
+	if (e->code == GV_ERR_PIPE) {
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+	}
+	fprintf(stderr, "%s: %s\n", name, e->msg);
+	_exit(e->code == GV_ERR_USAGE        ? 2
+	          : e->code == GV_ERR_DEVICE ? 75
+	                                     : 1);
+}
+
+void
+cli_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print(fmt, ap);
+	va_end(ap);
+	gv_out_cleanup();
+	_exit(2);
+}
+
+void
+cli_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print(fmt, ap);
+	va_end(ap);
+}
+
+void
+cli_say(int level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (verbose < level)
+		return;
+	va_start(ap, fmt);
+	print(fmt, ap);
+	va_end(ap);
+}
+
+void
+cli_progress(const char *fmt, ...)
+{
+	struct timespec t;
+	double now;
+	va_list ap;
+
+	if (quiet || !isatty(STDERR_FILENO))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	if (now - progress_last < 0.1)
+		return;
+	progress_last = now;
+	progress_shown = true;
+	fputc('\r', stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\033[K", stderr);
+}
+
+void
+cli_progress_end(void)
+{
+	if (progress_shown)
+		fputs("\r\033[K", stderr);
+	progress_shown = false;
+}
+
+int
+cli_finish(void)
+{
+	struct gv_error e = {0};
+
+	cli_progress_end();
+	if (fflush(stdout) || ferror(stdout) || close(STDOUT_FILENO)) {
+		gv_fail(&e, GV_ERR_SYS, "cannot write 'standard output':");
+		cli_die(&e);
+	}
+	return 0;
+}

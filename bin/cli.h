@@ -1,0 +1,53 @@
+/* What every program does around its loop: the only code that prints errors
+ * and exits.
+ *
+ *	int
+ *	main(int argc, char **argv)
+ *	{
+ *		int n = cli_start(&prog, &common, argc, argv);
+ *		... operands are argv[1] .. argv[n] ...
+ *		if (gv_thing(..., &e))
+ *			cli_die(&e);
+ *		return cli_finish();
+ *	}
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include "err.h"
+#include "opt.h"
+
+/* Parses the command line; ends the process for --help, --version and wrong
+ * usage.  Returns the number of operands.  SIGINT, SIGTERM and SIGHUP remove
+ * unfinished outputs before they end the process; SIGPIPE stays the silent
+ * death of a filter. */
+int cli_start(const struct gv_opt_prog *p, struct gv_opt_common *c, int argc,
+    char **argv);
+
+/* From now on SIGTERM and SIGINT only set a flag that cli_stopped() returns:
+ * for programs that save their state first.  A second signal ends the process
+ * as usual. */
+void cli_catch_stop(void);
+bool cli_stopped(void);
+
+/* Ends with "prog: message" and the exit code that belongs to the error: 2
+ * for GV_ERR_USAGE, 75 for GV_ERR_DEVICE, else 1.  GV_ERR_PIPE dies as by
+ * SIGPIPE.  Removes unfinished outputs. */
+_Noreturn void cli_die(const struct gv_error *e);
+_Noreturn void cli_usage(const char *fmt, ...) GV_PRINTF(1, 2);
+
+/* "prog: message" on stderr, and go on.  For records that --max-errors lets
+ * pass. */
+void cli_warn(const char *fmt, ...) GV_PRINTF(1, 2);
+/* The same if -v was given at least `level` times. */
+void cli_say(int level, const char *fmt, ...) GV_PRINTF(2, 3);
+
+/* A progress line, at most ten times a second, only on a terminal and without
+ * -q.  cli_progress_end() clears it. */
+void cli_progress(const char *fmt, ...) GV_PRINTF(1, 2);
+void cli_progress_end(void);
+
+/* Flushes and closes stdout; a full disk is an error here.  Returns 0. */
+int cli_finish(void);
+
+#endif
