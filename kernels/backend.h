@@ -1,8 +1,12 @@
 /* Inside libgvk: what a backend gives, and what the dispatcher (gvk.c) keeps.
  *
- * A backend is one `struct gvk_ops`; its entries have the signatures of gvk.h.
- * gvk.c owns the handles, checks arguments, keeps the first error and the
- * profile, and calls through the table.
+ * A backend is two tables: `struct gvk_backend`, its memory, streams and
+ * copies, and `struct gvk_ops`, its kernels; entries have the signatures of
+ * gvk.h.  Its opener fills a `struct gvk`.  gvk.c owns the handles, picks the
+ * backend, keeps the profile and calls through the tables.
+ *
+ * The CPU backend's tables are in host.c and cpu/table.c.  Any other is a
+ * shared library that knows this header and nothing else of libgvk.
  */
 #ifndef GVK_BACKEND_H
 #define GVK_BACKEND_H
@@ -120,25 +124,93 @@ struct gvk_ops {
 	size_t (*sample_ws)(const struct gvk *k, int64_t B, int64_t V);
 };
 
+enum gvk_op {
+#define X(name, params, args) GVK_OP_##name,
+	GVK_OPS(X)
+#undef X
+	GVK_OP_COUNT
+};
+
+/* Everything but the ops.  A function that can fail after opening records the
+ * failure with gvk_stream_fail(); `sync` then reports it. */
+struct gvk_backend {
+	void (*close)(struct gvk *k);
+	void *(*alloc)(struct gvk *k, size_t bytes);
+	void (*free)(struct gvk *k, void *p);
+	void *(*host_alloc)(struct gvk *k, size_t bytes);
+	void (*host_free)(struct gvk *k, void *p);
+	void (*memory)(struct gvk *k, size_t *total, size_t *avail);
+	int (*stream_open)(struct gvk_stream *s); /* sets s->priv; 0 or -1 */
+	void (*stream_close)(struct gvk_stream *s);
+	void (*wait)(struct gvk_stream *s, struct gvk_stream *on);
+	void (*sync)(struct gvk_stream *s); /* may set s->err */
+	void (*put)(struct gvk_stream *s, void *dst, const void *host,
+	    size_t bytes);
+	void (*get)(struct gvk_stream *s, void *host, const void *src,
+	    size_t bytes);
+	void (*copy)(struct gvk_stream *s, void *dst, const void *src,
+	    size_t bytes);
+	void (*zero)(struct gvk_stream *s, void *dst, size_t bytes);
+};
+
+/* An opened backend.  The opener sets all but the profile. */
+struct gvk {
+	const struct gvk_backend *backend;
+	const struct gvk_ops *ops;
+	char name[96];
+	enum gvk_dtype dtype; /* of storage */
+	bool host;            /* device memory is host memory */
+	int threads;          /* 1 on a device */
+	void *priv;           /* the backend's own */
+
+	bool profiling;
+	struct gvk_profile prof[GVK_OP_COUNT];
+};
+
 struct gvk_stream {
 	struct gvk *k;
 	char err[256]; /* the first failure, "" if none */
 	void *priv;    /* the backend's own */
 };
 
+/* Records the first failure of a stream. */
+static inline void
+gvk_stream_fail(struct gvk_stream *s, const char *why)
+{
+	size_t i;
+
+	if (s->err[0])
+		return;
+	for (i = 0; why[i] && i + 1 < sizeof s->err; i++)
+		s->err[i] = why[i];
+	s->err[i] = 0;
+}
+
+/* libgvk-cuda.so gives `gvk_cuda_open` of this type.  `abi` must equal the
+ * library's own GVK_BACKEND_ABI, which changes with this file's structs or
+ * with GVK_OPS.  Device n is opened into *k.  Returns 0, or -1 with one line
+ * in err; then *k may be filled partly and close is not called. */
+#define GVK_BACKEND_ABI 1
+typedef int gvk_open_fn(struct gvk *k, int abi, int n, char *err, size_t cap);
+
+/* The CPU backend (host.c). */
+int gvk_cpu_open(struct gvk *k, int threads, char *err, size_t cap);
+
 /* Worker threads of the CPU backend (pool.c), the calling thread included.
  * Runs fn(arg, part, thread) for part = 0..parts-1 and returns when all are
  * done.  Which thread runs which part is not fixed, so a result must depend
- * on `part` only; `thread` (0..threads-1) indexes scratch.  Called from one
- * thread at a time.  With one part it runs on the caller alone. */
+ * on `part` only; `thread` (0..threads-1) indexes scratch.  Calls from several
+ * threads wait for each other; fn must not call it.  With one part it runs on
+ * the caller alone. */
 void gvk_pool_run(struct gvk_pool *p, int64_t parts,
     void (*fn)(void *arg, int64_t part, int thread), void *arg);
 int gvk_pool_threads(const struct gvk_pool *p);
-/* Scratch of a thread: at least GVK_SCRATCH bytes, aligned to 64. */
+/* Scratch of a thread: at least GVK_SCRATCH bytes, aligned to 64.  To be used
+ * inside fn only; its content does not outlive a part. */
 #define GVK_SCRATCH ((size_t)8 << 20)
 void *gvk_pool_scratch(struct gvk_pool *p, int thread);
 struct gvk_pool *gvk_pool_of(const struct gvk_stream *s);
-int gvk_pool_open(struct gvk_pool **p, int threads);
+int gvk_pool_open(struct gvk_pool **p, int threads); /* 0, or -1 */
 void gvk_pool_close(struct gvk_pool **p);
 
 #endif
