@@ -12,7 +12,7 @@
 struct convert {
 	void *dst;
 	const void *src;
-	size_t n;
+	int64_t n;
 	enum gvk_dtype to, from;
 };
 
@@ -49,48 +49,48 @@ sticky_float(int32_t i)
 	return i < 0 ? -f : f;
 }
 
-#define LOOP(to_type, from_type, expr) \
-	do { \
-		to_type *d = (to_type *)a->dst + begin; \
-		const from_type *x = (const from_type *)a->src + begin; \
-\
-		_Pragma("omp simd") for (size_t i = 0; i < n; i++) d[i] = \
-		    expr; \
-	} while (0)
-
 static void
-to_f32(const struct convert *a, size_t begin, size_t n)
+to_f32(float *d, const void *src, enum gvk_dtype from, int64_t i, int64_t end)
 {
-	switch (a->from) {
-	case GVK_BF16:
-		LOOP(float, uint16_t, float_of_bf16(x[i]));
-		break;
-	case GVK_I32:
-		LOOP(float, int32_t, (float)x[i]);
-		break;
-	case GVK_U8:
-		LOOP(float, uint8_t, (float)x[i]);
-		break;
-	case GVK_F32:
-		break;
+	const uint16_t *bf16 = src;
+	const int32_t *i32 = src;
+	const uint8_t *u8 = src;
+
+	if (from == GVK_BF16) {
+#pragma omp simd
+		for (int64_t k = i; k < end; k++)
+			d[k] = float_of_bf16(bf16[k]);
+	} else if (from == GVK_I32) {
+#pragma omp simd
+		for (int64_t k = i; k < end; k++)
+			d[k] = (float)i32[k];
+	} else {
+#pragma omp simd
+		for (int64_t k = i; k < end; k++)
+			d[k] = (float)u8[k];
 	}
 }
 
 static void
-to_bf16(const struct convert *a, size_t begin, size_t n)
+to_bf16(
+    uint16_t *d, const void *src, enum gvk_dtype from, int64_t i, int64_t end)
 {
-	switch (a->from) {
-	case GVK_F32:
-		LOOP(uint16_t, float, bf16_of_float(x[i]));
-		break;
-	case GVK_I32:
-		LOOP(uint16_t, int32_t, bf16_of_float(sticky_float(x[i])));
-		break;
-	case GVK_U8:
-		LOOP(uint16_t, uint8_t, bf16_of_float((float)x[i]));
-		break;
-	case GVK_BF16:
-		break;
+	const float *f32 = src;
+	const int32_t *i32 = src;
+	const uint8_t *u8 = src;
+
+	if (from == GVK_F32) {
+#pragma omp simd
+		for (int64_t k = i; k < end; k++)
+			d[k] = bf16_of_float(f32[k]);
+	} else if (from == GVK_I32) {
+#pragma omp simd
+		for (int64_t k = i; k < end; k++)
+			d[k] = bf16_of_float(sticky_float(i32[k]));
+	} else {
+#pragma omp simd
+		for (int64_t k = i; k < end; k++)
+			d[k] = bf16_of_float((float)u8[k]);
 	}
 }
 
@@ -98,19 +98,19 @@ static void
 convert_part(void *arg, int64_t part, int thread)
 {
 	const struct convert *a = arg;
-	size_t begin = (size_t)part * CPU_CHUNK;
-	size_t n = a->n - begin < CPU_CHUNK ? a->n - begin : CPU_CHUNK;
+	int64_t begin = part * CPU_CHUNK;
+	int64_t end = cpu_min(a->n, begin + CPU_CHUNK);
 
 	(void)thread;
 	if (a->to == a->from) {
-		size_t size = gvk_dtype_size(a->to);
+		size_t size = gvk_dtype_size(a->to), at = (size_t)begin * size;
 
-		memcpy((char *)a->dst + begin * size,
-		    (const char *)a->src + begin * size, n * size);
+		memcpy((char *)a->dst + at, (const char *)a->src + at,
+		    (size_t)(end - begin) * size);
 	} else if (a->to == GVK_F32) {
-		to_f32(a, begin, n);
+		to_f32(a->dst, a->src, a->from, begin, end);
 	} else {
-		to_bf16(a, begin, n);
+		to_bf16(a->dst, a->src, a->from, begin, end);
 	}
 }
 
@@ -118,9 +118,9 @@ void
 CPU(convert)(struct gvk_stream *s, void *dst, enum gvk_dtype to,
     const void *src, enum gvk_dtype from, size_t n)
 {
-	struct convert a = {dst, src, n, to, from};
+	struct convert a = {dst, src, (int64_t)n, to, from};
 
 	assert(to == from || to == GVK_F32 || to == GVK_BF16);
 	gvk_pool_run(
-	    gvk_pool_of(s), cpu_parts((int64_t)n, CPU_CHUNK), convert_part, &a);
+	    gvk_pool_of(s), cpu_parts(a.n, CPU_CHUNK), convert_part, &a);
 }
