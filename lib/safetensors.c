@@ -42,25 +42,34 @@ no_memory(struct gv_error *e, const char *path)
 /* ---- JSON within bounds -------------------------------------------------- */
 
 /* The parser's memory grows with values, not bytes ("[[],[],..." is a hundred
- * to one), so they are counted first: every value but the first follows an
- * opening bracket, a comma or a colon. */
+ * to one), so they are counted first: every value but an object's or array's
+ * first follows a comma.  An entry has three members, a shape MAX_RANK. */
 static int
-within_budget(const char *s, size_t n, size_t max_open, size_t max_comma,
-    const char *path, struct gv_error *e)
+within_budget(const char *s, size_t n, const char *path, const char *what,
+    struct gv_error *e)
 {
-	size_t i, open = 0, comma = 0;
+	const size_t max = GV_ST_MAX_TENSORS + 16;
+	const size_t limit[] = {max, max, 3 * max, 9 * max};
+	size_t i, depth = 0, comma[4] = {0}, opened = 0;
 
 	for (i = 0; i < n; i++) {
-		open += s[i] == '{' || s[i] == '[';
-		comma += s[i] == ',';
-		if (s[i] != '"')
-			continue;
-		for (i++; i < n && s[i] != '"'; i++)
-			i += s[i] == '\\';
+		if (s[i] == '"') {
+			for (i++; i < n && s[i] != '"'; i++)
+				i += s[i] == '\\';
+		} else if (s[i] == '{' || s[i] == '[') {
+			opened++;
+			if (++depth > 3)
+				return gv_fail(e, GV_ERR_FORMAT,
+				    "'%s': %s is nested too deep", path, what);
+		} else if (s[i] == '}' || s[i] == ']') {
+			depth -= depth > 0;
+		} else if (s[i] == ',' && ++comma[depth] > limit[depth]) {
+			break;
+		}
 	}
-	if (open > max_open || comma > max_comma)
+	if (i < n || opened > 3 * max)
 		return gv_fail(e, GV_ERR_LIMIT,
-		    "'%s': header describes more than %d tensors", path,
+		    "'%s': %s describes more than %d tensors", path, what,
 		    GV_ST_MAX_TENSORS);
 	return 0;
 }
@@ -70,12 +79,10 @@ static json_t *
 parse_object(const char *s, size_t n, const char *path, const char *what,
     struct gv_error *e)
 {
-	const size_t max_open = 3 * (size_t)GV_ST_MAX_TENSORS + 16;
-	const size_t max_comma = 16 * (size_t)GV_ST_MAX_TENSORS;
 	json_error_t je;
 	json_t *o;
 
-	if (within_budget(s, n, max_open, max_comma, path, e))
+	if (within_budget(s, n, path, what, e))
 		return NULL;
 	o = json_loadb(s, n, JSON_REJECT_DUPLICATES, &je);
 	if (!o) {
