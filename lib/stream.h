@@ -3,8 +3,8 @@
  *
  * A stream is HEAD REC... END, and streams may follow each other.  The reader
  * gives record after record as if of one stream; it fails on a cut, a wrong
- * checksum, count, type or shape, and on a second HEAD whose kind or fields
- * differ from the first.  A reader that has seen gv_reader_next() return 0 has
+ * checksum, count, type or shape, and on a second HEAD whose kind, fields or
+ * digests differ from the first.  A reader that has seen gv_reader_next() return 0 has
  * seen a complete, valid stream.
  */
 #ifndef GV_STREAM_H
@@ -24,9 +24,10 @@ extern "C" {
 #endif
 
 /* Limits of the format: exceeding one is an error. */
-#define GV_MAX_FIELDS 256
-#define GV_MAX_DEPTH  8
-#define GV_MAX_KEY    256               /* bytes of a key or field name */
+#define GV_MAX_FIELDS 248 /* a record has five keys of its own */
+#define GV_MAX_KEYS   256 /* keys of a map, a record included */
+#define GV_MAX_DEPTH  8 /* containers in each other */
+#define GV_MAX_KEY    256 /* bytes of a key or field name */
 #define GV_MAX_RECORD ((size_t)1 << 30) /* bytes of a record */
 
 /* ---- schema -------------------------------------------------------------- */
@@ -40,13 +41,13 @@ struct gv_field {
 	int rank;
 	int64_t shape[GV_MAX_RANK];
 	char dim[GV_MAX_RANK][8]; /* name of a GV_ANY dimension, "T" */
-	char unit[16];            /* "px", "nat", "" */
+	char unit[16]; /* "px", "nat", "" */
 };
 
 /* Who made a stream, in order; each program appends itself. */
 struct gv_prog {
 	char *name, *ver;
-	json_t *args;    /* list of strings: the arguments that matter */
+	json_t *args; /* list of strings: the arguments that matter */
 	json_t *digests; /* map name -> hex digest of what was used */
 };
 
@@ -59,8 +60,8 @@ struct gv_schema {
 };
 
 /* An empty schema of a kind.  gv_schema_free() frees what it owns. */
-int gv_schema_init(struct gv_schema *s, const char *kind, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_schema_init(
+    struct gv_schema *s, const char *kind, struct gv_error *e) GV_USE_RESULT;
 void gv_schema_free(struct gv_schema *s);
 int gv_schema_copy(struct gv_schema *dst, const struct gv_schema *src,
     struct gv_error *e) GV_USE_RESULT;
@@ -72,8 +73,8 @@ int gv_schema_field(struct gv_schema *s, const char *name, const char *spec,
     const char *unit, struct gv_error *e) GV_USE_RESULT;
 
 /* The field of that name, or NULL. */
-const struct gv_field *gv_schema_find(const struct gv_schema *s,
-    const char *name);
+const struct gv_field *gv_schema_find(
+    const struct gv_schema *s, const char *name);
 
 /* Appends a program to the provenance chain.  args and digests may be NULL;
  * the references are taken over (stolen), also on failure. */
@@ -87,21 +88,31 @@ const char *gv_schema_digest(const struct gv_schema *s, const char *key);
 int gv_schema_same(const struct gv_schema *a, const struct gv_schema *b,
     struct gv_error *e) GV_USE_RESULT;
 
+/* GV_ERR_MATCH, naming the digest, unless every digest that both chains
+ * recorded is the same: rows of two encoders must not meet in one stream. */
+int gv_schema_agree(const struct gv_schema *a, const struct gv_schema *b,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Appends to the chain of dst the programs of src that it doesn't hold yet:
+ * for a program that joins streams. */
+int gv_schema_merge_progs(struct gv_schema *dst, const struct gv_schema *src,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* ---- records ------------------------------------------------------------- */
 
 /* The value of a field: a tensor, or plain data kept as its msgpack bytes. */
 struct gv_value {
 	bool present;
-	struct gv_tensor t;   /* when the field is a tensor */
+	struct gv_tensor t; /* when the field is a tensor */
 	const uint8_t *plain; /* else one msgpack object ... */
-	size_t plain_bytes;   /* ... of this many bytes */
+	size_t plain_bytes; /* ... of this many bytes */
 };
 
 /* A record as read.  Everything points into the reader's memory and is valid
  * until the next gv_reader_next().  Tensor payloads are 64-byte aligned. */
 struct gv_rec {
-	uint64_t n;         /* running number in the whole input, from 0 */
-	const char *key;    /* NUL-terminated; may be "" */
+	uint64_t n; /* running number in the whole input, from 0 */
+	const char *key; /* NUL-terminated; may be "" */
 	struct gv_value *v; /* in the order of the schema's fields */
 };
 
@@ -120,28 +131,29 @@ struct gv_reader;
 /* Opens a file or, for NULL or "-", standard input.  A regular file is mapped:
  * nothing is copied.  The HEAD is read and checked before the call returns.
  * `name` in messages is the path or "standard input". */
-int gv_reader_open(struct gv_reader **r, const char *path,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_reader_open(
+    struct gv_reader **r, const char *path, struct gv_error *e) GV_USE_RESULT;
 
 /* The schema of the (first) HEAD; provenance of later HEADs is not merged. */
 const struct gv_schema *gv_reader_schema(const struct gv_reader *r);
 
 /* 1: a record; 0: the input ended where it should; negative: an error, sticky,
  * with file, record, field and byte offset in the message. */
-int gv_reader_next(struct gv_reader *r, struct gv_rec *rec,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_reader_next(
+    struct gv_reader *r, struct gv_rec *rec, struct gv_error *e) GV_USE_RESULT;
 
 /* As gv_reader_next, without checking payload CRC or handing out the record:
  * for resuming.  On a mapped file this is a jump a record. */
-int gv_reader_skip(struct gv_reader *r, uint64_t records,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_reader_skip(
+    struct gv_reader *r, uint64_t records, struct gv_error *e) GV_USE_RESULT;
 
 /* Random access, for gv-shuf: only mapped inputs (else GV_ERR_NOSUP).
  * gv_reader_index() checks all records once and counts them; then
- * gv_reader_at() gives record i. */
+ * gv_reader_at() gives record i, valid until the next gv_reader_at() or
+ * gv_reader_next().  Neither moves the place of gv_reader_next(). */
 bool gv_reader_mapped(const struct gv_reader *r);
-int gv_reader_index(struct gv_reader *r, uint64_t *count, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_reader_index(
+    struct gv_reader *r, uint64_t *count, struct gv_error *e) GV_USE_RESULT;
 int gv_reader_at(struct gv_reader *r, uint64_t i, struct gv_rec *rec,
     struct gv_error *e) GV_USE_RESULT;
 
@@ -153,7 +165,8 @@ void gv_reader_close(struct gv_reader **r);
 
 /* GV_ERR_MATCH with a line that says what is missing unless the reader's
  * stream has a field `name` that fits `spec` (as in gv_schema_field; named
- * dimensions fit anything).  *i is the field's index in gv_rec.v. */
+ * dimensions fit anything, and "BF16|F32 (N,D)" allows two dtypes).  *i is the
+ * field's index in gv_rec.v. */
 int gv_reader_need(const struct gv_reader *r, const char *name,
     const char *spec, size_t *i, struct gv_error *e) GV_USE_RESULT;
 
@@ -173,8 +186,8 @@ int gv_writer_open(struct gv_writer **w, struct gv_out *o,
  * fields of the schema must have been put; dtype, rank and dimensions are
  * checked against it.  Tensor data must stay valid until gv_writer_end_rec,
  * which writes it without a copy in between. */
-int gv_writer_begin(struct gv_writer *w, const char *key, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_writer_begin(
+    struct gv_writer *w, const char *key, struct gv_error *e) GV_USE_RESULT;
 int gv_writer_tensor(struct gv_writer *w, const char *field, int rank,
     const int64_t *shape, const void *data, struct gv_error *e) GV_USE_RESULT;
 int gv_writer_int(struct gv_writer *w, const char *field, int64_t v,
@@ -199,8 +212,8 @@ int gv_writer_rec(struct gv_writer *w, const struct gv_rec *rec,
 
 /* Writes END and frees the writer; the caller then commits the output.
  * `bad` is the number of records that --max-errors let pass. */
-int gv_writer_close(struct gv_writer **w, uint64_t bad, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_writer_close(
+    struct gv_writer **w, uint64_t bad, struct gv_error *e) GV_USE_RESULT;
 
 /* Frees the writer without END, so that what was written is seen to be cut. */
 void gv_writer_abort(struct gv_writer **w);

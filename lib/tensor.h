@@ -38,15 +38,15 @@ struct gv_tensor {
 	size_t bytes;
 };
 
-size_t gv_dtype_size(enum gv_dtype t);       /* bytes an element, 0 for NONE */
-const char *gv_dtype_name(enum gv_dtype t);  /* safetensors: "BF16" */
+size_t gv_dtype_size(enum gv_dtype t); /* bytes an element, 0 for NONE */
+const char *gv_dtype_name(enum gv_dtype t); /* safetensors: "BF16" */
 enum gv_dtype gv_dtype_parse(const char *s, size_t n); /* GV_NONE if unknown */
 
 /* Elements, or bytes, of a shape; false if that overflows or a size is
  * negative. */
 bool gv_shape_count(const int64_t *shape, int rank, size_t *n);
-bool gv_shape_bytes(enum gv_dtype t, const int64_t *shape, int rank,
-    size_t *bytes);
+bool gv_shape_bytes(
+    enum gv_dtype t, const int64_t *shape, int rank, size_t *bytes);
 
 /* Fills in a view and its byte count; GV_ERR_LIMIT if the shape overflows. */
 int gv_tensor_set(struct gv_tensor *t, enum gv_dtype dtype, int rank,
