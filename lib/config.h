@@ -2,7 +2,26 @@
  * generation_config.json as one checked struct.
  *
  * One decoder and one vision tower are driven by this table; there is no file
- * a family.  What a config asks for and we can't do is GV_ERR_NOSUP by name.
+ * a family.  What a config asks for and we can't do is GV_ERR_NOSUP by name; a
+ * value of the wrong type or outside its range GV_ERR_FORMAT or GV_ERR_LIMIT
+ * with its key ("text_config.hidden_size"); values that contradict each other
+ * GV_ERR_MATCH.
+ *
+ * Model types: `qwen2` as Hugging Face lays it out; `siglip_vision_model`, and
+ * `siglip`, of which only vision_config is used; and `ghostvis`, ours, which
+ * gv-model(5) specifies:
+ *
+ *	{"model_type": "ghostvis",
+ *	 "text_config": {qwen2's keys},
+ *	 "vision_config": {SiglipVisionConfig's keys},
+ *	 "resampler": {"type": "perceiver", "rows": 64, "blocks": 1,
+ *	     "heads": 16},
+ *	 "projector": {"hidden_size": 1536, "act": "gelu"},
+ *	 "image_token_id": 151655,
+ *	 "vision_feature_layer": -1, "vision_post_norm": true}
+ *
+ * Keys of vision_config that are absent have the values of Hugging Face's
+ * class, since its files leave them out; a text model's sizes must be there.
  */
 #ifndef GV_CONFIG_H
 #define GV_CONFIG_H
@@ -18,74 +37,110 @@
 extern "C" {
 #endif
 
-enum gv_act { GV_ACT_GELU_TANH, GV_ACT_GELU_ERF, GV_ACT_GELU_QUICK,
-	GV_ACT_SILU };
+/* Limits against absurdity; products of sizes within them fit an int64_t. */
+#define GV_MAX_LAYERS    1024
+#define GV_MAX_WIDTH     65536
+#define GV_MAX_HEADS     1024
+#define GV_MAX_FFN       (1 << 20)
+#define GV_MAX_VOCAB     (1 << 20)
+#define GV_MAX_POSITIONS (1 << 24)
+#define GV_MAX_GRID      1024
+#define GV_MAX_ROWS      65536
+
+enum gv_act {
+	GV_ACT_GELU_TANH, /* gelu_pytorch_tanh */
+	GV_ACT_GELU_ERF, /* gelu */
+	GV_ACT_GELU_QUICK, /* quick_gelu: x sigmoid(1.702 x) */
+	GV_ACT_SILU
+};
 
 /* The decoder.  Letters: V C L H G D F. */
 struct gv_text_config {
-	char type[32];      /* "qwen2" */
-	int64_t V;          /* vocab_size */
-	int64_t C;          /* hidden_size */
-	int64_t L;          /* num_hidden_layers */
-	int64_t H, G, D;    /* attention heads, key/value heads, head width */
-	int64_t F;          /* intermediate_size */
-	int64_t max_T;      /* max_position_embeddings */
+	char type[32]; /* "qwen2" */
+	int64_t V; /* vocab_size */
+	int64_t C; /* hidden_size */
+	int64_t L; /* num_hidden_layers */
+	int64_t H, G, D; /* heads, key/value heads, head width (even) */
+	int64_t F; /* intermediate_size */
+	int64_t max_T; /* max_position_embeddings */
 	double rope_theta, eps;
-	bool tied;          /* tie_word_embeddings */
-	bool qkv_bias;      /* true for qwen2 */
-	double init_std;    /* initializer_range */
+	bool tied; /* tie_word_embeddings */
+	bool qkv_bias; /* true for qwen2 */
+	double init_std; /* initializer_range, .02 */
 };
 
-/* The vision tower.  P = (image/patch)^2. */
+/* The vision tower. */
 struct gv_vision_config {
-	char type[32];      /* "siglip_vision_model" */
+	char type[32]; /* "siglip_vision_model" */
 	int64_t image, patch; /* pixels */
-	int64_t grid, P;
+	int64_t grid,
+	    P; /* patches a side: image / patch, rounded down; grid^2 */
 	int64_t C, L, H, F;
 	double eps;
 	enum gv_act act;
-	int64_t layer;      /* vision_feature_layer: layers that run, 1..L */
-	bool post_norm;     /* apply post_layernorm to the features */
-	double mean[3], std[3]; /* of pixels in 0..1 */
-	double init_std;    /* of the matrices; position embeddings too */
+	/* vision_feature_layer as the number of layers that run, 1..L: -1 is L,
+	 * -2 is L - 1; what is not negative counts layers, as indices into
+	 * Hugging Face's hidden_states do. */
+	int64_t layer;
+	/* vision_post_norm: apply post_layernorm to the features.  Where it is
+	 * absent: true if all layers run. */
+	bool post_norm;
+	double mean[3], std[3]; /* of pixels in 0..1; SigLIP's are .5 */
+	double init_std; /* of the matrices; position embeddings too */
 };
 
-enum gv_resampler { GV_RESAMPLER_NONE, GV_RESAMPLER_AVGPOOL,
-	GV_RESAMPLER_PERCEIVER };
+enum gv_resampler {
+	GV_RESAMPLER_NONE, /* R = P */
+	GV_RESAMPLER_AVGPOOL, /* adaptive, on the grid; R is a square <= P */
+	GV_RESAMPLER_PERCEIVER
+};
 
 struct gv_config {
-	char model_type[32];  /* "qwen2", "ghostvis", "siglip_vision_model" */
+	char model_type[32]; /* "qwen2", "ghostvis", "siglip_vision_model" */
 	bool has_text, has_vision;
 	struct gv_text_config text;
 	struct gv_vision_config vision;
-	/* what stands between them, when both are there */
+	/* what stands between them, when both are there; else 0 */
 	enum gv_resampler resampler;
-	int64_t R;            /* rows an image takes in the text */
-	int64_t rs_L, rs_H;   /* Perceiver blocks and heads (width vision.C) */
-	int64_t pj_C;         /* projector: hidden width of its 2-layer MLP */
-	int32_t image_token;  /* image_token_id */
-	struct gv_image_rule rule; /* preprocessor_config.json */
-	int32_t eos[8];       /* generation_config.json or config.json */
+	int64_t R; /* rows an image takes in the text */
+	int64_t rs_L, rs_H; /* Perceiver blocks and heads (width vision.C) */
+	int64_t
+	    pj_C; /* projector: hidden width of its 2-layer MLP (erf GELU) */
+	int32_t image_token; /* image_token_id; -1 without images */
+	/* preprocessor_config.json; squash to vision.image, bicubic, if absent */
+	struct gv_image_rule rule;
+	int32_t eos[8]; /* generation_config.json, else config.json */
 	int neos;
-	json_t *json;         /* config.json as read; owned */
+	/* the files as read, owned; the last two NULL if absent */
+	json_t *json, *preprocessor, *generation;
 };
 
-/* Reads DIR's files.  Sizes are checked against absurdity and each other. */
-int gv_config_open(struct gv_config *c, const char *dir, struct gv_error *e)
-    GV_USE_RESULT;
-/* The same from a JSON object such as the presets'; `o` is not kept. */
-int gv_config_parse(struct gv_config *c, const json_t *o, struct gv_error *e)
-    GV_USE_RESULT;
+/* Reads DIR's files.  Sizes are checked against absurdity and each other.  On
+ * failure *c is untouched; on success gv_config_free() frees what it owns. */
+int gv_config_open(
+    struct gv_config *c, const char *dir, struct gv_error *e) GV_USE_RESULT;
+
+/* The same from config.json's object alone, such as a preset's; `o` is
+ * copied. */
+int gv_config_parse(
+    struct gv_config *c, const json_t *o, struct gv_error *e) GV_USE_RESULT;
 void gv_config_free(struct gv_config *c);
 
-/* Writes config.json (c->json, with what changed), preprocessor_config.json
- * and generation_config.json into an existing directory. */
+/* Writes config.json, preprocessor_config.json (with a vision tower) and
+ * generation_config.json (with end ids) into an existing directory: the files
+ * as they were read, with the values that the struct now has.  Reading them
+ * gives the same struct. */
 int gv_config_write(const struct gv_config *c, const char *dir,
     struct gv_error *e) GV_USE_RESULT;
 
 /* The configuration of a preset by name ("vlm_tiny", "vlm_small", "vlm_1.5b")
- * as a new JSON object, or NULL. */
+ * as a new JSON object, or NULL.  vlm_tiny and vlm_small leave out
+ * text_config.vocab_size and image_token_id, which depend on the tokenizer:
+ * set them before parsing. */
 json_t *gv_config_preset(const char *name);
+
+/* "vlm_tiny, vlm_small, vlm_1.5b": for messages. */
+const char *gv_config_presets(void);
 
 #ifdef __cplusplus
 }

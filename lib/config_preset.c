@@ -1,0 +1,85 @@
+/* The models that users call by name: Qwen2.5 blocks and SigLIP towers. */
+#include "config.h"
+
+#include "mem.h"
+#include "banned.h"
+
+#define SIGLIP_LARGE \
+	"{'model_type':'siglip_vision_model','image_size':256," \
+	"'patch_size':16,'hidden_size':1024,'intermediate_size':4096," \
+	"'num_hidden_layers':24,'num_attention_heads':16}"
+#define SIGLIP_BASE \
+	"{'model_type':'siglip_vision_model','image_size':224," \
+	"'patch_size':16,'hidden_size':768,'intermediate_size':3072," \
+	"'num_hidden_layers':12,'num_attention_heads':12}"
+#define SIGLIP_TINY \
+	"{'model_type':'siglip_vision_model','image_size':64," \
+	"'patch_size':4,'hidden_size':96,'intermediate_size':384," \
+	"'num_hidden_layers':3,'num_attention_heads':3}"
+#define OF_QWEN \
+	"'model_type':'qwen2','hidden_act':'silu','rms_norm_eps':1e-6," \
+	"'tie_word_embeddings':true,"
+
+static const struct {
+	const char *name, *text;
+} presets[] = {
+    {"vlm_tiny",
+	"{'model_type':'ghostvis','text_config':{" OF_QWEN
+	"'hidden_size':128,'intermediate_size':384,'num_hidden_layers':2,"
+	"'num_attention_heads':4,'num_key_value_heads':4,"
+	"'max_position_embeddings':2048,'rope_theta':10000.0},"
+	"'vision_config':" SIGLIP_TINY ","
+	"'vision_feature_layer':-1,'vision_post_norm':true,"
+	"'resampler':{'type':'avgpool','rows':16},"
+	"'projector':{'hidden_size':128,'act':'gelu'}}"},
+    {"vlm_small",
+	"{'model_type':'ghostvis','text_config':{" OF_QWEN
+	"'hidden_size':896,'intermediate_size':4864,'num_hidden_layers':24,"
+	"'num_attention_heads':14,'num_key_value_heads':2,"
+	"'max_position_embeddings':32768,'rope_theta':1000000.0},"
+	"'vision_config':" SIGLIP_BASE ","
+	"'vision_feature_layer':-1,'vision_post_norm':true,"
+	"'resampler':{'type':'perceiver','rows':64,'blocks':1,'heads':12},"
+	"'projector':{'hidden_size':896,'act':'gelu'}}"},
+    {"vlm_1.5b",
+	"{'model_type':'ghostvis','text_config':{" OF_QWEN
+	"'vocab_size':151936,'eos_token_id':151645,"
+	"'hidden_size':1536,'intermediate_size':8960,"
+	"'num_hidden_layers':28,'num_attention_heads':12,"
+	"'num_key_value_heads':2,'max_position_embeddings':32768,"
+	"'rope_theta':1000000.0},'vision_config':" SIGLIP_LARGE ","
+	"'vision_feature_layer':-1,'vision_post_norm':true,"
+	"'resampler':{'type':'perceiver','rows':64,'blocks':1,'heads':16},"
+	"'projector':{'hidden_size':1536,'act':'gelu'},"
+	"'image_token_id':151655}"},
+};
+
+const char *
+gv_config_presets(void)
+{
+	return "vlm_tiny, vlm_small, vlm_1.5b";
+}
+
+json_t *
+gv_config_preset(const char *name)
+{
+	size_t i, k, n;
+	json_t *o;
+	char *s;
+
+	for (i = 0; i < sizeof presets / sizeof *presets; i++) {
+		if (strcmp(presets[i].name, name))
+			continue;
+		n = strlen(presets[i].text);
+		s = gv_strndup(presets[i].text, n);
+		if (!s)
+			return NULL;
+		for (k = 0; k < n; k++)
+			if (s[k] == '\'')
+				s[k] = '"';
+		o = json_loadb(s, n, 0, NULL);
+		gv_free(s);
+		return o;
+	}
+	return NULL;
+}

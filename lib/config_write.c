@@ -1,0 +1,228 @@
+/* A configuration back into the files it came from, or into new ones. */
+#include "config.h"
+
+#include "io.h"
+#include "banned.h"
+
+/* As config.c reads them. */
+static const char *const act_name[] = {[GV_ACT_GELU_TANH] = "gelu_pytorch_tanh",
+    [GV_ACT_GELU_ERF] = "gelu",
+    [GV_ACT_GELU_QUICK] = "quick_gelu",
+    [GV_ACT_SILU] = "silu"};
+static const int pil_filter[] = {
+    [GV_BICUBIC] = 3, [GV_BILINEAR] = 2, [GV_LANCZOS] = 1};
+
+/* Sets a number unless it already has that value, so that what was read stays
+ * as it was spelled. */
+static void
+put_int(json_t *o, const char *key, int64_t v)
+{
+	const json_t *was = json_object_get(o, key);
+
+	if (!json_is_integer(was) || json_integer_value(was) != v)
+		json_object_set_new(o, key, json_integer(v));
+}
+
+static void
+put_f64(json_t *o, const char *key, double v)
+{
+	const json_t *was = json_object_get(o, key);
+
+	if (!json_is_number(was) || json_number_value(was) != v)
+		json_object_set_new(o, key, json_real(v));
+}
+
+static void
+put_three(json_t *o, const char *key, const double v[3])
+{
+	json_object_set_new(o, key, json_pack("[f,f,f]", v[0], v[1], v[2]));
+}
+
+/* The member object, made if it is missing. */
+static json_t *
+member(json_t *o, const char *key)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (!json_is_object(v)) {
+		v = json_object();
+		json_object_set_new(o, key, v);
+	}
+	return v;
+}
+
+static void
+put_text(json_t *o, const struct gv_text_config *t)
+{
+	json_t *rope = json_object_get(o, "rope_parameters");
+
+	json_object_set_new(o, "model_type", json_string(t->type));
+	put_int(o, "vocab_size", t->V);
+	put_int(o, "hidden_size", t->C);
+	put_int(o, "num_hidden_layers", t->L);
+	put_int(o, "num_attention_heads", t->H);
+	put_int(o, "num_key_value_heads", t->G);
+	if (json_object_get(o, "head_dim") || t->D * t->H != t->C)
+		put_int(o, "head_dim", t->D);
+	put_int(o, "intermediate_size", t->F);
+	put_int(o, "max_position_embeddings", t->max_T);
+	put_f64(json_is_object(rope) ? rope : o, "rope_theta", t->rope_theta);
+	put_f64(o, "rms_norm_eps", t->eps);
+	put_f64(o, "initializer_range", t->init_std);
+	json_object_set_new(o, "tie_word_embeddings", json_boolean(t->tied));
+}
+
+static void
+put_vision(json_t *o, const struct gv_vision_config *v)
+{
+	json_object_set_new(o, "model_type", json_string(v->type));
+	put_int(o, "image_size", v->image);
+	put_int(o, "patch_size", v->patch);
+	put_int(o, "hidden_size", v->C);
+	put_int(o, "num_hidden_layers", v->L);
+	put_int(o, "num_attention_heads", v->H);
+	put_int(o, "intermediate_size", v->F);
+	put_f64(o, "layer_norm_eps", v->eps);
+	put_f64(o, "initializer_range", v->init_std);
+	json_object_set_new(o, "hidden_act", json_string(act_name[v->act]));
+}
+
+/* -1 is spelled out only where a reader would expect the key. */
+static void
+put_layer(json_t *o, const struct gv_config *c)
+{
+	const struct gv_vision_config *v = &c->vision;
+	bool ours = !strcmp(c->model_type, "ghostvis");
+	int64_t was =
+	    json_integer_value(json_object_get(o, "vision_feature_layer"));
+
+	if (ours || v->layer != v->L || was)
+		if ((was < 0 ? v->L + 1 + was : was) != v->layer)
+			json_object_set_new(o, "vision_feature_layer",
+			    json_integer(v->layer - v->L - 1));
+	if (ours || v->post_norm != (v->layer == v->L) ||
+	    json_object_get(o, "vision_post_norm"))
+		json_object_set_new(
+		    o, "vision_post_norm", json_boolean(v->post_norm));
+}
+
+static void
+put_between(json_t *o, const struct gv_config *c)
+{
+	static const char *const type[] = {"none", "avgpool", "perceiver"};
+	json_t *s = member(o, "resampler");
+
+	json_object_set_new(s, "type", json_string(type[c->resampler]));
+	put_int(s, "rows", c->R);
+	if (c->resampler == GV_RESAMPLER_PERCEIVER) {
+		put_int(s, "blocks", c->rs_L);
+		put_int(s, "heads", c->rs_H);
+	}
+	s = member(o, "projector");
+	put_int(s, "hidden_size", c->pj_C);
+	json_object_set_new(s, "act", json_string("gelu"));
+	put_int(o, "image_token_id", c->image_token);
+}
+
+static json_t *
+make_config(const struct gv_config *c)
+{
+	json_t *o = json_deep_copy(c->json);
+	bool ours = !strcmp(c->model_type, "ghostvis");
+
+	if (!o)
+		return NULL;
+	if (c->has_text)
+		put_text(ours ? member(o, "text_config") : o, &c->text);
+	if (c->has_vision) {
+		bool top = !strcmp(c->model_type, c->vision.type);
+
+		put_vision(top ? o : member(o, "vision_config"), &c->vision);
+		put_layer(o, c);
+	}
+	if (ours)
+		put_between(o, c);
+	return o;
+}
+
+static json_t *
+make_preprocessor(const struct gv_config *c)
+{
+	json_t *o =
+	    c->preprocessor
+		? json_deep_copy(c->preprocessor)
+		: json_pack("{s:s, s:b, s:b, s:b, s:f, s:b}",
+		      "image_processor_type", "SiglipImageProcessor",
+		      "do_convert_rgb", 1, "do_resize", 1, "do_rescale", 1,
+		      "rescale_factor", 1.0 / 255, "do_normalize", 1);
+
+	if (!o)
+		return NULL;
+	json_object_set_new(o, "size",
+	    json_pack("{s:i, s:i}", "height", (int)c->rule.height, "width",
+		(int)c->rule.width));
+	put_int(o, "resample", pil_filter[c->rule.filter]);
+	put_three(o, "image_mean", c->vision.mean);
+	put_three(o, "image_std", c->vision.std);
+	/* mean 0 and std 1 say the same in numbers */
+	json_object_set_new(o, "do_normalize", json_true());
+	return o;
+}
+
+static json_t *
+make_generation(const struct gv_config *c)
+{
+	json_t *o =
+	    c->generation ? json_deep_copy(c->generation) : json_object();
+	json_t *ids = json_array();
+	int i;
+
+	for (i = 0; i < c->neos; i++)
+		json_array_append_new(ids, json_integer(c->eos[i]));
+	if (c->neos == 1)
+		json_object_set_new(o, "eos_token_id", json_integer(c->eos[0]));
+	else
+		json_object_set(o, "eos_token_id", ids);
+	json_decref(ids);
+	return o;
+}
+
+/* Takes `o` over. */
+static int
+save(json_t *o, const char *dir, const char *name, struct gv_error *e)
+{
+	struct gv_out *out;
+	char path[4096], *text;
+	int r;
+
+	text =
+	    o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+	json_decref(o);
+	if (!text)
+		return gv_fail(
+		    e, GV_ERR_NOMEM, "out of memory for '%s/%s'", dir, name);
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	r = gv_out_open(&out, path, false, false, e);
+	if (!r) {
+		r = gv_out_printf(out, e, "%s\n", text);
+		if (r)
+			gv_out_abort(&out);
+		else
+			r = gv_out_commit(&out, e);
+	}
+	free(text);
+	return r;
+}
+
+int
+gv_config_write(const struct gv_config *c, const char *dir, struct gv_error *e)
+{
+	int r = save(make_config(c), dir, "config.json", e);
+
+	if (!r && c->has_vision)
+		r = save(
+		    make_preprocessor(c), dir, "preprocessor_config.json", e);
+	if (!r && c->has_text && (c->neos || c->generation))
+		r = save(make_generation(c), dir, "generation_config.json", e);
+	return r;
+}
