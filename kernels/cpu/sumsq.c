@@ -1,7 +1,7 @@
 /* Sum of squares in F64: the parts' sums, added in order. */
 #include "split.h"
 
-#define PARTS 1024 /* at most */
+#define PARTS 64 /* at most */
 
 struct sumsq {
 	const float *x;
