@@ -224,6 +224,8 @@ gv_out_write(
 	if (o->failed)
 		return gv_fail(
 		    e, GV_ERR_SYS, "an earlier write to '%s' failed", o->path);
+	if (!n)
+		return 0;
 	o->offset += n;
 	if (n <= OUT_BUF - o->fill) {
 		memcpy(o->buf + o->fill, buf, n);
@@ -306,7 +308,8 @@ gv_out_commit(struct gv_out **out, struct gv_error *e)
 		r = gv_out_flush(o, e);
 	if (!r && o->tmp && fsync(o->fd))
 		r = gv_fail(e, GV_ERR_SYS, "cannot sync '%s':", o->path);
-	if (close(o->fd) && !r)
+	/* standard output is the program's to close, once (cli_finish) */
+	if (o->fd != STDOUT_FILENO && close(o->fd) && !r)
 		r = gv_fail(e, GV_ERR_SYS, "cannot write '%s':", o->path);
 	if (!r && o->tmp && rename(o->tmp, o->path))
 		r = gv_fail(e, GV_ERR_SYS, "cannot rename to '%s':", o->path);
@@ -328,7 +331,7 @@ gv_out_abort(struct gv_out **out)
 	if (!o)
 		return;
 	*out = NULL;
-	if (o->fd >= 0)
+	if (o->fd >= 0 && o->fd != STDOUT_FILENO)
 		close(o->fd);
 	if (o->tmp)
 		unlink(o->tmp);
@@ -473,6 +476,14 @@ gv_lines_open(struct gv_lines **out, const char *path, size_t max_line,
 	return 0;
 }
 
+static int
+too_long(const struct gv_lines *l, struct gv_error *e)
+{
+	return gv_fail(e, GV_ERR_LIMIT,
+	    "'%s': line %llu is longer than %zu bytes", l->name,
+	    (unsigned long long)l->number + 1, l->max);
+}
+
 /* Moves the rest to the front and reads on; 0 at the end of input. */
 static int
 more(struct gv_lines *l, struct gv_error *e)
@@ -486,9 +497,7 @@ more(struct gv_lines *l, struct gv_error *e)
 		l->at = 0;
 	}
 	if (l->fill > l->max)
-		return gv_fail(e, GV_ERR_LIMIT,
-		    "'%s': line %llu is longer than %zu bytes", l->name,
-		    (unsigned long long)l->number + 1, l->max);
+		return too_long(l, e);
 	if (gv_grow(&p, &l->cap, l->fill + 65537, 1))
 		return gv_fail(
 		    e, GV_ERR_NOMEM, "out of memory for '%s'", l->name);
@@ -524,6 +533,8 @@ gv_lines_next(struct gv_lines *l, const char **line, size_t *n,
 	}
 	if (!nl && l->at == l->fill)
 		return 0;
+	if ((nl ? (size_t)(nl - l->buf) : l->fill) - l->at > l->max)
+		return too_long(l, e);
 	*line = l->buf + l->at;
 	*n = nl ? (size_t)(nl - *line) : l->fill - l->at;
 	l->at += *n + (nl != NULL);

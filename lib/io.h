@@ -46,7 +46,8 @@ uint64_t gv_out_offset(const struct gv_out *o); /* bytes written so far */
 const char *gv_out_name(const struct gv_out *o); /* for messages */
 
 /* Flushes, syncs, renames, closes and frees: the only way to success.  On
- * failure the temporary is removed and *o is freed all the same. */
+ * failure the temporary is removed and *o is freed all the same.  Standard
+ * output is left open: cli_finish() closes and checks it. */
 int gv_out_commit(struct gv_out **o, struct gv_error *e) GV_USE_RESULT;
 
 /* Closes and removes what was written; NULL is allowed. */

@@ -91,7 +91,8 @@ gv_opt_i64(const char *s, int64_t *out)
 		mul = pow(base, (double)(u - unit) + 1);
 	}
 	v *= mul;
-	if (!(fabs(v) <= 9007199254740992.0) || v != floor(v))
+	/* below 2^53, so that no digit was lost on the way */
+	if (!(fabs(v) < 9007199254740992.0) || v != floor(v))
 		return GV_ERR_USAGE;
 	*out = (int64_t)v;
 	return 0;
