@@ -157,6 +157,11 @@ int gv_reader_index(
 int gv_reader_at(struct gv_reader *r, uint64_t i, struct gv_rec *rec,
     struct gv_error *e) GV_USE_RESULT;
 
+/* Makes random access possible on a pipe of which nothing but the HEAD has been
+ * read: copies its bytes, to its end, into a nameless file in TMPDIR (/tmp)
+ * and maps that.  A mapped input is left alone. */
+int gv_reader_spool(struct gv_reader *r, struct gv_error *e) GV_USE_RESULT;
+
 /* Records that earlier programs let pass as bad, summed over the ENDs seen. */
 uint64_t gv_reader_bad(const struct gv_reader *r);
 const char *gv_reader_name(const struct gv_reader *r);

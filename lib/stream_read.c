@@ -1,16 +1,14 @@
-/* Reading streams: a window on a mapping or a pipe, and a walk over it that
- * checks everything before it hands anything out.
+/* Reading streams: a window on a mapping or a pipe, and the sequence of objects
+ * in it, each checked before anything of it is handed out.
  *
  *	          HEAD                 REC              END
- *	start ---------> IN_SEGMENT ---------> (same) ---------> BETWEEN
- *	BETWEEN: HEAD goes on to IN_SEGMENT, the end of input is the end
- *	IN_SEGMENT: the end of input is an error
+ *	start ---------> in a segment -------> (same) ---------> between
+ *	between: a HEAD opens the next segment, the end of input is the end
+ *	in a segment: the end of input is an error
  */
-#include "stream.h"
+#include "stream_priv.h"
 
-#include "crc.h"
 #include "mem.h"
-#include "pack.h"
 #include "banned.h"
 
 #include <errno.h>
@@ -24,55 +22,21 @@
  * to the front of the buffer later. */
 #define READ_AHEAD ((size_t)256 << 10)
 
-enum object { HEAD, REC, END, NOTHING };
-static const char *const object_name[] = {"head", "record", "end", "input"};
-
-struct gv_reader {
-	char *name;
-	struct gv_map map; /* a file ... */
-	bool mapped;
-	int fd; /* ... or what read(2) gives: */
-	uint8_t *buf; /* bytes [start, fill) are not consumed yet */
-	size_t start, fill, cap;
-	bool eof;
-
-	struct gv_walk w; /* over the current object */
-	uint64_t offset; /* of the current object in the input */
-	size_t done; /* bytes of it that the next call steps over */
-	enum object what;
-	const char *field; /* being read, for messages */
-	bool between; /* no segment is open */
-	bool finished;
-	uint64_t recs, seg_recs, seg_start, bad;
-	struct gv_error error; /* sticky */
-
-	struct gv_schema schema;
-	bool have_schema;
-	struct gv_value *v;
-	size_t *v_at; /* where each value's bytes are, from the object */
-	char key[GV_MAX_KEY + 1];
-	size_t *dim_slot; /* (field, axis) -> named dimension */
-	int64_t *dim_size; /* of each named dimension in this record */
-	size_t ndims;
-
-	uint64_t *index; /* offset of each record, or NULL */
-	uint64_t indexed, indexed_bad;
-};
-
 /* ---- errors -------------------------------------------------------------- */
 
 /* Fills in r->error from what the walker says, with the place. */
-static int
-broken(struct gv_reader *r, int code, const char *why)
+int
+gv_reader_broken(struct gv_reader *r, int code, const char *why)
 {
+	static const char *const name[] = {"head", "record", "end", "input"};
 	char where[160] = "";
 	uint64_t at = r->offset + r->w.at;
 
-	if (r->what == REC)
+	if (r->what == GV_REC)
 		snprintf(where, sizeof where, "record %llu",
 		    (unsigned long long)r->recs);
 	else
-		snprintf(where, sizeof where, "%s", object_name[r->what]);
+		snprintf(where, sizeof where, "%s", name[r->what]);
 	if (r->field) {
 		size_t n = strlen(where);
 
@@ -85,14 +49,14 @@ broken(struct gv_reader *r, int code, const char *why)
 	    r->name, where, why, (unsigned long long)at);
 }
 
-static int
-broken_walk(struct gv_reader *r)
+int
+gv_reader_broken_walk(struct gv_reader *r)
 {
-	return broken(r, r->w.code, r->w.why);
+	return gv_reader_broken(r, r->w.code, r->w.why);
 }
 
-static int
-report(const struct gv_reader *r, struct gv_error *e)
+int
+gv_reader_report(const struct gv_reader *r, struct gv_error *e)
 {
 	int code = r->error.code;
 
@@ -174,8 +138,8 @@ more(struct gv_walk *w, size_t need)
 }
 
 /* Puts the walker on the next object. */
-static void
-advance(struct gv_reader *r)
+void
+gv_reader_advance(struct gv_reader *r)
 {
 	r->offset += r->done;
 	memset(&r->w, 0, sizeof r->w);
@@ -202,378 +166,6 @@ at_end(struct gv_reader *r)
 	return !r->w.more || (!r->w.more(&r->w, 1) && !r->w.code);
 }
 
-/* ---- objects ------------------------------------------------------------- */
-
-/* The map's header and the pair "gv". */
-static bool
-walk_start(struct gv_reader *r, uint64_t *pairs)
-{
-	struct gv_walk *w = &r->w;
-	struct gv_item it;
-	size_t off, n;
-
-	if (!gv_walk_item(w, &it))
-		return false;
-	if (it.type != GV_ITEM_MAP || it.u < 1)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "not a gv stream");
-	*pairs = it.u;
-	if (!gv_walk_is(w, "gv", "not a gv stream") ||
-	    !gv_walk_text(w, &off, &n))
-		return false;
-	if (n == 3 && !memcmp(w->base + off, "rec", 3))
-		r->what = REC;
-	else if (n == 4 && !memcmp(w->base + off, "head", 4))
-		r->what = HEAD;
-	else if (n == 3 && !memcmp(w->base + off, "end", 3))
-		r->what = END;
-	else
-		return gv_walk_fail(w, GV_ERR_FORMAT, "an unknown object");
-	return true;
-}
-
-/* `crc`, and that the object ends where an object may end. */
-static bool
-walk_crc(struct gv_walk *w, size_t upto, bool check)
-{
-	struct gv_item it;
-
-	if (!gv_walk_item(w, &it))
-		return false;
-	if (it.tag != 0xce)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "'crc' is not uint 32");
-	if (w->at % GV_ALIGN)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "not padded to 64 bytes");
-	if (check && it.u != gv_crc(0, w->base, upto))
-		return gv_walk_fail(w, GV_ERR_FORMAT, "CRC mismatch");
-	return true;
-}
-
-static bool
-walk_seal(struct gv_walk *w)
-{
-	size_t upto;
-
-	if (!gv_walk_pad(w, false))
-		return false;
-	upto = w->at;
-	return gv_walk_is(w, "crc", "no 'crc'") && walk_crc(w, upto, true);
-}
-
-static bool
-number_after(struct gv_walk *w, const char *key, const char *why, uint64_t *u)
-{
-	return gv_walk_is(w, key, why) && gv_walk_uint(w, u, why);
-}
-
-static bool
-walk_end(struct gv_reader *r, uint64_t pairs)
-{
-	struct gv_walk *w = &r->w;
-	uint64_t recs, bad, bytes;
-
-	if (pairs != 6)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "not of six pairs");
-	if (!number_after(w, "recs", "no 'recs'", &recs) ||
-	    !number_after(w, "bad", "no 'bad'", &bad) ||
-	    !number_after(w, "bytes", "no 'bytes'", &bytes) || !walk_seal(w))
-		return false;
-	if (w->at != 64)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "not of 64 bytes");
-	if (recs != r->seg_recs)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "another number of records was written");
-	if (bytes != r->offset - r->seg_start)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "another number of bytes was written");
-	if (bad > UINT32_MAX)
-		return gv_walk_fail(w, GV_ERR_LIMIT, "'bad' is too large");
-	r->bad += bad;
-	r->between = true;
-	return true;
-}
-
-/* Numbers the named dimensions of the schema. */
-static int
-prepare(struct gv_reader *r)
-{
-	const struct gv_schema *s = &r->schema;
-	size_t nf = s->nfields, i, j;
-	char(*names)[sizeof s->fields->dim[0]];
-	int a;
-
-	r->v = gv_alloc(nf, sizeof *r->v);
-	r->v_at = gv_alloc(nf, sizeof *r->v_at);
-	r->dim_slot = gv_alloc(nf * GV_MAX_RANK, sizeof *r->dim_slot);
-	r->dim_size = gv_alloc(nf * GV_MAX_RANK, sizeof *r->dim_size);
-	names = gv_alloc(nf * GV_MAX_RANK, sizeof *names);
-	if (!r->v || !r->v_at || !r->dim_slot || !r->dim_size || !names) {
-		gv_free(names);
-		return broken(r, GV_ERR_NOMEM, "no memory");
-	}
-	for (i = 0; i < nf; i++)
-		for (a = 0; a < s->fields[i].rank; a++) {
-			const char *name = s->fields[i].dim[a];
-
-			if (s->fields[i].shape[a] != GV_ANY)
-				continue;
-			for (j = 0; j < r->ndims; j++)
-				if (!strcmp(names[j], name))
-					break;
-			if (j == r->ndims)
-				memcpy(names[r->ndims++], name, sizeof *names);
-			r->dim_slot[i * GV_MAX_RANK + (size_t)a] = j;
-		}
-	gv_free(names);
-	return 0;
-}
-
-static int
-read_head(struct gv_reader *r, uint64_t pairs)
-{
-	struct gv_schema s = {0};
-	struct gv_error e = {0};
-	int code = 0;
-
-	if (pairs != 7)
-		return broken(r, GV_ERR_FORMAT, "not of seven pairs");
-	if (!gv_walk_head(&r->w, &s, &e) || !walk_seal(&r->w)) {
-		code = broken_walk(r);
-	} else if (!r->have_schema) {
-		r->schema = s;
-		r->have_schema = true;
-		memset(&s, 0, sizeof s);
-		code = prepare(r);
-	} else if (gv_schema_same(&r->schema, &s, &e) ||
-		   gv_schema_agree(&r->schema, &s, &e)) {
-		code = broken(r, e.code, e.msg);
-	}
-	gv_schema_free(&s);
-	r->between = false;
-	r->seg_start = r->offset;
-	r->seg_recs = 0;
-	return code;
-}
-
-/* ---- records ------------------------------------------------------------- */
-
-static bool
-walk_shape(struct gv_walk *w, const struct gv_field *f, int64_t *shape)
-{
-	struct gv_item it;
-	int i;
-
-	if (!gv_walk_item(w, &it))
-		return false;
-	if (it.type != GV_ITEM_ARRAY || it.u != (uint64_t)f->rank)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "a shape of another rank than in HEAD");
-	for (i = 0; i < f->rank; i++) {
-		uint64_t u;
-
-		if (!gv_walk_uint(w, &u, "a dimension is not a size"))
-			return false;
-		if (u > INT64_MAX)
-			return gv_walk_fail(
-			    w, GV_ERR_LIMIT, "a dimension is too large");
-		shape[i] = (int64_t)u;
-		if (f->shape[i] != GV_ANY && f->shape[i] != shape[i])
-			return gv_walk_fail(w, GV_ERR_FORMAT,
-			    "another size of a dimension than in HEAD");
-	}
-	return true;
-}
-
-/* A map of nd, type, kind, shape, pad, data. */
-static bool
-walk_tensor(struct gv_walk *w, const struct gv_field *f, struct gv_tensor *t,
-    size_t *at)
-{
-	struct gv_item it;
-
-	if (!gv_walk_item(w, &it))
-		return false;
-	if (it.type != GV_ITEM_MAP || it.u != 6)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "not a tensor, a map of six pairs");
-	if (!gv_walk_is_bin(w, "nd", "no 'nd'") || !gv_walk_item(w, &it))
-		return false;
-	if (it.type != GV_ITEM_BOOL || !it.u)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "'nd' is not true");
-	if (!gv_walk_is_bin(w, "type", "no 'type'") ||
-	    !gv_walk_is(
-		w, gv_dtype_wire(f->dtype), "another type than in HEAD") ||
-	    !gv_walk_is_bin(w, "kind", "no 'kind'") ||
-	    !gv_walk_is_bin(w, "", "'kind' is not empty") ||
-	    !gv_walk_is_bin(w, "shape", "no 'shape'") ||
-	    !walk_shape(w, f, t->shape))
-		return false;
-	t->dtype = f->dtype;
-	t->rank = f->rank;
-	if (!gv_shape_bytes(t->dtype, t->shape, t->rank, &t->bytes))
-		return gv_walk_fail(w, GV_ERR_LIMIT, "the shape is too large");
-	if (!gv_walk_pad(w, true) || !gv_walk_is_bin(w, "data", "no 'data'") ||
-	    !gv_walk_item(w, &it))
-		return false;
-	if (it.tag != 0xc6)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "'data' is not bin 32");
-	if (it.u != t->bytes)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "'data' is not of the shape's size");
-	if (w->at % GV_ALIGN)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "'data' is not aligned to 64 bytes");
-	return gv_walk_span(w, t->bytes, at);
-}
-
-static bool
-walk_value(struct gv_reader *r, size_t i)
-{
-	const struct gv_field *f = &r->schema.fields[i];
-	struct gv_value *v = &r->v[i];
-	struct gv_walk *w = &r->w;
-
-	memset(v, 0, sizeof *v);
-	v->present = true;
-	r->field = f->name;
-	if (f->dtype != GV_NONE) {
-		if (!walk_tensor(w, f, &v->t, &r->v_at[i]))
-			return false;
-	} else {
-		r->v_at[i] = w->at;
-		if (!gv_walk_skip(w, GV_MAX_DEPTH - 1, false))
-			return false;
-		v->plain_bytes = w->at - r->v_at[i];
-	}
-	r->field = NULL;
-	return true;
-}
-
-static bool
-walk_key(struct gv_reader *r)
-{
-	struct gv_walk *w = &r->w;
-	size_t off, n;
-
-	if (!gv_walk_text(w, &off, &n))
-		return false;
-	if (n > GV_MAX_KEY)
-		return gv_walk_fail(w, GV_ERR_LIMIT, "'key' is too long");
-	memcpy(r->key, w->base + off, n);
-	r->key[n] = '\0';
-	if (strlen(r->key) != n)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "'key' holds a NUL");
-	return true;
-}
-
-/* The known keys of a record by number: n, key, the fields, pad, crc. */
-static const char *
-known_key(const struct gv_reader *r, size_t i)
-{
-	size_t nf = r->schema.nfields;
-
-	return i == 0        ? "n"
-	       : i == 1      ? "key"
-	       : i < nf + 2  ? r->schema.fields[i - 2].name
-	       : i == nf + 2 ? "pad"
-			     : "crc";
-}
-
-static bool
-same(const struct gv_walk *w, size_t off, size_t n, const char *s)
-{
-	return strlen(s) == n && !memcmp(w->base + off, s, n);
-}
-
-static bool
-walk_known(struct gv_reader *r, size_t i, size_t key_at, bool check)
-{
-	struct gv_walk *w = &r->w;
-	size_t nf = r->schema.nfields;
-	uint64_t u;
-
-	if (i == 0) {
-		if (!gv_walk_uint(w, &u, "'n' is not a number"))
-			return false;
-		if (u != r->seg_recs)
-			return gv_walk_fail(
-			    w, GV_ERR_FORMAT, "'n' is out of sequence");
-		return true;
-	}
-	if (i == 1)
-		return walk_key(r);
-	if (i < nf + 2)
-		return walk_value(r, i - 2);
-	if (i == nf + 2) {
-		/* gv_walk_pad reads the key as well */
-		w->at = key_at;
-		return gv_walk_pad(w, false);
-	}
-	return walk_crc(w, key_at, check);
-}
-
-/* Dimensions of one name have one size. */
-static bool
-dims_agree(struct gv_reader *r)
-{
-	size_t i, j;
-	int a;
-
-	for (i = 0; i < r->ndims; i++)
-		r->dim_size[i] = -1;
-	for (i = 0; i < r->schema.nfields; i++)
-		for (a = 0; a < r->schema.fields[i].rank; a++) {
-			int64_t have = r->v[i].t.shape[a];
-
-			if (r->schema.fields[i].shape[a] != GV_ANY)
-				continue;
-			j = r->dim_slot[i * GV_MAX_RANK + (size_t)a];
-			if (r->dim_size[j] >= 0 && r->dim_size[j] != have) {
-				r->field = r->schema.fields[i].name;
-				return gv_walk_fail(&r->w, GV_ERR_FORMAT,
-				    "two sizes of one named dimension");
-			}
-			r->dim_size[j] = have;
-		}
-	return true;
-}
-
-static bool
-walk_rec(struct gv_reader *r, uint64_t pairs, bool check)
-{
-	struct gv_walk *w = &r->w;
-	size_t total = r->schema.nfields + 4, next = 0, off, n, i, at;
-
-	for (pairs--; pairs; pairs--) {
-		at = w->at;
-		if (!gv_walk_text(w, &off, &n))
-			return false;
-		if (next < total && same(w, off, n, known_key(r, next))) {
-			if (!walk_known(r, next++, at, check))
-				return false;
-			continue;
-		}
-		for (i = 0; i < total; i++)
-			if (same(w, off, n, known_key(r, i))) {
-				r->field = known_key(r, i);
-				w->at = at;
-				return gv_walk_fail(
-				    w, GV_ERR_FORMAT, "out of order or twice");
-			}
-		if (next == total)
-			break;
-		if (!gv_walk_skip(w, GV_MAX_DEPTH - 1, true))
-			return false;
-	}
-	if (pairs)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "'crc' is not the last key");
-	if (next < total) {
-		r->field = known_key(r, next);
-		return gv_walk_fail(w, GV_ERR_FORMAT, "missing");
-	}
-	return dims_agree(r);
-}
-
 /* ---- the sequence -------------------------------------------------------- */
 
 /* Reads the next object; it may be over after it. */
@@ -582,34 +174,34 @@ step(struct gv_reader *r, bool check)
 {
 	uint64_t pairs = 0;
 
-	advance(r);
-	r->what = NOTHING;
+	gv_reader_advance(r);
+	r->what = GV_NOTHING;
 	if (at_end(r)) {
 		if (r->between && r->have_schema) {
 			r->finished = true;
 			return 0;
 		}
-		return broken(r, GV_ERR_CUT,
+		return gv_reader_broken(r, GV_ERR_CUT,
 		    r->have_schema ? "it ends without END" : "it is empty");
 	}
-	if (!walk_start(r, &pairs))
-		return broken_walk(r);
-	if ((r->what == HEAD) != r->between)
-		return broken(r, GV_ERR_FORMAT,
+	if (!gv_reader_walk_start(r, &pairs))
+		return gv_reader_broken_walk(r);
+	if ((r->what == GV_HEAD) != r->between)
+		return gv_reader_broken(r, GV_ERR_FORMAT,
 		    r->between ? "no HEAD before it" : "a HEAD before END");
-	if (r->what == HEAD) {
-		if (read_head(r, pairs))
+	if (r->what == GV_HEAD) {
+		if (gv_reader_head(r, pairs))
 			return r->error.code;
-	} else if (!(r->what == END ? walk_end(r, pairs)
-				    : walk_rec(r, pairs, check))) {
-		return broken_walk(r);
+	} else if (!(r->what == GV_END ? gv_reader_walk_end(r, pairs)
+				       : gv_reader_walk_rec(r, pairs, check))) {
+		return gv_reader_broken_walk(r);
 	}
 	r->done = r->w.at;
 	return 0;
 }
 
-static void
-hand_out(struct gv_reader *r, uint64_t n, struct gv_rec *rec)
+void
+gv_reader_hand_out(struct gv_reader *r, uint64_t n, struct gv_rec *rec)
 {
 	size_t i;
 
@@ -627,15 +219,15 @@ hand_out(struct gv_reader *r, uint64_t n, struct gv_rec *rec)
 }
 
 /* To the next record: 1, 0 at the end. */
-static int
-next_rec(struct gv_reader *r, bool check)
+int
+gv_reader_step(struct gv_reader *r, bool check)
 {
 	if (r->error.code)
 		return r->error.code;
 	while (!r->finished) {
 		if (step(r, check))
 			return r->error.code;
-		if (r->what == REC) {
+		if (r->what == GV_REC) {
 			r->recs++;
 			r->seg_recs++;
 			return 1;
@@ -647,12 +239,12 @@ next_rec(struct gv_reader *r, bool check)
 int
 gv_reader_next(struct gv_reader *r, struct gv_rec *rec, struct gv_error *e)
 {
-	int code = next_rec(r, true);
+	int code = gv_reader_step(r, true);
 
 	if (code < 0)
-		return report(r, e);
+		return gv_reader_report(r, e);
 	if (code)
-		hand_out(r, r->recs - 1, rec);
+		gv_reader_hand_out(r, r->recs - 1, rec);
 	return code;
 }
 
@@ -662,122 +254,16 @@ gv_reader_skip(struct gv_reader *r, uint64_t records, struct gv_error *e)
 	uint64_t i;
 
 	for (i = 0; i < records; i++) {
-		int code = next_rec(r, false);
+		int code = gv_reader_step(r, false);
 
 		if (code < 0)
-			return report(r, e);
+			return gv_reader_report(r, e);
 		if (!code)
 			return gv_fail(e, GV_ERR_MATCH,
 			    "'%s' has %llu records, too few to skip %llu",
 			    r->name, (unsigned long long)i,
 			    (unsigned long long)records);
 	}
-	return 0;
-}
-
-/* ---- random access ------------------------------------------------------- */
-
-/* What a walk over the input changes; the index must leave it as it was. */
-struct place {
-	uint64_t offset, recs, seg_recs, seg_start, bad;
-	size_t done;
-	bool between, finished;
-};
-
-static struct place
-here(const struct gv_reader *r)
-{
-	struct place p = {r->offset, r->recs, r->seg_recs, r->seg_start, r->bad,
-	    r->done, r->between, r->finished};
-
-	return p;
-}
-
-static void
-go(struct gv_reader *r, struct place p)
-{
-	r->offset = p.offset;
-	r->recs = p.recs;
-	r->seg_recs = p.seg_recs;
-	r->seg_start = p.seg_start;
-	r->bad = p.bad;
-	r->done = p.done;
-	r->between = p.between;
-	r->finished = p.finished;
-}
-
-int
-gv_reader_index(struct gv_reader *r, uint64_t *count, struct gv_error *e)
-{
-	struct place was = here(r), first = {0};
-	size_t cap = 0;
-	void *p = NULL;
-	int code;
-
-	if (!r->mapped)
-		return gv_fail(e, GV_ERR_NOSUP,
-		    "cannot seek in '%s', which is no regular file", r->name);
-	if (r->index) {
-		*count = r->indexed;
-		return 0;
-	}
-	first.between = true;
-	go(r, first);
-	while ((code = next_rec(r, true)) > 0) {
-		if (gv_grow(&p, &cap, (size_t)r->recs, sizeof *r->index)) {
-			code = broken(r, GV_ERR_NOMEM, "no memory");
-			break;
-		}
-		((uint64_t *)p)[r->recs - 1] = r->offset;
-	}
-	if (!code && !p && !(p = gv_alloc(1, 1)))
-		code = broken(r, GV_ERR_NOMEM, "no memory");
-	if (code) {
-		gv_free(p);
-		return report(r, e);
-	}
-	r->index = p;
-	r->indexed = *count = r->recs;
-	r->indexed_bad = r->bad;
-	if (r->map.size)
-		(void)madvise(r->map.priv, r->map.size, MADV_NORMAL);
-	go(r, was);
-	return 0;
-}
-
-int
-gv_reader_at(
-    struct gv_reader *r, uint64_t i, struct gv_rec *rec, struct gv_error *e)
-{
-	struct place was = here(r);
-	struct gv_walk *w = &r->w;
-	uint64_t pairs, u;
-	size_t at;
-
-	if (r->error.code)
-		return report(r, e);
-	if (!r->index || i >= r->indexed)
-		return gv_fail(e, GV_ERR_USAGE, "no record %llu in '%s'",
-		    (unsigned long long)i, r->name);
-	r->offset = r->index[i];
-	r->done = 0;
-	r->recs = i;
-	advance(r);
-	/* `n` is known only within a segment: believe what the index checked */
-	if (walk_start(r, &pairs)) {
-		at = w->at;
-		if (number_after(w, "n", "no 'n'", &u))
-			r->seg_recs = u;
-		w->at = at;
-	}
-	if (w->code || r->what != REC || !walk_rec(r, pairs, false)) {
-		if (!w->code)
-			gv_walk_fail(w, GV_ERR_FORMAT, "it changed");
-		broken_walk(r);
-		return report(r, e);
-	}
-	hand_out(r, i, rec);
-	go(r, was);
 	return 0;
 }
 
@@ -847,7 +333,7 @@ gv_reader_open(struct gv_reader **out, const char *path, struct gv_error *e)
 	if (!r->name)
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	else if (!open_input(r, path, e) && step(r, true))
-		report(r, e);
+		gv_reader_report(r, e);
 	if (e->code) {
 		gv_reader_close(&r);
 		return e->code;
@@ -866,7 +352,7 @@ gv_reader_close(struct gv_reader **rp)
 	*rp = NULL;
 	if (r->mapped)
 		gv_map_close(&r->map);
-	else if (r->fd > STDERR_FILENO)
+	if (r->fd > STDERR_FILENO)
 		close(r->fd);
 	gv_schema_free(&r->schema);
 	gv_free(r->name);
