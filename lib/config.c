@@ -622,6 +622,28 @@ parse_type(struct gv_config *c, const struct obj *top, const char *type)
 	return parse_layer(&c->vision, top);
 }
 
+/* "init", for gv-model init; the standard deviations default to the gain's. */
+static int
+parse_init(struct gv_init_config *c, const struct obj *top)
+{
+	struct obj s;
+
+	if (!look(top, "init"))
+		return 0;
+	if (need_obj(top, "init", "init.", &s) ||
+	    get_f64(&s, "gain", 1e-3, 1e3, &c->gain))
+		return top->e->code;
+	if (!look(&s, "gain"))
+		return gv_fail(
+		    top->e, GV_ERR_FORMAT, "'init.gain' is missing");
+	c->patch = c->position = c->embedding = 0.02;
+	if (get_f64(&s, "patch", 0, 1e3, &c->patch) ||
+	    get_f64(&s, "position", 0, 1e3, &c->position) ||
+	    get_f64(&s, "embedding", 0, 1e3, &c->embedding))
+		return top->e->code;
+	return 0;
+}
+
 int
 gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 {
@@ -649,7 +671,7 @@ gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 		    "siglip and siglip_vision_model are)",
 		    gv_quote(q, sizeof q, type, strlen(type)));
 	snprintf(c.model_type, sizeof c.model_type, "%s", type);
-	if (parse_type(&c, &top, type))
+	if (parse_type(&c, &top, type) || parse_init(&c.init, &top))
 		return e->code;
 	if (c.has_vision)
 		c.rule = (struct gv_image_rule){(int32_t)c.vision.image,

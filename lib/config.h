@@ -89,6 +89,15 @@ struct gv_vision_config {
 	double init_std; /* of the matrices; position embeddings too */
 };
 
+/* How fresh weights start ("init" in config.json, ours).  Small models that
+ * are trained from nothing need matrices scaled by their width: gain /
+ * sqrt(fan in), divided by sqrt(2 layers) where a block writes to the residual
+ * stream.  A gain of 0 (no "init") means initializer_range for all. */
+struct gv_init_config {
+	double gain;
+	double patch, position, embedding; /* standard deviations */
+};
+
 enum gv_resampler {
 	GV_RESAMPLER_NONE, /* R = P */
 	GV_RESAMPLER_AVGPOOL, /* adaptive, on the grid; R is a square <= P */
@@ -106,6 +115,7 @@ struct gv_config {
 	int64_t rs_L, rs_H; /* Perceiver blocks and heads (width vision.C) */
 	int64_t
 	    pj_C; /* projector: hidden width of its 2-layer MLP (erf GELU) */
+	struct gv_init_config init;
 	int32_t image_token; /* image_token_id; -1 without images */
 	/* preprocessor_config.json; squash to vision.image, bicubic, if absent */
 	struct gv_image_rule rule;

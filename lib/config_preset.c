@@ -14,8 +14,8 @@
 	"'num_hidden_layers':12,'num_attention_heads':12}"
 #define SIGLIP_TINY \
 	"{'model_type':'siglip_vision_model','image_size':64," \
-	"'patch_size':4,'hidden_size':96,'intermediate_size':384," \
-	"'num_hidden_layers':3,'num_attention_heads':3}"
+	"'patch_size':4,'hidden_size':64,'intermediate_size':128," \
+	"'num_hidden_layers':2,'num_attention_heads':4}"
 #define OF_QWEN \
 	"'model_type':'qwen2','hidden_act':'silu','rms_norm_eps':1e-6," \
 	"'tie_word_embeddings':true,"
@@ -25,13 +25,14 @@ static const struct {
 } presets[] = {
     {"vlm_tiny",
 	"{'model_type':'ghostvis','text_config':{" OF_QWEN
-	"'hidden_size':128,'intermediate_size':384,'num_hidden_layers':2,"
-	"'num_attention_heads':4,'num_key_value_heads':4,"
+	"'hidden_size':96,'intermediate_size':256,'num_hidden_layers':2,"
+	"'num_attention_heads':4,'num_key_value_heads':2,"
 	"'max_position_embeddings':2048,'rope_theta':10000.0},"
 	"'vision_config':" SIGLIP_TINY ","
 	"'vision_feature_layer':-1,'vision_post_norm':true,"
 	"'resampler':{'type':'avgpool','rows':16},"
-	"'projector':{'hidden_size':128,'act':'gelu'}}"},
+	"'projector':{'hidden_size':96,'act':'gelu'},"
+	"'init':{'gain':1.5,'patch':0.4,'position':0.02,'embedding':0.3}}"},
     {"vlm_small",
 	"{'model_type':'ghostvis','text_config':{" OF_QWEN
 	"'hidden_size':896,'intermediate_size':4864,'num_hidden_layers':24,"

@@ -46,25 +46,25 @@ enum gv_init { GV_INIT_ZERO, GV_INIT_ONE, GV_INIT_NORMAL };
 struct gv_param {
 	char name[160]; /* with the prefix of its part */
 	enum gv_part part;
-	size_t at, n;   /* elements, from the start of its part's buffers */
+	size_t at, n; /* elements, from the start of its part's buffers */
 	int rank;
 	int64_t shape[4];
 	enum gv_init init;
-	float std;      /* of GV_INIT_NORMAL */
-	bool used;      /* takes part in the forward pass (vision layers past
+	float std; /* of GV_INIT_NORMAL */
+	bool used; /* takes part in the forward pass (vision layers past
 	                 * vision_feature_layer don't) */
 };
 
 struct gv_model_part {
-	size_t n;     /* elements; 0 if the model lacks the part */
-	void *w;      /* (n) parameters in the backend's storage type */
-	float *grad;  /* (n) gradients; NULL unless the part trains */
+	size_t n; /* elements; 0 if the model lacks the part */
+	void *w; /* (n) parameters in the backend's storage type */
+	float *grad; /* (n) gradients; NULL unless the part trains */
 	bool trains;
 };
 
 struct gv_model {
-	struct gvk *k;         /* the caller's */
-	struct gvk_stream *s;  /* all work of the model runs here */
+	struct gvk *k; /* the caller's */
+	struct gvk_stream *s; /* all work of the model runs here */
 	struct gv_config cfg;
 	struct gv_param *param;
 	size_t nparams;
@@ -86,8 +86,8 @@ void gv_model_close(struct gv_model **m);
 
 /* Fresh random weights: Philox, one counter range a tensor, the same on every
  * backend. */
-int gv_model_init(struct gv_model *m, uint64_t seed, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_model_init(
+    struct gv_model *m, uint64_t seed, struct gv_error *e) GV_USE_RESULT;
 
 /* Copies the parameters of some parts from tensors of the same names.  A
  * missing or misshapen tensor is GV_ERR_MATCH by name; so is an unexpected
@@ -101,24 +101,29 @@ int gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
 int gv_model_save(struct gv_model *m, const char *dir, enum gv_dtype dtype,
     struct gv_error *e) GV_USE_RESULT;
 
+/* Writes the gradients of the parts that train, F32, under the names of their
+ * parameters, to one safetensors file. */
+int gv_model_save_grads(
+    struct gv_model *m, const char *path, struct gv_error *e) GV_USE_RESULT;
+
 /* Declares which parts train and allocates (or frees) their gradients.  The
  * gradients start at zero. */
-int gv_model_train(struct gv_model *m, unsigned parts, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_model_train(
+    struct gv_model *m, unsigned parts, struct gv_error *e) GV_USE_RESULT;
 void gv_model_zero_grad(struct gv_model *m);
 
 /* ---- memory -------------------------------------------------------------- */
 
 /* The largest batch that will come. */
 struct gv_limits {
-	bool backward;    /* keep what a backward pass needs */
-	int64_t images;   /* B */
-	int64_t tokens;   /* N */
-	int64_t seqs;     /* S */
-	int64_t outs;     /* M: rows with loss, or rows whose logits are taken */
+	bool backward; /* keep what a backward pass needs */
+	int64_t images; /* B */
+	int64_t tokens; /* N */
+	int64_t seqs; /* S */
+	int64_t outs; /* M: rows with loss, or rows whose logits are taken */
 	int64_t max_q, max_k; /* longest sequence, longest with its prefix */
-	bool logits;      /* gv_model_logits() will be used */
-	int64_t kv_rows;  /* rows of key/value cache, 0 for training */
+	bool logits; /* gv_model_logits() will be used */
+	int64_t kv_rows; /* rows of key/value cache, 0 for training */
 };
 
 /* Bytes of device memory that these limits need beyond the parameters and
@@ -147,19 +152,19 @@ enum gv_input { GV_IN_NONE, GV_IN_IMAGE, GV_IN_FEATURES, GV_IN_EMBEDS };
 struct gv_batch {
 	enum gv_input input;
 	int64_t B;
-	const void *image;     /* U8 (B,H,W,3), or F32 (B,P,Dv), (B,R,C) */
+	const void *image; /* U8 (B,H,W,3), or F32 (B,P,Dv), (B,R,C) */
 	int64_t N;
-	const int32_t *id;     /* (N) token id, or ~r: row r of (B*R) embeds */
-	const int32_t *pos;    /* (N) position within its sequence */
+	const int32_t *id; /* (N) token id, or ~r: row r of (B*R) embeds */
+	const int32_t *pos; /* (N) position within its sequence */
 	int64_t S;
-	const int32_t *q_at;   /* (S+1) */
+	const int32_t *q_at; /* (S+1) */
 	const int32_t *p_at, *p_len; /* (S), or NULL: no prefixes */
 	const int32_t *k_at, *k_len, *kv_row; /* with a cache, else NULL */
 	int32_t max_q, max_k;
 	int64_t M;
-	const int32_t *out;    /* (M) rows of N that go to the head */
+	const int32_t *out; /* (M) rows of N that go to the head */
 	const int32_t *target; /* (M) for gv_model_loss() */
-	const float *g;        /* (M) d loss / d logp, for the backward pass */
+	const float *g; /* (M) d loss / d logp, for the backward pass */
 };
 
 /* Features (B,P,Dv) or embeds (B,R,C) of images as F32 in host memory.
@@ -184,8 +189,8 @@ int gv_model_sync(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;
 
 /* Floating-point operations of a batch (forward, or with backward as the
  * trained parts need it), for reports. */
-double gv_model_flops(const struct gv_model *m, const struct gv_batch *b,
-    bool backward);
+double gv_model_flops(
+    const struct gv_model *m, const struct gv_batch *b, bool backward);
 
 /* Opens a backend by --device; GV_ERR_DEVICE with its reason. */
 int gv_backend_open(struct gvk **k, const char *device, int64_t threads,

@@ -1,0 +1,175 @@
+/* Inside the model: where tensors and activations are.
+ *
+ * Offsets (size_t) are elements from the start of a part's buffers; pointers
+ * are device memory of the activation block.  Shapes in comments.
+ */
+#ifndef GV_MODEL_PRIV_H
+#define GV_MODEL_PRIV_H
+
+#include "model.h"
+
+/* Offsets of a decoder layer.  wqkv ((H+2G)D,C), wgu (2F,C). */
+struct lm_layer {
+	size_t n1, wqkv, bqkv, wo, n2, wgu, wd;
+};
+
+/* Offsets of a block with LayerNorm, attention and a GELU MLP: a vision layer,
+ * or a Perceiver block (which has wq and wkv apart, and a context norm). */
+struct vit_layer {
+	size_t nc_w, nc_b; /* Perceiver: norm of the context */
+	size_t n1_w, n1_b, wqkv, bqkv, wq, wkv, wo, bo;
+	size_t n2_w, n2_b, w1, b1, w2, b2;
+};
+
+struct offsets {
+	/* language */
+	size_t embed, norm, head;
+	struct lm_layer *lm;
+	/* vision */
+	size_t patch_w, patch_b, pos, post_w, post_b;
+	struct vit_layer *vit;
+	/* resampler */
+	size_t latents, rs_norm_w, rs_norm_b;
+	struct vit_layer *rs;
+	/* projector */
+	size_t p1_w, p1_b, p2_w, p2_b;
+};
+
+/* Kept activations of a decoder layer over N rows. */
+struct lm_acts {
+	void *res; /* (N,C) input of the layer */
+	float *rstd1, *rstd2; /* (N) */
+	void *n1; /* (N,C) */
+	void *qkv; /* (N,(H+2G)D), after rope */
+	void *att; /* (N,HD) */
+	float *lse; /* (N,H) */
+	void *mid; /* (N,C) after attention */
+	void *n2; /* (N,C) */
+	void *gu; /* (N,2F) */
+	void *sw; /* (N,F) */
+};
+
+/* Kept activations of a vision layer or Perceiver block over `rows` rows. */
+struct vit_acts {
+	void *res, *n1, *qkv, *att, *mid, *n2, *pre, *act;
+	void *q, *kv; /* Perceiver: (BR,C), (BP+BR,2C); n1 is (BP+BR,C) */
+	float *mean1, *rstd1, *mean2, *rstd2, *lse;
+	float *mean_c, *rstd_c; /* Perceiver: of the context norm, (BP) */
+};
+
+/* The activation block, laid out for some limits. */
+struct acts {
+	/* uploads */
+	uint8_t *image;
+	int32_t *id, *pos, *out, *target, *kv_row;
+	int32_t *q_at, *k_at, *k_len, *p_at, *p_len;
+	int32_t *v_at, *v_len; /* (B+1), (B): patches of each image */
+	int32_t *r_q, *r_k, *r_klen, *r_p, *r_plen; /* Perceiver */
+	int32_t *latent_id; /* (BR) */
+	float *g, *logp, *entropy;
+	/* vision */
+	void *patches; /* (BP,3pp) */
+	struct vit_acts *vit; /* [layers kept] */
+	void *v_x0, *v_out, *v_fin, *features; /* (BP,Dv) */
+	float *v_mean, *v_rstd;
+	/* resampler and projector */
+	struct vit_acts *rs;
+	void *rs_x0, *rs_out, *rs_fin, *rows; /* (BR,Dv) */
+	float *rs_mean, *rs_rstd;
+	void *p_pre, *p_act; /* (BR,pj_C) */
+	void *embeds; /* (BR,C) */
+	/* decoder */
+	struct lm_acts *lm;
+	void *x0, *ao, *mo; /* (N,C) */
+	void *sel_x, *sel_r, *sel_h, *sel_n; /* (M,C) */
+	float *sel_rstd;
+	float *logits; /* (M,V) */
+	/* scratch of the backward pass */
+	void *dh, *dn, *dqkv, *datt, *dgu, *dsw, *dsel, *dsel_n, *dembeds;
+	void *drows, *dlat, *dkv, *dq, *dctx, *dpj, *dfeat;
+	void *v_dh, *v_dn, *v_dqkv, *v_datt, *v_dpre;
+	void *ws; /* of attention_bwd, xent */
+	size_t ws_bytes;
+	/* key/value cache: [L] of (kv_rows,GD) */
+	void **kc, **vc;
+};
+
+struct gv_model_priv {
+	struct offsets at;
+	size_t esize; /* bytes of a storage element */
+	unsigned alloc; /* parts whose buffers exist */
+	float *freq; /* device (D/2) */
+	struct gv_limits lim;
+	bool reserved;
+	struct acts a;
+	void *block; /* activations */
+	size_t block_bytes;
+	struct vit_acts *vit_store, *rs_store;
+	struct lm_acts *lm_store;
+	void **cache_store;
+	float *host; /* staging for transfers of parameters */
+};
+
+/* Which parts a backward pass goes through (not only: trains). */
+static inline bool
+back_vision(const struct gv_model *m)
+{
+	return m->part[GV_VISION].trains;
+}
+
+static inline bool
+back_resampler(const struct gv_model *m)
+{
+	return m->part[GV_RESAMPLER].trains || back_vision(m);
+}
+
+static inline bool
+back_projector(const struct gv_model *m)
+{
+	return m->part[GV_PROJECTOR].trains || back_resampler(m);
+}
+
+static inline bool
+back_language(const struct gv_model *m)
+{
+	return m->part[GV_LANGUAGE].trains || back_projector(m);
+}
+
+/* Parameter and gradient at an offset; the gradient of a frozen part is NULL,
+ * which gvk takes as "not wanted". */
+static inline void *
+param(const struct gv_model *m, enum gv_part p, size_t at)
+{
+	return (char *)m->part[p].w + at * m->priv->esize;
+}
+
+static inline float *
+grad(const struct gv_model *m, enum gv_part p, size_t at)
+{
+	return m->part[p].trains ? m->part[p].grad + at : NULL;
+}
+
+/* Rows of a device buffer. */
+static inline void *
+row(const struct gv_model *m, void *p, int64_t elements)
+{
+	return (char *)p + (size_t)elements * m->priv->esize;
+}
+
+/* layout.c: assigns all of `a` for limits `l` within `base` (NULL to count
+ * only); returns the bytes used. */
+size_t gv_layout(const struct gv_model *m, const struct gv_limits *l,
+    struct acts *a, void *base);
+
+/* vision.c: image or features -> features, rows, embeds; and back from
+ * a->dembeds. */
+void gv_vision_forward(
+    struct gv_model *m, const struct gv_batch *b, enum gv_input to);
+void gv_vision_backward(struct gv_model *m, const struct gv_batch *b);
+
+/* decoder.c: ids and embeds -> the final hidden rows of b->out in a->sel_n;
+ * and back from a->dsel_n, down to a->dembeds. */
+void gv_decoder_forward(struct gv_model *m, const struct gv_batch *b);
+void gv_decoder_backward(struct gv_model *m, const struct gv_batch *b);
+
+#endif
