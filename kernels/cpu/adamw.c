@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <math.h>
 
-#include "split.h"
+#include "part.h"
 
 struct adamw {
 	float *p, *m, *v;

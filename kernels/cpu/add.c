@@ -1,5 +1,5 @@
 /* y += x. */
-#include "split.h"
+#include "part.h"
 
 struct add {
 	float *y;

@@ -3,7 +3,7 @@
  * The gradient is cut into runs of its P x C numbers; each is summed over the
  * sequences in order.
  */
-#include "split.h"
+#include "part.h"
 
 #define RUN 256
 

@@ -5,7 +5,7 @@
  * same two formulas with the lengths swapped give the windows that cover a
  * place: so the backward pass gathers too.
  */
-#include "split.h"
+#include "part.h"
 
 struct pool {
 	float *y;

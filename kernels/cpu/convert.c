@@ -7,7 +7,7 @@
  */
 #include <assert.h>
 
-#include "split.h"
+#include "part.h"
 
 struct convert {
 	void *dst;

@@ -3,7 +3,7 @@
  * Ids repeat, so the backward pass is cut by columns: a part adds its columns
  * of every row, in ascending n, and shares none with another part.
  */
-#include "split.h"
+#include "part.h"
 
 #define COLUMNS 32 /* in a part: two cache lines, which are fetched together */
 

@@ -1,5 +1,5 @@
 /* Rows copied from, and to, the places of an index. */
-#include "split.h"
+#include "part.h"
 
 struct move {
 	float *y;

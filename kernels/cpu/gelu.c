@@ -1,5 +1,5 @@
 /* Activations element by element, and their gradients. */
-#include "split.h"
+#include "part.h"
 #include "vmath.h"
 
 struct gelu {

@@ -5,7 +5,7 @@
  */
 #include <math.h>
 
-#include "split.h"
+#include "part.h"
 
 struct fwd {
 	float *y, *h, *mean, *rstd;

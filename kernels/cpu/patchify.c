@@ -2,7 +2,7 @@
  *
  * A part is one row of patches of one image.
  */
-#include "split.h"
+#include "part.h"
 
 struct patchify {
 	float *y;

@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "split.h"
+#include "part.h"
 
 #define FREQS 1024 /* frequencies of a row done at a time */
 

@@ -1,5 +1,5 @@
 /* Sum of squares in F64: the parts' sums, added in order. */
-#include "split.h"
+#include "part.h"
 
 #define PARTS 64 /* at most */
 

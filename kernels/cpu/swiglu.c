@@ -2,7 +2,7 @@
  *
  * The backward pass needs one sigmoid s: silu = g s, silu' = s + g s (1 - s).
  */
-#include "split.h"
+#include "part.h"
 #include "vmath.h"
 
 struct swiglu {

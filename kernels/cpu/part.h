@@ -4,8 +4,8 @@
  * of threads.  A part of about 64 KiB of floats keeps its operands in a
  * core's second-level cache and hides what handing it out costs.
  */
-#ifndef GVK_CPU_SPLIT_H
-#define GVK_CPU_SPLIT_H
+#ifndef GVK_CPU_PART_H
+#define GVK_CPU_PART_H
 
 #include <assert.h>
 #include <stdatomic.h>
