@@ -1,0 +1,378 @@
+/* Cutting text into pieces by the split patterns of tokenizers. */
+#include "split.h"
+
+#include "mem.h"
+#include "utf8.h"
+#include "banned.h"
+
+#include <stdbool.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+const char gv_split_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+			     "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+#define FAMILY(numbers) \
+	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" numbers \
+	"| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+const char gv_split_qwen2[] = FAMILY("\\p{N}");
+static const char llama3[] = FAMILY("\\p{N}{1,3}");
+
+enum kind { GPT2, QWEN2, REGEX };
+
+struct gv_split {
+	enum kind kind;
+	int digits; /* QWEN2: numbers a piece has at most */
+	char *pattern;
+	pcre2_code *re;
+};
+
+/* One match of PCRE2 may try this often; a text that needs more is refused
+ * rather than waited for. */
+#define MATCH_LIMIT 50000000u
+#define JIT_STACK   ((size_t)8 << 20)
+
+struct matcher {
+	pcre2_match_data *md;
+	pcre2_match_context *mc;
+	pcre2_jit_stack *stack;
+};
+
+/* ---- patterns ------------------------------------------------------------ */
+
+/* Copies the pattern with \s and \S as the reference engine reads them: PCRE2
+ * counts U+180E as a space, Unicode (since 6.3) and Oniguruma don't. */
+static char *
+translate(const char *p)
+{
+	static const char set[] = "\\x09-\\x0d \\x{85}\\x{a0}\\x{1680}"
+				  "\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"
+				  "\\x{202f}\\x{205f}\\x{3000}";
+	size_t cap = strlen(p) * (sizeof set + 4) + 1, k = 0;
+	char *out = gv_alloc(cap, 1);
+	bool class = false;
+
+	for (; out && *p; p++) {
+		if (*p == '\\' && p[1]) {
+			bool space = p[1] == 's' || (p[1] == 'S' && !class);
+
+			if (space)
+				k += (size_t)snprintf(out + k, cap - k,
+				    class ? "%s%s" : "[%s%s]",
+				    p[1] == 'S' ? "^" : "", set);
+			else
+				k += (size_t)snprintf(
+				    out + k, cap - k, "\\%c", p[1]);
+			p++;
+			continue;
+		}
+		if (*p == '[')
+			class = true;
+		else if (*p == ']')
+			class = false;
+		out[k++] = *p;
+	}
+	return out;
+}
+
+static int
+compile(struct gv_split *s, struct gv_error *e)
+{
+	char *p = translate(s->pattern);
+	PCRE2_SIZE at;
+	int code;
+
+	if (!p)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	s->re = pcre2_compile((PCRE2_SPTR)p, PCRE2_ZERO_TERMINATED,
+	    PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &code, &at, NULL);
+	gv_free(p);
+	if (!s->re) {
+		char why[128];
+
+		pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
+		return gv_fail(e, GV_ERR_NOSUP, "split pattern: %s", why);
+	}
+	/* without JIT (an unusual machine) matching is slow, not wrong */
+	(void)pcre2_jit_compile(s->re, PCRE2_JIT_COMPLETE);
+	return 0;
+}
+
+int
+gv_split_open(struct gv_split **out, const char *pattern, struct gv_error *e)
+{
+	struct gv_split *s = gv_alloc(1, sizeof *s);
+
+	if (s)
+		s->pattern = gv_strdup(pattern);
+	if (!s || !s->pattern) {
+		gv_free(s);
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	}
+	s->digits = 1;
+	if (!strcmp(pattern, gv_split_gpt2)) {
+		s->kind = GPT2;
+	} else if (!strcmp(pattern, gv_split_qwen2)) {
+		s->kind = QWEN2;
+	} else if (!strcmp(pattern, llama3)) {
+		s->kind = QWEN2;
+		s->digits = 3;
+	} else {
+		s->kind = REGEX;
+		if (compile(s, e)) {
+			gv_split_close(&s);
+			return e->code;
+		}
+	}
+	*out = s;
+	return 0;
+}
+
+void
+gv_split_close(struct gv_split **s)
+{
+	if (!*s)
+		return;
+	pcre2_code_free((*s)->re);
+	gv_free((*s)->pattern);
+	gv_free(*s);
+	*s = NULL;
+}
+
+const char *
+gv_split_pattern(const struct gv_split *s)
+{
+	return s->pattern;
+}
+
+/* ---- by hand ------------------------------------------------------------- */
+
+static enum gv_class
+class_at(const char *s, size_t i, size_t n, size_t *len)
+{
+	uint32_t c;
+
+	*len = gv_utf8_next(s + i, n - i, &c);
+	return gv_utf8_class(c);
+}
+
+/* The end of the run of one class from i. */
+static size_t
+run(const char *s, size_t i, size_t n, enum gv_class want)
+{
+	size_t len;
+
+	while (i < n && class_at(s, i, n, &len) == want)
+		i += len;
+	return i;
+}
+
+/* 's 't 're 've 'm 'll 'd at s[0] == '\'': bytes, or 0.  Without regard to
+ * case, U+017F is an s. */
+static size_t
+contraction(const char *s, size_t n, bool fold)
+{
+	char a, b;
+
+	if (n < 2)
+		return 0;
+	if (fold && n > 2 && s[1] == '\xc5' && s[2] == '\xbf')
+		return 3;
+	a = s[1];
+	b = n > 2 ? s[2] : 0;
+	if (fold) {
+		a = (char)(a >= 'A' && a <= 'Z' ? a + 32 : a);
+		b = (char)(b >= 'A' && b <= 'Z' ? b + 32 : b);
+	}
+	if (a == 's' || a == 't' || a == 'm' || a == 'd')
+		return 2;
+	if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') ||
+	    (a == 'l' && b == 'l'))
+		return 3;
+	return 0;
+}
+
+/* \s+(?!\S)|\s+ from i: a run of spaces leaves its last to what follows. */
+static size_t
+spaces(const char *s, size_t i, size_t n)
+{
+	size_t j = i, last = i, len;
+
+	while (j < n && class_at(s, j, n, &len) == GV_CLASS_SPACE) {
+		last = j;
+		j += len;
+	}
+	return j == n || last == i ? j : last;
+}
+
+static size_t
+gpt2(const char *s, size_t i, size_t n)
+{
+	size_t len, at = i;
+	enum gv_class c;
+
+	if (s[i] == '\'') {
+		len = contraction(s + i, n - i, false);
+		if (len)
+			return i + len;
+	}
+	c = class_at(s, i, n, &len);
+	if (s[i] == ' ' && i + 1 < n) {
+		at = i + 1;
+		c = class_at(s, at, n, &len);
+	}
+	if (c != GV_CLASS_SPACE)
+		return run(s, at, n, c);
+	return spaces(s, i, n);
+}
+
+/* [^\s\p{L}\p{N}]+[\r\n]* */
+static size_t
+others(const char *s, size_t i, size_t n)
+{
+	i = run(s, i, n, GV_CLASS_OTHER);
+	while (i < n && (s[i] == '\r' || s[i] == '\n'))
+		i++;
+	return i;
+}
+
+/* \s*[\r\n]+|\s+(?!\S)|\s+ */
+static size_t
+lines(const char *s, size_t i, size_t n)
+{
+	size_t end = run(s, i, n, GV_CLASS_SPACE), j = end;
+
+	while (j > i && s[j - 1] != '\r' && s[j - 1] != '\n')
+		j--;
+	return j > i ? j : spaces(s, i, n);
+}
+
+static size_t
+qwen2(const char *s, size_t i, size_t n, int digits)
+{
+	size_t len, next_len, j;
+	enum gv_class c, next;
+	int d;
+
+	if (s[i] == '\'') {
+		len = contraction(s + i, n - i, true);
+		if (len)
+			return i + len;
+	}
+	c = class_at(s, i, n, &len);
+	if (c == GV_CLASS_LETTER)
+		return run(s, i + len, n, c);
+	if (c == GV_CLASS_NUMBER) {
+		for (d = 0, j = i; d < digits && j < n; d++, j += len)
+			if (class_at(s, j, n, &len) != c)
+				break;
+		return j;
+	}
+	if (i + len < n && s[i] != '\r' && s[i] != '\n') {
+		next = class_at(s, i + len, n, &next_len);
+		if (next == GV_CLASS_LETTER)
+			return run(s, i + len, n, next);
+		if (s[i] == ' ' && next == GV_CLASS_OTHER)
+			return others(s, i + 1, n);
+	}
+	return c == GV_CLASS_OTHER ? others(s, i, n) : lines(s, i, n);
+}
+
+/* ---- the walk ------------------------------------------------------------ */
+
+static int
+matcher_open(struct gv_splitter *w, struct gv_error *e)
+{
+	struct matcher *m = gv_alloc(1, sizeof *m);
+
+	w->md = m;
+	if (m) {
+		m->md = pcre2_match_data_create(1, NULL);
+		m->mc = pcre2_match_context_create(NULL);
+		m->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK, NULL);
+	}
+	if (!m || !m->md || !m->mc || !m->stack) {
+		gv_splitter_close(w);
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	}
+	pcre2_set_match_limit(m->mc, MATCH_LIMIT);
+	pcre2_jit_stack_assign(m->mc, NULL, m->stack);
+	return 0;
+}
+
+int
+gv_splitter_open(struct gv_splitter *w, const struct gv_split *split,
+    const char *s, size_t n, struct gv_error *e)
+{
+	struct gv_splitter z = {.split = split, .s = s, .n = n};
+
+	*w = z;
+	return split->kind == REGEX ? matcher_open(w, e) : 0;
+}
+
+void
+gv_splitter_close(struct gv_splitter *w)
+{
+	struct matcher *m = w->md;
+
+	if (!m)
+		return;
+	pcre2_match_data_free(m->md);
+	pcre2_match_context_free(m->mc);
+	pcre2_jit_stack_free(m->stack);
+	gv_free(m);
+	w->md = NULL;
+}
+
+/* Finds the match ahead: [lo, hi), or [n, n) if there is none.  Empty matches
+ * cut nothing and are passed over. */
+static int
+find(struct gv_splitter *w, struct gv_error *e)
+{
+	struct matcher *m = w->md;
+	PCRE2_SIZE *v;
+	int got = pcre2_match(w->split->re, (PCRE2_SPTR)w->s, w->n, w->at,
+	    PCRE2_NOTEMPTY, m->md, m->mc);
+
+	if (got == PCRE2_ERROR_NOMATCH) {
+		w->lo = w->hi = w->n;
+		return 0;
+	}
+	if (got < 0) {
+		char why[128];
+
+		pcre2_get_error_message(got, (PCRE2_UCHAR *)why, sizeof why);
+		return gv_fail(e, GV_ERR_LIMIT, "split pattern: %s", why);
+	}
+	v = pcre2_get_ovector_pointer(m->md);
+	w->lo = v[0];
+	w->hi = v[1];
+	return 0;
+}
+
+int
+gv_splitter_next(
+    struct gv_splitter *w, size_t *at, size_t *end, struct gv_error *e)
+{
+	if (w->at == w->n)
+		return 0;
+	*at = w->at;
+	switch (w->split->kind) {
+	case GPT2:
+		w->at = gpt2(w->s, w->at, w->n);
+		break;
+	case QWEN2:
+		w->at = qwen2(w->s, w->at, w->n, w->split->digits);
+		break;
+	case REGEX:
+		if (w->lo < w->at || w->hi <= w->at)
+			if (find(w, e))
+				return e->code;
+		w->at = w->lo > w->at ? w->lo : w->hi;
+		break;
+	}
+	*end = w->at;
+	return 1;
+}

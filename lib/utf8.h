@@ -1,0 +1,50 @@
+/* UTF-8, the character classes of split patterns, and Unicode's NFC.
+ *
+ * "Exact" in a tokenizer means: as the engines of Hugging Face tokenizers
+ * define it.  Classes are those of Unicode 16 (Oniguruma 6.9.10), composition
+ * and ordering those of Unicode 9 (the crate unicode-normalization-alignments
+ * 0.1): both are tested against tokenizers 0.23 over all code points.
+ */
+#ifndef GV_UTF8_H
+#define GV_UTF8_H
+
+#include "err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What gv_utf8_next() gives for a byte that no character of RFC 3629 starts
+ * with: a code point that doesn't exist. */
+#define GV_UTF8_BAD 0xffffffffu
+
+/* Decodes the character at s[0..n), n > 0: its length in bytes, 1 to 4, and
+ * its code point in *c; or 1 and GV_UTF8_BAD.  Surrogates and overlong forms
+ * are bad. */
+size_t gv_utf8_next(const char *s, size_t n, uint32_t *c);
+
+/* Writes c (at most 0x10ffff) as UTF-8; returns 1 to 4. */
+size_t gv_utf8_put(uint32_t c, char out[4]);
+
+enum gv_class {
+	GV_CLASS_OTHER, /* neither of these; bad bytes too */
+	GV_CLASS_LETTER, /* \p{L} */
+	GV_CLASS_NUMBER, /* \p{N} */
+	GV_CLASS_SPACE /* \s: White_Space */
+};
+enum gv_class gv_utf8_class(uint32_t c);
+
+/* Normalises n bytes to NFC.  *out is NULL where the text is surely normal
+ * already, else new memory for gv_free() of *len bytes (not NUL-terminated).
+ * Bad bytes are copied, and separate what they stand between.  Linear in n,
+ * whatever the order of combining marks. */
+int gv_nfc(const char *s, size_t n, char **out, size_t *len,
+    struct gv_error *e) GV_USE_RESULT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
