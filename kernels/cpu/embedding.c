@@ -3,6 +3,8 @@
  * Ids repeat, so the backward pass is cut by columns: a part adds its columns
  * of every row, in ascending n, and shares none with another part.
  */
+#include <assert.h>
+
 #include "part.h"
 
 #define COLUMNS 32 /* in a part: two cache lines, which are fetched together */
@@ -43,7 +45,7 @@ struct bwd {
 	float *dw, *de;
 	const float *dy;
 	const int32_t *id;
-	int64_t N, C, E;
+	int64_t N, C, V, E;
 };
 
 static void
@@ -60,6 +62,7 @@ bwd_part(void *arg, int64_t part, int thread)
 		float *to = id >= 0 ? a->dw : a->de;
 		const float *dy = a->dy + n * C + at;
 
+		assert(id >= 0 ? id < a->V : !to || ~id < a->E);
 		if (!to)
 			continue;
 		to += (id >= 0 ? id : ~id) * C + at;
@@ -73,8 +76,7 @@ void
 CPU(embedding_bwd)(struct gvk_stream *s, float *dw, void *de, const void *dy,
     const int32_t *id, int64_t N, int64_t C, int64_t V, int64_t E)
 {
-	struct bwd a = {dw, de, dy, id, N, C, E};
+	struct bwd a = {dw, de, dy, id, N, C, V, E};
 
-	(void)V;
 	gvk_pool_run(gvk_pool_of(s), cpu_parts(C, COLUMNS), bwd_part, &a);
 }
