@@ -59,13 +59,13 @@ main(int argc, char **argv)
 		if (!first) {
 			first = r;
 			if (gv_out_open(
-			        &o, common.output, true, common.force, &e) ||
+				&o, common.output, true, common.force, &e) ||
 			    begin(&w, o, gv_reader_schema(r), &e))
 				break;
 		} else if (gv_schema_same(gv_reader_schema(first),
-		               gv_reader_schema(r), &e) ||
-		    gv_schema_agree(gv_reader_schema(first),
-		        gv_reader_schema(r), &e)) {
+			       gv_reader_schema(r), &e) ||
+			   gv_schema_agree(gv_reader_schema(first),
+			       gv_reader_schema(r), &e)) {
 			gv_fail_in(&e, "cannot join '%s' to '%s'",
 			    gv_reader_name(r), gv_reader_name(first));
 			break;

@@ -62,10 +62,6 @@ bool gv_walk_pad(struct gv_walk *w, bool bin_key);
  * refused. */
 bool gv_walk_json(struct gv_walk *w, int depth, json_t **out);
 
-/* Appends a complete, checked field. */
-int gv_schema_add(struct gv_schema *s, const struct gv_field *f,
-    struct gv_error *e) GV_USE_RESULT;
-
 /* Appends a program with its version; takes over args and digests. */
 int gv_schema_add_prog(struct gv_schema *s, const char *name, const char *ver,
     json_t *args, json_t *digests, struct gv_error *e) GV_USE_RESULT;

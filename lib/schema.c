@@ -76,7 +76,8 @@ reserved(const char *name)
 }
 
 int
-gv_schema_add(struct gv_schema *s, const struct gv_field *f, struct gv_error *e)
+gv_schema_add_field(
+    struct gv_schema *s, const struct gv_field *f, struct gv_error *e)
 {
 	void *p = s->fields;
 	char q[80];
@@ -170,7 +171,7 @@ gv_schema_field(struct gv_schema *s, const char *name, const char *spec,
 	if (!parse_spec(spec, &f, &rest) || rest)
 		return gv_fail(e, GV_ERR_USAGE, "'%s' of field '%s' is no type",
 		    spec, name);
-	return gv_schema_add(s, &f, e);
+	return gv_schema_add_field(s, &f, e);
 }
 
 const struct gv_field *
@@ -230,7 +231,7 @@ gv_schema_copy(
 
 	memcpy(s.kind, src->kind, sizeof s.kind);
 	for (i = 0; i < src->nfields; i++)
-		if (gv_schema_add(&s, &src->fields[i], e))
+		if (gv_schema_add_field(&s, &src->fields[i], e))
 			goto fail;
 	if (gv_schema_merge_progs(&s, src, e))
 		goto fail;

@@ -72,6 +72,10 @@ int gv_schema_copy(struct gv_schema *dst, const struct gv_schema *src,
 int gv_schema_field(struct gv_schema *s, const char *name, const char *spec,
     const char *unit, struct gv_error *e) GV_USE_RESULT;
 
+/* Appends a field as it is in another stream. */
+int gv_schema_add_field(struct gv_schema *s, const struct gv_field *f,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* The field of that name, or NULL. */
 const struct gv_field *gv_schema_find(
     const struct gv_schema *s, const char *name);

@@ -117,7 +117,7 @@ field(struct gv_walk *w, struct gv_schema *s, struct gv_error *e)
 	    !short_text(w, f.unit, sizeof f.unit) ||
 	    !skip_extra(w, n - 4, known))
 		return false;
-	if (gv_schema_add(s, &f, e))
+	if (gv_schema_add_field(s, &f, e))
 		return gv_walk_fail(w, e->code, e->msg);
 	return true;
 }
