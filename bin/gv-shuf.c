@@ -87,6 +87,8 @@ open_all(char **args, struct gv_error *e)
 	}
 	if (weighted && weighted < nin)
 		cli_usage("either all inputs have a weight or none has");
+	if (weighted && !records)
+		cli_usage("weights need --records");
 	if (standard > 1)
 		cli_usage("standard input can be read only once");
 	for (i = 0; i < nin; i++) {
@@ -125,14 +127,13 @@ holder(uint64_t i)
 
 /* ---- order --------------------------------------------------------------- */
 
-/* Random numbers of a pool (0: of the draws) and pass: the high half of the
- * counter is the purpose and the pool, the low half starts at the pass. */
+/* Random numbers of a pool (0: of the draws) and pass: both are part of the
+ * purpose, so that no two share numbers. */
 static void
 numbers(struct gv_rng *g, uint64_t stream, uint64_t pass)
 {
-	gv_rng_init(
-	    g, (uint64_t)common.seed, GV_PURPOSE_SHUFFLE | stream << 32);
-	g->lo = pass << 36;
+	gv_rng_init(g, (uint64_t)common.seed,
+	    GV_PURPOSE_SHUFFLE | stream << 8 | pass << 32);
 }
 
 /* Fisher and Yates.  Each pass starts from the records' own order, so that it
@@ -207,8 +208,8 @@ arg_int(json_t *args, const char *name, int64_t v)
 	char text[32];
 
 	snprintf(text, sizeof text, "%" PRId64, v);
-	return v && (json_array_append_new(args, json_string(name)) ||
-			json_array_append_new(args, json_string(text)));
+	return json_array_append_new(args, json_string(name)) ||
+	       json_array_append_new(args, json_string(text));
 }
 
 static int
@@ -225,16 +226,15 @@ begin(struct gv_schema *s, struct gv_error *e)
 		if (gv_schema_merge_progs(s, gv_reader_schema(in[i].r), e))
 			break;
 	bad = arg_int(args, "--seed", common.seed) ||
-	      arg_int(args, "--epochs", epochs) ||
-	      arg_int(args, "--records", records) ||
-	      arg_int(args, "--head", head);
+	      (epochs && arg_int(args, "--epochs", epochs)) ||
+	      (records && arg_int(args, "--records", records)) ||
+	      (head && arg_int(args, "--head", head));
 	for (i = 0; i < nin && in[i].weight_text && !bad; i++)
 		bad =
 		    json_array_append_new(args, json_string(in[i].weight_text));
-	if (bad)
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	(void)gv_schema_prog(s, "gv-shuf", args, NULL, e);
-	return e->code;
+	if (gv_schema_prog(s, "gv-shuf", args, NULL, e))
+		return e->code;
+	return bad ? gv_fail(e, GV_ERR_NOMEM, "out of memory") : e->code;
 }
 
 static int
@@ -279,13 +279,13 @@ main(int argc, char **argv)
 
 	nin = n ? n : 1;
 	in = gv_alloc((size_t)nin, sizeof *in);
-	if (!in)
-		cli_usage("out of memory");
+	if (!in) {
+		gv_fail(&e, GV_ERR_NOMEM, "out of memory");
+		cli_die(&e);
+	}
 	if (epochs && records)
 		cli_usage("--epochs and --records exclude each other");
 	open_all(n ? argv + 1 : none, &e);
-	if (!e.code && in[0].weight_text && !records)
-		cli_usage("weights need --records");
 	if (!epochs && !records)
 		epochs = 1;
 	if (e.code || make_pools(&e) || begin(&s, &e) ||
