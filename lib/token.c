@@ -227,17 +227,18 @@ gv_tokenizer_digest(const struct gv_tokenizer *t)
 int32_t
 gv_tokenizer_special(const struct gv_tokenizer *t, const char *text)
 {
-	size_t n = strlen(text);
-	int32_t id;
+	const struct gv_added *set[2] = {&t->raw, &t->normal};
+	size_t n = strlen(text), i, k;
 
-	/* added tokens have the highest ids */
-	for (id = t->size - 1; id >= 0; id--) {
-		const struct gv_tok *k = &t->tok[id];
+	for (k = 0; k < 2; k++)
+		for (i = 0; i < set[k]->n; i++) {
+			int32_t id = set[k]->item[i].id;
+			const struct gv_tok *tok = &t->tok[id];
 
-		if (k->flags & GV_TOK_ADDED && k->len == n &&
-		    !memcmp(t->blob + k->off, text, n))
-			return id;
-	}
+			if (tok->len == n &&
+			    !memcmp(t->blob + tok->off, text, n))
+				return id;
+		}
 	return -1;
 }
 

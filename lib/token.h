@@ -21,8 +21,8 @@ struct gv_tokenizer; /* immutable after opening; safe to share by threads */
 
 /* Opens DIR/tokenizer.json (and tokenizer_config.json, if it is there).
  * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name. */
-int gv_tokenizer_open(struct gv_tokenizer **t, const char *dir,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_tokenizer_open(
+    struct gv_tokenizer **t, const char *dir, struct gv_error *e) GV_USE_RESULT;
 void gv_tokenizer_close(struct gv_tokenizer **t);
 
 int32_t gv_tokenizer_size(const struct gv_tokenizer *t); /* highest id + 1 */
@@ -35,8 +35,8 @@ bool gv_tokenizer_is_special(const struct gv_tokenizer *t, int32_t id);
 /* Ids that end a turn or a text ("stop ids"): from the chat template in use
  * and tokenizer_config.json's eos_token.  Returns how many; at most cap are
  * stored. */
-size_t gv_tokenizer_stops(const struct gv_tokenizer *t, int32_t *id,
-    size_t cap);
+size_t gv_tokenizer_stops(
+    const struct gv_tokenizer *t, int32_t *id, size_t cap);
 
 /* A growing list of ids; zero it first, gv_ids_free() at the end. */
 struct gv_ids {
@@ -44,17 +44,19 @@ struct gv_ids {
 	size_t n, cap;
 };
 void gv_ids_free(struct gv_ids *ids);
-int gv_ids_push(struct gv_ids *ids, int32_t id, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_ids_push(
+    struct gv_ids *ids, int32_t id, struct gv_error *e) GV_USE_RESULT;
 
-/* Appends the ids of `n` bytes of text.  Special tokens spelled in the text
- * are plain text unless `specials`.  Invalid UTF-8 is encoded byte by byte. */
+/* Appends the ids of `n` bytes of text (at most 1 GiB, else GV_ERR_LIMIT).
+ * Special tokens spelled in the text are plain text unless `specials`; added
+ * tokens that aren't special (<think>) are always found.  A byte that is not
+ * UTF-8 counts as a character that is neither letter, number nor space, and is
+ * kept: decoding gives the text back, in NFC where the vocabulary asks for it. */
 int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
 /* The bytes of one id (not NUL-terminated; a special token's text). */
-const char *gv_token_bytes(const struct gv_tokenizer *t, int32_t id,
-    size_t *n);
+const char *gv_token_bytes(const struct gv_tokenizer *t, int32_t id, size_t *n);
 
 /* Decodes ids; special tokens are left out unless `specials`.  *out, NUL-
  * terminated, is freed with gv_free(). */
@@ -78,21 +80,45 @@ struct gv_rendered {
 };
 void gv_rendered_free(struct gv_rendered *r);
 
-/* Renders `messages` (JSON list of {"role", "content"}; content is a string,
- * or a list of {"type":"text","text"} and {"type":"image"}), by construction,
- * never by tokenizing rendered text again: literal special tokens in text stay
- * text.  The template is the model's: ChatML (vocabularies with
- * <|im_start|>) or nano (with <|user_start|>).
+/* Renders `messages`, by construction, never by tokenizing rendered text
+ * again: literal special tokens in text stay text.
+ *
+ * `messages` is a JSON list of {"role", "content"}; content is a string, or a
+ * list of {"type":"text","text"} and {"type":"image"}, and in the assistant's
+ * turns of the nano template {"type":"python","text"} (a tool call) and
+ * {"type":"python_output","text"} (what came back).  Roles are system, user
+ * and assistant.  The template is the model's:
+ *
+ *   ChatML, for vocabularies with <|im_start|>:
+ *	<|im_start|>ROLE\nTEXT<|im_end|>\n ...
+ *	an image is <|vision_start|> <|image_pad|>*rows <|vision_end|>; where
+ *	the model's template names a default system message, a conversation
+ *	without one starts with that.  ROLE\nTEXT is encoded in one piece, so
+ *	the ids are those of the tokenized template.
+ *   nano, for vocabularies with <|user_start|>:
+ *	<|bos|> <|user_start|>TEXT<|user_end|>
+ *	<|assistant_start|>TEXT<|assistant_end|> ...
+ *	an image is <|image|>*rows; a system message, only as the first, is put
+ *	before the text of the first user turn with an empty line between; a
+ *	tool call is <|python_start|>TEXT<|python_end|>, its output
+ *	<|output_start|>TEXT<|output_end|>.
+ *
  *	image_rows	placeholders an image takes
  *	prompt		end with the opening of the assistant's turn
+ *
  * Appends to *r, so that several sequences can share one (targets never cross).
- * Trained on: assistant text and its end token, unless `prompt`. */
+ * Trained on, unless `prompt`: the assistant's text and tool calls with their
+ * marks, and the token that ends the turn.  A token that holds the end of the
+ * untrained head and the start of the text (ChatML's newline before a text
+ * that begins with one) is not trained on.  On an error *r is as before. */
 int gv_chat(const struct gv_tokenizer *t, const json_t *messages,
-    int image_rows, bool prompt, struct gv_rendered *r, struct gv_error *e)
-    GV_USE_RESULT;
+    int image_rows, bool prompt, struct gv_rendered *r,
+    struct gv_error *e) GV_USE_RESULT;
 
-/* Renders a plain document: begin token if the vocabulary has one, text, end
- * token; all of it trained on. */
+/* Renders a plain document, all of it trained on.  With <|bos|> (nano) that
+ * token begins it, and is also the target at its end: the next document's
+ * start.  Else it ends with <|endoftext|> or the eos_token, and begins with
+ * the bos_token where tokenizer_config.json says "add_bos_token". */
 int gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_rendered *r, struct gv_error *e) GV_USE_RESULT;
 
@@ -102,16 +128,31 @@ int32_t gv_tokenizer_image(const struct gv_tokenizer *t);
 /* ---- training ------------------------------------------------------------ */
 
 /* Learns a byte-level BPE vocabulary of `vocab` ids (256 bytes, merges, then
- * the special tokens of `template`, "nano" or "chatml") from text given piece
- * by piece, and writes tokenizer.json and tokenizer_config.json into `dir`
- * (which must exist), atomically. */
+ * the special tokens of `chat_template`, "nano" or "chatml") from documents
+ * given one by one.
+ *
+ * Text is normalised to NFC and cut by Qwen2's pattern.  The most frequent
+ * pair of neighbours becomes a token, until there are enough or no pair occurs
+ * twice (then the vocabulary is smaller than asked for).  Of pairs that are
+ * equally frequent the one with the smaller left id goes first, then the
+ * smaller right id; ids of bytes are in the order of GPT-2's alphabet.  So the
+ * result depends on the documents alone, not on their order, and is that of
+ * Hugging Face's BpeTrainer with min_frequency 2.  A piece longer than 1 KiB
+ * counts as several, so tokens are at most that long. */
 struct gv_bpe_train;
 int gv_bpe_train_open(struct gv_bpe_train **b, int32_t vocab,
     const char *chat_template, struct gv_error *e) GV_USE_RESULT;
 int gv_bpe_train_add(struct gv_bpe_train *b, const char *s, size_t n,
     struct gv_error *e) GV_USE_RESULT;
-int gv_bpe_train_write(struct gv_bpe_train *b, const char *dir,
-    struct gv_error *e) GV_USE_RESULT;
+
+/* Learns from what was added, once; *size is how many ids there are. */
+int gv_bpe_train_learn(
+    struct gv_bpe_train *b, int32_t *size, struct gv_error *e) GV_USE_RESULT;
+
+/* Writes tokenizer_config.json and then tokenizer.json into `dir`, which must
+ * exist; each appears complete or not at all. */
+int gv_bpe_train_write(
+    struct gv_bpe_train *b, const char *dir, struct gv_error *e) GV_USE_RESULT;
 void gv_bpe_train_close(struct gv_bpe_train **b);
 
 #ifdef __cplusplus
