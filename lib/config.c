@@ -622,7 +622,7 @@ parse_type(struct gv_config *c, const struct obj *top, const char *type)
 	return parse_layer(&c->vision, top);
 }
 
-/* "init", for gv-model init; the standard deviations default to the gain's. */
+/* "init", for gv-model init; a deviation that is not given is .02. */
 static int
 parse_init(struct gv_init_config *c, const struct obj *top)
 {
@@ -634,8 +634,7 @@ parse_init(struct gv_init_config *c, const struct obj *top)
 	    get_f64(&s, "gain", 1e-3, 1e3, &c->gain))
 		return top->e->code;
 	if (!look(&s, "gain"))
-		return gv_fail(
-		    top->e, GV_ERR_FORMAT, "'init.gain' is missing");
+		return gv_fail(top->e, GV_ERR_FORMAT, "'init.gain' is missing");
 	c->patch = c->position = c->embedding = 0.02;
 	if (get_f64(&s, "patch", 0, 1e3, &c->patch) ||
 	    get_f64(&s, "position", 0, 1e3, &c->position) ||

@@ -124,6 +124,15 @@ put_between(json_t *o, const struct gv_config *c)
 	put_int(o, "image_token_id", c->image_token);
 }
 
+static void
+put_init(json_t *o, const struct gv_init_config *c)
+{
+	put_f64(o, "gain", c->gain);
+	put_f64(o, "patch", c->patch);
+	put_f64(o, "position", c->position);
+	put_f64(o, "embedding", c->embedding);
+}
+
 static json_t *
 make_config(const struct gv_config *c)
 {
@@ -142,6 +151,8 @@ make_config(const struct gv_config *c)
 	}
 	if (ours)
 		put_between(o, c);
+	if (c->init.gain > 0)
+		put_init(member(o, "init"), &c->init);
 	return o;
 }
 

@@ -1,0 +1,569 @@
+/* Configurations: facts read right, faults named, files that come back. */
+#include "config.h"
+#include "dir.h"
+#include "tap.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[] = "/tmp/gv-config-XXXXXX";
+
+static void
+put(const char *path, const char *text)
+{
+	size_t n = strlen(text);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n || close(fd))
+		printf("# cannot write %s\n", path);
+}
+
+/* A new object: `text` with the members of `patch` merged in; null deletes.
+ * Single quotes stand for double ones. */
+static json_t *
+json(const char *text)
+{
+	char *s = strdup(text), *p;
+	json_error_t je;
+	json_t *o;
+
+	for (p = s; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	o = json_loads(s, 0, &je);
+	if (!o)
+		printf("# %s in %s\n", je.text, s);
+	free(s);
+	return o;
+}
+
+static void
+merge(json_t *o, const json_t *patch)
+{
+	const char *key;
+	json_t *v, *old;
+
+	json_object_foreach((json_t *)patch, key, v)
+	{
+		old = json_object_get(o, key);
+		if (json_is_object(v) && json_is_object(old))
+			merge(old, v);
+		else if (json_is_string(v) &&
+			 !strcmp(json_string_value(v), "DELETE"))
+			json_object_del(o, key);
+		else
+			json_object_set(o, key, v);
+	}
+}
+
+static const char qwen[] =
+    "{'model_type':'qwen2','vocab_size':151936,'hidden_size':1536,"
+    "'num_hidden_layers':28,'num_attention_heads':12,"
+    "'num_key_value_heads':2,'intermediate_size':8960,"
+    "'max_position_embeddings':131072,'rope_theta':1000000.0,"
+    "'rms_norm_eps':1e-06,'tie_word_embeddings':true,'hidden_act':'silu',"
+    "'use_sliding_window':false,'sliding_window':131072,"
+    "'eos_token_id':151643,'initializer_range':0.02,'use_mrope':false}";
+
+static const char small[] =
+    "{'model_type':'ghostvis','text_config':{'model_type':'qwen2',"
+    "'vocab_size':512,'hidden_size':128,'intermediate_size':384,"
+    "'num_hidden_layers':2,'num_attention_heads':4,"
+    "'num_key_value_heads':4,'max_position_embeddings':2048},"
+    "'vision_config':{'image_size':64,'patch_size':4,'hidden_size':96,"
+    "'intermediate_size':384,'num_hidden_layers':3,"
+    "'num_attention_heads':3},"
+    "'resampler':{'type':'avgpool','rows':16},"
+    "'projector':{'hidden_size':128,'act':'gelu'},"
+    "'image_token_id':500,'vision_feature_layer':-1,"
+    "'vision_post_norm':true}";
+
+static json_t *
+tiny(void)
+{
+	return json(small);
+}
+
+/* An empty directory "m". */
+static void
+fresh(void)
+{
+	struct gv_error e = {0};
+
+	if (gv_remove_tree("m", &e) || mkdir("m", 0777))
+		printf("# %s\n", e.msg);
+}
+
+static int
+parse(json_t *o, const char *patch, struct gv_config *c, struct gv_error *e)
+{
+	json_t *p = json(patch);
+	int r;
+
+	merge(o, p);
+	json_decref(p);
+	gv_error_clear(e);
+	r = gv_config_parse(c, o, e);
+	json_decref(o);
+	return r;
+}
+
+static int
+same(const struct gv_config *a, const struct gv_config *b)
+{
+	struct gv_config x = *a, y = *b;
+
+	x.json = x.preprocessor = x.generation = NULL;
+	y.json = y.preprocessor = y.generation = NULL;
+	return !memcmp(&x, &y, sizeof x);
+}
+
+static void
+back(struct gv_config *c, const char *what)
+{
+	struct gv_error e = {0};
+	struct gv_config d;
+
+	is_int(gv_config_write(c, "m", &e), 0, "%s is written %s", what, e.msg);
+	is_int(gv_config_open(&d, "m", &e), 0, "and read %s", e.msg);
+	if (e.code)
+		return;
+	ok(same(c, &d), "with the same values");
+	gv_config_free(&d);
+}
+
+static void
+facts(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+
+	is_int(parse(json(qwen), "{}", &c, &e), 0, "Qwen2.5-1.5B: %s", e.msg);
+	ok(c.has_text && !c.has_vision && c.text.V == 151936 &&
+		c.text.C == 1536 && c.text.L == 28 && c.text.H == 12 &&
+		c.text.G == 2 && c.text.D == 128 && c.text.F == 8960 &&
+		c.text.max_T == 131072 && c.text.rope_theta == 1e6 &&
+		c.text.eps == 1e-6 && c.text.tied && c.text.qkv_bias,
+	    "its facts");
+	ok(c.neos == 1 && c.eos[0] == 151643 && c.image_token == -1,
+	    "its end id, no image id");
+	gv_config_free(&c);
+
+	is_int(parse(json(qwen),
+		   "{'rope_theta':'DELETE','rope_parameters':"
+		   "{'rope_type':'default','rope_theta':5000},"
+		   "'num_key_value_heads':null,'head_dim':64,"
+		   "'eos_token_id':[1,2]}",
+		   &c, &e),
+	    0, "newer spellings");
+	ok(c.text.rope_theta == 5000 && c.text.G == 12 && c.text.D == 64 &&
+		c.neos == 2 && c.eos[1] == 2,
+	    "are understood");
+	gv_config_free(&c);
+
+	is_int(parse(json("{'model_type':'siglip','vision_config':{}}"), "{}",
+		   &c, &e),
+	    0, "SigLIP base, whose file leaves out the defaults: %s", e.msg);
+	ok(!c.has_text && c.has_vision && c.vision.C == 768 &&
+		c.vision.L == 12 && c.vision.H == 12 && c.vision.F == 3072 &&
+		c.vision.image == 224 && c.vision.patch == 16 &&
+		c.vision.grid == 14 && c.vision.P == 196 &&
+		c.vision.act == GV_ACT_GELU_TANH && c.vision.eps == 1e-6 &&
+		c.vision.layer == 12 && c.vision.post_norm &&
+		c.vision.mean[0] == 0.5 && c.vision.std[2] == 0.5,
+	    "its facts");
+	ok(c.rule.height == 224 && c.rule.width == 224 &&
+		c.rule.fit == GV_FIT_SQUASH && c.rule.filter == GV_BICUBIC,
+	    "its rule");
+	gv_config_free(&c);
+
+	is_int(parse(json("{'model_type':'siglip_vision_model',"
+			  "'image_size':384,'patch_size':14,"
+			  "'hidden_size':1152,'num_attention_heads':16}"),
+		   "{}", &c, &e),
+	    0, "so400m-p14-384");
+	ok(c.vision.grid == 27 && c.vision.P == 729, "384 / 14 is 27 patches");
+	gv_config_free(&c);
+}
+
+static void
+presets(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+
+	fresh();
+	is_int(parse(tiny(), "{}", &c, &e), 0, "a small model: %s", e.msg);
+	ok(c.vision.image == 64 && c.vision.patch == 4 && c.vision.P == 256 &&
+		c.vision.C == 96 && c.vision.L == 3 && c.vision.H == 3 &&
+		c.vision.F == 384 && c.resampler == GV_RESAMPLER_AVGPOOL &&
+		c.R == 16 && c.pj_C == 128 && c.text.C == 128 &&
+		c.text.L == 2 && c.text.H == 4 && c.text.G == 4 &&
+		c.text.D == 32 && c.text.F == 384 && c.text.max_T == 2048 &&
+		c.text.rope_theta == 1e4 && !c.text.tied &&
+		c.image_token == 500,
+	    "its facts");
+	gv_config_free(&c);
+	is_int(parse(gv_config_preset("vlm_tiny"), "{}", &c, &e), GV_ERR_FORMAT,
+	    "vlm_tiny waits for a vocabulary");
+	is_int(parse(gv_config_preset("vlm_tiny"),
+		   "{'text_config':{'vocab_size':300},'image_token_id':299}",
+		   &c, &e),
+	    0, "and then is a model: %s", e.msg);
+	ok(c.vision.image == 64 && c.vision.P == 256 && c.R == 16 &&
+		c.text.V == 300 && c.text.L == 2,
+	    "of 64 pixels, 256 patches, 16 rows");
+	back(&c, "it");
+	gv_config_free(&c);
+	is_int(parse(gv_config_preset("vlm_small"),
+		   "{'text_config':{'vocab_size':9000},'image_token_id':1}", &c,
+		   &e),
+	    0, "vlm_small: %s", e.msg);
+	ok(c.text.C == 896 && c.text.L == 24 && c.text.H == 14 &&
+		c.text.G == 2 && c.text.F == 4864 && c.vision.C == 768 &&
+		c.R == 64 && c.rs_L == 1 && c.rs_H == 12,
+	    "its facts");
+	gv_config_free(&c);
+	is_int(parse(gv_config_preset("vlm_1.5b"), "{}", &c, &e), 0,
+	    "vlm_1.5b: %s", e.msg);
+	ok(c.text.V == 151936 && c.text.C == 1536 && c.vision.C == 1024 &&
+		c.vision.L == 24 && c.vision.P == 256 && c.R == 64 &&
+		c.resampler == GV_RESAMPLER_PERCEIVER && c.pj_C == 1536 &&
+		c.image_token == 151655 && c.eos[0] == 151645,
+	    "its facts");
+	gv_config_free(&c);
+	ok(!gv_config_preset("vlm") && !gv_config_preset(""),
+	    "no other presets");
+}
+
+static void
+layers(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+
+	is_int(parse(tiny(),
+		   "{'vision_feature_layer':-2,'vision_post_norm':'DELETE'}",
+		   &c, &e),
+	    0, "the layer before the last");
+	ok(c.vision.layer == 2 && !c.vision.post_norm,
+	    "is two layers, without the norm behind the last");
+	gv_config_free(&c);
+	is_int(
+	    parse(tiny(), "{'vision_feature_layer':3,'vision_post_norm':false}",
+		&c, &e),
+	    0, "layer 3");
+	ok(c.vision.layer == 3 && !c.vision.post_norm,
+	    "counts as hidden_states do");
+	gv_config_free(&c);
+	is_int(parse(tiny(), "{'resampler':{'type':'none','rows':'DELETE'}}",
+		   &c, &e),
+	    0, "no resampler");
+	ok(c.resampler == GV_RESAMPLER_NONE && c.R == 256,
+	    "gives every patch a row");
+	gv_config_free(&c);
+}
+
+/* A patch of the small model, and what is said about it. */
+static const struct {
+	const char *patch;
+	int code;
+	const char *says;
+} fault[] = {
+    {"{'model_type':'qwen3'}", GV_ERR_NOSUP,
+	"model type 'qwen3' is not supported"},
+    {"{'model_type':'llama'}", GV_ERR_NOSUP, "'llama'"},
+    {"{'model_type':'clip'}", GV_ERR_NOSUP, "'clip'"},
+    {"{'model_type':'nano'}", GV_ERR_NOSUP, "'nano'"},
+    {"{'model_type':'\\u001b[2J'}", GV_ERR_NOSUP, "'\\x1b[2J'"},
+    {"{'model_type':3}", GV_ERR_FORMAT, "'model_type' is not text"},
+    {"{'model_type':'DELETE'}", GV_ERR_FORMAT, "'model_type' is missing"},
+    {"{'text_config':'DELETE'}", GV_ERR_FORMAT, "'text_config' is missing"},
+    {"{'text_config':[]}", GV_ERR_FORMAT, "'text_config' is not an object"},
+    {"{'vision_config':3}", GV_ERR_FORMAT, "'vision_config' is not"},
+    {"{'text_config':{'model_type':'qwen3'}}", GV_ERR_NOSUP,
+	"'text_config.model_type' of 'qwen3' is not supported"},
+    {"{'vision_config':{'model_type':'clip_vision_model'}}", GV_ERR_NOSUP,
+	"'vision_config.model_type' of 'clip_vision_model'"},
+    {"{'text_config':{'vocab_size':'DELETE'}}", GV_ERR_FORMAT,
+	"'text_config.vocab_size' is missing"},
+    {"{'text_config':{'vocab_size':512.0}}", GV_ERR_FORMAT,
+	"'text_config.vocab_size' is not a whole number"},
+    {"{'text_config':{'vocab_size':0}}", GV_ERR_LIMIT,
+	"'text_config.vocab_size' is 0, not between 1 and 1048576"},
+    {"{'text_config':{'vocab_size':1048577}}", GV_ERR_LIMIT, "1048577"},
+    {"{'text_config':{'num_hidden_layers':1025}}", GV_ERR_LIMIT,
+	"not between 1 and 1024"},
+    {"{'text_config':{'num_hidden_layers':-1}}", GV_ERR_LIMIT, "is -1"},
+    {"{'text_config':{'hidden_size':65537}}", GV_ERR_LIMIT, "65536"},
+    {"{'text_config':{'hidden_size':9223372036854775807}}", GV_ERR_LIMIT,
+	"65536"},
+    {"{'text_config':{'hidden_size':130}}", GV_ERR_MATCH,
+	"4 heads don't divide 'text_config.hidden_size' 130"},
+    {"{'text_config':{'num_key_value_heads':3}}", GV_ERR_MATCH,
+	"3 key/value heads don't divide the 4 heads"},
+    {"{'text_config':{'hidden_size':12}}", GV_ERR_MATCH, "head width 3 is odd"},
+    {"{'text_config':{'head_dim':33}}", GV_ERR_MATCH, "head width 33 is odd"},
+    {"{'text_config':{'intermediate_size':1048577}}", GV_ERR_LIMIT,
+	"intermediate_size"},
+    {"{'text_config':{'max_position_embeddings':16777217}}", GV_ERR_LIMIT,
+	"max_position_embeddings"},
+    {"{'text_config':{'rms_norm_eps':0}}", GV_ERR_LIMIT, "rms_norm_eps"},
+    {"{'text_config':{'rms_norm_eps':'x'}}", GV_ERR_FORMAT,
+	"'text_config.rms_norm_eps' is not a number"},
+    {"{'text_config':{'rope_theta':0.5}}", GV_ERR_LIMIT, "rope_theta"},
+    {"{'text_config':{'rope_scaling':{'type':'yarn','factor':4.0}}}",
+	GV_ERR_NOSUP, "'text_config.rope_scaling' of 'yarn'"},
+    {"{'text_config':{'hidden_act':'gelu'}}", GV_ERR_NOSUP,
+	"'text_config.hidden_act' of 'gelu'"},
+    {"{'text_config':{'use_sliding_window':true}}", GV_ERR_NOSUP,
+	"use_sliding_window"},
+    {"{'text_config':{'layer_types':['full_attention','sliding_attention']}}",
+	GV_ERR_NOSUP, "sliding_attention"},
+    {"{'text_config':{'quantization_config':{}}}", GV_ERR_NOSUP,
+	"quantization_config"},
+    {"{'text_config':{'tie_word_embeddings':1}}", GV_ERR_FORMAT,
+	"is not true or false"},
+    {"{'vision_config':{'hidden_act':'relu'}}", GV_ERR_NOSUP, "relu"},
+    {"{'vision_config':{'num_channels':1}}", GV_ERR_LIMIT, "num_channels"},
+    {"{'vision_config':{'num_attention_heads':5}}", GV_ERR_MATCH,
+	"5 heads don't divide 'vision_config.hidden_size' 96"},
+    {"{'vision_config':{'patch_size':65}}", GV_ERR_MATCH,
+	"larger than the image"},
+    {"{'vision_config':{'image_size':4100}}", GV_ERR_LIMIT,
+	"1025 patches a side"},
+    {"{'vision_config':{'image_size':0}}", GV_ERR_LIMIT, "image_size"},
+    {"{'vision_feature_layer':0}", GV_ERR_NOSUP, "no layer"},
+    {"{'vision_feature_layer':4}", GV_ERR_LIMIT, "vision_feature_layer"},
+    {"{'vision_feature_layer':-4}", GV_ERR_LIMIT, "vision_feature_layer"},
+    {"{'vision_feature_layer':[-2,-1]}", GV_ERR_FORMAT,
+	"'vision_feature_layer' is not a whole number"},
+    {"{'vision_feature_select_strategy':'default'}", GV_ERR_NOSUP, "'default'"},
+    {"{'resampler':'DELETE'}", GV_ERR_FORMAT, "'resampler' is missing"},
+    {"{'resampler':{'type':'pixelshuffle'}}", GV_ERR_NOSUP,
+	"'resampler.type' of 'pixelshuffle'"},
+    {"{'resampler':{'rows':15}}", GV_ERR_MATCH,
+	"'resampler.rows' is 15, not a square of at most 256 patches"},
+    {"{'resampler':{'rows':289}}", GV_ERR_MATCH, "is 289"},
+    {"{'resampler':{'rows':0}}", GV_ERR_LIMIT, "resampler.rows"},
+    {"{'resampler':{'type':'none'}}", GV_ERR_MATCH, "256 patches"},
+    {"{'resampler':{'type':'perceiver','heads':7}}", GV_ERR_MATCH,
+	"'resampler.heads' 7 don't divide the vision width 96"},
+    {"{'resampler':{'type':'perceiver','blocks':0}}", GV_ERR_LIMIT,
+	"resampler.blocks"},
+    {"{'resampler':{'type':'perceiver','rows':65537}}", GV_ERR_LIMIT,
+	"resampler.rows"},
+    {"{'projector':{'act':'relu'}}", GV_ERR_NOSUP, "'projector.act'"},
+    {"{'projector':'DELETE'}", GV_ERR_FORMAT, "'projector' is missing"},
+    {"{'image_token_id':'DELETE'}", GV_ERR_FORMAT,
+	"'image_token_id' is missing"},
+    {"{'image_token_id':512}", GV_ERR_LIMIT, "'image_token_id' is 512"},
+    {"{'init':{}}", GV_ERR_FORMAT, "'init.gain' is missing"},
+    {"{'init':{'gain':0}}", GV_ERR_LIMIT, "'init.gain' is 0"},
+    {"{'init':{'gain':1,'patch':-1}}", GV_ERR_LIMIT, "'init.patch'"},
+    {"{'eos_token_id':512}", GV_ERR_MATCH,
+	"'eos_token_id' 512 is not in the vocabulary of 512"},
+    {"{'eos_token_id':[1,2,3,4,5,6,7,8,9]}", GV_ERR_LIMIT, "more than 8"},
+    {"{'eos_token_id':'x'}", GV_ERR_FORMAT, "an id or a list of ids"},
+};
+
+static void
+faults(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+	size_t i;
+
+	for (i = 0; i < sizeof fault / sizeof *fault; i++) {
+		int r = parse(tiny(), fault[i].patch, &c, &e);
+
+		ok(r == fault[i].code && strstr(e.msg, fault[i].says),
+		    "refused: %s", fault[i].patch);
+		if (r != fault[i].code || !strstr(e.msg, fault[i].says))
+			printf("# code %d '%s'\n", r, e.msg);
+		if (!r)
+			gv_config_free(&c);
+	}
+}
+
+/* At each limit a configuration is still taken. */
+static void
+at_limits(void)
+{
+	static const char *const patch[] = {
+	    "{'text_config':{'vocab_size':1048576}}",
+	    "{'text_config':{'num_hidden_layers':1024}}",
+	    "{'text_config':{'hidden_size':65536}}",
+	    "{'text_config':{'intermediate_size':1048576}}",
+	    "{'text_config':{'max_position_embeddings':16777216}}",
+	    "{'vision_config':{'image_size':4096}}",
+	    "{'resampler':{'rows':256}}",
+	    "{'resampler':{'type':'perceiver','rows':65536}}",
+	    "{'image_token_id':511}",
+	    "{'eos_token_id':[1,2,3,4,5,6,7,8]}",
+	};
+	struct gv_error e = {0};
+	struct gv_config c;
+	size_t i;
+
+	for (i = 0; i < sizeof patch / sizeof *patch; i++) {
+		int r = parse(tiny(), patch[i], &c, &e);
+
+		ok(!r, "taken: %s %s", patch[i], e.msg);
+		if (!r)
+			gv_config_free(&c);
+	}
+}
+
+static void
+round_trips(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+	json_t *o;
+
+	fresh();
+	is_int(parse(tiny(), "{'eos_token_id':3}", &c, &e), 0, "a model");
+	back(&c, "it");
+	c.text.V = 777;
+	c.text.D = 48;
+	c.text.rope_theta = 12345.678;
+	c.text.init_std = 0.1 / 3;
+	c.text.tied = false;
+	c.init.gain = 1.25;
+	c.init.patch = 0.5;
+	c.init.position = 0.125;
+	c.vision.layer = 2;
+	c.vision.post_norm = true;
+	c.vision.act = GV_ACT_GELU_ERF;
+	c.vision.mean[1] = 0.48145466;
+	c.vision.std[2] = 0.1 + 0.2;
+	c.vision.eps = 1e-5;
+	c.rule.filter = GV_LANCZOS;
+	c.R = 64;
+	c.pj_C = 192;
+	c.image_token = 700;
+	c.eos[1] = 5;
+	c.neos = 2;
+	back(&c, "what a program changed");
+	gv_config_free(&c);
+	is_int(
+	    parse(gv_config_preset("vlm_1.5b"), "{}", &c, &e), 0, "vlm_1.5b");
+	c.rs_L = 3;
+	back(&c, "it");
+	gv_config_free(&c);
+
+	fresh();
+	o = json(qwen);
+	is_int(parse(json_incref(o), "{}", &c, &e), 0, "Qwen2.5-1.5B");
+	back(&c, "it");
+	gv_config_free(&c);
+	is_int(gv_config_open(&c, "m", &e), 0, "opened again");
+	ok(json_equal(c.json, o), "config.json is as it was read");
+	json_decref(o);
+	gv_config_free(&c);
+
+	fresh();
+	is_int(parse(json("{'model_type':'siglip','vision_config':{},"
+			  "'text_config':{'x':1}}"),
+		   "{}", &c, &e),
+	    0, "SigLIP");
+	back(&c, "it");
+	gv_config_free(&c);
+	is_int(gv_config_open(&c, "m", &e), 0, "opened again");
+	ok(json_object_get(json_object_get(c.json, "text_config"), "x") != NULL,
+	    "its text tower's keys are kept");
+	gv_config_free(&c);
+}
+
+/* ---- the files beside it ------------------------------------------------- */
+
+static const struct {
+	const char *text;
+	int code;
+	const char *says;
+} pre[] = {
+    {"{}", 0, ""},
+    {"{\"size\":{\"height\":64,\"width\":64},\"resample\":2}", 0, ""},
+    {"{\"size\":64,\"resample\":1,\"do_convert_rgb\":null}", 0, ""},
+    {"{\"rescale_factor\":0.00392156862745098}", 0, ""},
+    {"{\"size\":{\"height\":64,\"width\":32}}", GV_ERR_MATCH,
+	"'m/preprocessor_config.json': 'size' is 64x32, the encoder takes "
+	"64x64"},
+    {"{\"size\":{\"shortest_edge\":64}}", GV_ERR_NOSUP, "shortest_edge"},
+    {"{\"size\":\"big\"}", GV_ERR_FORMAT, "'size' is not a size"},
+    {"{\"resample\":0}", GV_ERR_NOSUP, "'resample' of 0"},
+    {"{\"resample\":6}", GV_ERR_LIMIT, "'resample' is 6"},
+    {"{\"do_resize\":false}", GV_ERR_NOSUP, "'do_resize' of 'false'"},
+    {"{\"do_center_crop\":true}", GV_ERR_NOSUP, "'do_center_crop' of 'true'"},
+    {"{\"rescale_factor\":1.0}", GV_ERR_NOSUP, "'rescale_factor' of 1"},
+    {"{\"image_mean\":[0.5,0.5]}", GV_ERR_FORMAT, "'image_mean' is not"},
+    {"{\"image_std\":[0.5,0.5,0]}", GV_ERR_FORMAT, "'image_std' is not"},
+    {"[]", GV_ERR_FORMAT, "is not a JSON object"},
+    {"{\"size\":64,\"size\":64}", GV_ERR_FORMAT, "duplicate object key"},
+    {"{", GV_ERR_FORMAT, "'m/preprocessor_config.json' is not valid JSON"},
+    {"", GV_ERR_FORMAT, "is not valid JSON"},
+};
+
+static void
+beside(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+	size_t i;
+
+	fresh();
+	is_int(gv_config_open(&c, "m", &e), GV_ERR_SYS, "no config.json");
+	ok(strstr(e.msg, "'m/config.json'") != NULL, "is named: %s", e.msg);
+	parse(tiny(), "{}", &c, &e);
+	is_int(gv_config_write(&c, "m", &e), 0, "write");
+	gv_config_free(&c);
+	for (i = 0; i < sizeof pre / sizeof *pre; i++) {
+		int r;
+
+		put("m/preprocessor_config.json", pre[i].text);
+		gv_error_clear(&e);
+		r = gv_config_open(&c, "m", &e);
+		ok(r == pre[i].code && strstr(e.msg, pre[i].says),
+		    "preprocessor_config.json: %s", pre[i].text);
+		if (r != pre[i].code || !strstr(e.msg, pre[i].says))
+			printf("# code %d '%s'\n", r, e.msg);
+		if (!r)
+			gv_config_free(&c);
+	}
+	gv_error_clear(&e);
+	put("m/preprocessor_config.json",
+	    "{\"do_normalize\":false,\"resample\":2}");
+	put("m/generation_config.json", "{\"eos_token_id\":[7,8]}");
+	is_int(gv_config_open(&c, "m", &e), 0, "pixels as they are: %s", e.msg);
+	ok(c.vision.mean[0] == 0 && c.vision.std[0] == 1 &&
+		c.rule.filter == GV_BILINEAR && c.neos == 2 && c.eos[0] == 7,
+	    "mean 0, deviation 1, bilinear; end ids");
+	back(&c, "it");
+	gv_config_free(&c);
+	put("m/config.json", "{\"model_type\":\"llama\"}");
+	is_int(gv_config_open(&c, "m", &e), GV_ERR_NOSUP, "another type");
+	ok(strstr(e.msg, "'m/config.json': model type 'llama'") != NULL,
+	    "is named with its file: %s", e.msg);
+}
+
+int
+main(void)
+{
+	struct gv_error e = {0};
+
+	if (!mkdtemp(root) || chdir(root))
+		return 1;
+	facts();
+	presets();
+	layers();
+	faults();
+	at_limits();
+	round_trips();
+	beside();
+	gv_error_clear(&e);
+	ok(!chdir("/") && !gv_remove_tree(root, &e), "remove everything");
+	return done();
+}
