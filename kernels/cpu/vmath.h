@@ -2,8 +2,8 @@
  * branches, so that a loop over them under `#pragma omp simd` vectorises.
  *
  * Errors, measured over all exponents (tests/check/vmath.c): 2e-7 relative or
- * less, vm_exp and vm_sigmoid also where the result is denormal to its last
- * bit.  exp overflows to infinity and underflows to 0; NaN stays NaN.
+ * less for exp (also of the largest and of denormal results), sigmoid, tanh
+ * and erf.  exp overflows to infinity and underflows to 0; NaN stays NaN.
  *
  * Polynomials interpolate at Chebyshev nodes.  Source of the reductions: Cody
  * and Waite, "Software Manual for the Elementary Functions", 1980.
@@ -48,42 +48,73 @@ vm_copysign(float x, float s)
 	    (vm_bits(x) & 0x7fffffff) | (vm_bits(s) & (int32_t)0x80000000));
 }
 
-/* e^x: n = round(x / ln 2), e^(x - n ln 2) as a polynomial, times 2^n in two
- * steps, so that results near both ends of the range come out right.  Adding
+/* e^r 2^n for |x| <= 88: n = round(x / ln 2), r = x - n ln 2.  Adding
  * 1.5 * 2^23 rounds to an integer, which then stands in the low bits: no
- * conversion, whose result for NaN C leaves open. */
+ * conversion, whose result for NaN C leaves open.  *scale = n. */
 static inline float
-vm_exp(float x)
+vm_exp_parts(float x, int32_t *scale)
 {
 	const float round = 12582912.f;
-	float t, n, r, q, e;
-	int32_t i, half;
+	float t = x * 1.44269504f + round, n = t - round, r, q;
 
-	x = x < -104.f ? -104.f : x; /* e^x rounds to 0 */
-	x = x > 89.f ? 89.f : x;     /* and to infinity */
-	t = x * 1.44269504f + round;
-	n = t - round;
-	i = (int32_t)((uint32_t)vm_bits(t) - 0x4b400000u);
-	r = x - n * 0.693145752f; /* 11 bits less than ln 2: n * c is exact */
+	*scale = (int32_t)((uint32_t)vm_bits(t) - 0x4b400000u);
+	r = x - n * 0.693145752f; /* few bits of ln 2: n * c is exact */
 	r = r - n * 1.42860682e-6f;
 	q = 0.001392621347f;
 	q = q * r + 0.008363202972f;
 	q = q * r + 0.04166655444f;
 	q = q * r + 0.1666657685f;
 	q = q * r + 0.5f;
-	e = q * (r * r) + r + 1.f;
-	/* NaN leaves any i; its exponent must stay in range. */
-	i = i < -160 ? -160 : i;
-	i = i > 160 ? 160 : i;
-	half = i >> 1;
-	e *= vm_from_bits((int32_t)((uint32_t)(half + 127) << 23));
-	return e * vm_from_bits((int32_t)((uint32_t)(i - half + 127) << 23));
+	return q * (r * r) + r + 1.f;
 }
 
+/* e^x for -87 <= x <= 88, infinity at 89; NaN for NaN. */
+static inline float
+vm_exp_mid(float x)
+{
+	int32_t n;
+	float e = vm_exp_parts(x, &n);
+
+	return e * vm_from_bits((int32_t)((uint32_t)(n + 127) << 23));
+}
+
+/* e^x for x <= 88, 0 below -87: for softmax. */
+static inline float
+vm_exp_flush(float x)
+{
+	float e = vm_exp_mid(x < -87.f ? -87.f : x);
+
+	return x < -87.f ? 0.f : e;
+}
+
+/* e^x for all x: scaled in two steps, so that results near both ends of the
+ * range come out right. */
+static inline float
+vm_exp(float x)
+{
+	int32_t n, half;
+	float e;
+
+	x = x < -104.f ? -104.f : x; /* e^x rounds to 0 */
+	x = x > 89.f ? 89.f : x; /* and to infinity */
+	e = vm_exp_parts(x, &n);
+	/* NaN leaves any n; its exponent must stay in range. */
+	n = n < -160 ? -160 : n;
+	n = n > 160 ? 160 : n;
+	half = n >> 1;
+	e *= vm_from_bits((int32_t)((uint32_t)(half + 127) << 23));
+	return e * vm_from_bits((int32_t)((uint32_t)(n - half + 127) << 23));
+}
+
+/* 1 / (1 + e^-x), 0 below -88.4: there vm_exp_mid's scale is infinity. */
 static inline float
 vm_sigmoid(float x)
 {
-	return 1.f / (1.f + vm_exp(-x));
+	float y = -x;
+
+	y = y > 89.f ? 89.f : y;
+	y = y < -87.f ? -87.f : y;
+	return 1.f / (1.f + vm_exp_mid(y));
 }
 
 static inline float
@@ -98,7 +129,7 @@ vm_tanh(float x)
 	p = p * z + 0.1333331287f;
 	p = p * z + -0.3333333323f;
 	p = x + x * (z * p);
-	big = 1.f - 2.f / (1.f + vm_exp(2.f * a));
+	big = 1.f - 2.f / (1.f + vm_exp_mid(a > 10.f ? 20.f : 2.f * a));
 	return a < 0.6f ? p : vm_copysign(big, x);
 }
 
@@ -255,8 +286,8 @@ vm_act(enum gvk_act act, float *y, const float *x, int64_t n)
 
 /* dx[i] = dy[i] act'(x[i]); dx may be dy. */
 static inline void
-vm_act_bwd(enum gvk_act act, float *dx, const float *dy, const float *x,
-    int64_t n)
+vm_act_bwd(
+    enum gvk_act act, float *dx, const float *dy, const float *x, int64_t n)
 {
 	int64_t i;
 

@@ -3,8 +3,8 @@
  * The same numbers as lib/philox.h and as every backend.  Source: Salmon,
  * Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
  */
-#ifndef GVK_PHILOX_H
-#define GVK_PHILOX_H
+#ifndef GVK_RANDOM_H
+#define GVK_RANDOM_H
 
 #include <stdint.h>
 

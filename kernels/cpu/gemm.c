@@ -1,0 +1,339 @@
+/* Matrix products: parts over blocks of C, panels of B packed for the tile
+ * kernel, tiles of registers inside.
+ *
+ * A part owns a block of rows and columns of C, so that nothing is shared and
+ * the sum over K has one order.  How C is cut depends on the shape only.  B's
+ * panel (K_BLOCK rows, at most PANEL floats) is packed into the thread's
+ * scratch as strips of TILE_N columns and stays in the second-level cache,
+ * while 12 rows of A at a time stay in the first.
+ *
+ * With few rows (decoding), packing B would cost more than the product: NT
+ * then takes dot products of A's and B's rows, the others read B in place.
+ */
+#include "gemm.h"
+#include "tile.h"
+
+#include <string.h>
+
+#define PARTS         8 /* wanted, if the work is enough for them */
+#define PART_WORK     (1 << 19) /* multiply-adds worth a part of its own */
+#define ROWS          256 /* of C in a part; packing costs 1/ROWS */
+#define K_BLOCK       512 /* inner index, of a packed panel */
+#define K_BLOCK_TN    128 /* and in place */
+#define PANEL         (96 * 1024) /* floats of a packed panel */
+#define DOT_ROWS      8 /* NT: at most so many rows are dot products */
+#define IN_PLACE_ROWS 32 /* NN: with at most so many B isn't packed */
+
+struct job {
+	const struct gemm *g;
+	struct gvk_pool *pool;
+	int64_t row_parts, col_parts;
+};
+
+/* The part's rows or columns: `parts` even shares of n in units of `unit`. */
+static void
+share(int64_t n, int64_t parts, int64_t i, int64_t unit, int64_t *from,
+    int64_t *to)
+{
+	int64_t units = (n + unit - 1) / unit;
+
+	*from = cpu_min(n, units * i / parts * unit);
+	*to = cpu_min(n, units * (i + 1) / parts * unit);
+}
+
+/* Columns are cut first when rows are few, because each part packs its own
+ * columns of B: rows cut twice pack twice. */
+static void
+cut(struct job *j)
+{
+	const struct gemm *g = j->g;
+	double work = (double)g->M * (double)g->N * (double)g->K;
+	int64_t rows =
+	    g->kind == GEMM_TN ? (g->M + 95) / 96 : (g->M + ROWS - 1) / ROWS;
+	int64_t cols = 1;
+
+	if (rows > 4)
+		rows = tile_up(rows, 4);
+	while (rows * cols < PARTS && g->N >= 2 * cols * TILE_N * 2 &&
+	       work >= 2.0 * PART_WORK * (double)(rows * cols))
+		cols *= 2;
+	while (rows * cols < PARTS && g->M >= 2 * rows * TILE_M &&
+	       work >= 2.0 * PART_WORK * (double)(rows * cols))
+		rows *= 2;
+	j->row_parts = rows;
+	j->col_parts = cols;
+}
+
+/* ---- packing ------------------------------------------------------------ */
+
+/* Packs columns n0..n1-1, inner k0..k1-1 of B as strips; the last strip is
+ * padded with zeros to a multiple of TILE_H. */
+static void
+pack_panel(const struct gemm *g, float *panel, int64_t n0, int64_t n1,
+    int64_t k0, int64_t k1)
+{
+	int64_t k = k1 - k0, n = n0, width, real;
+
+	for (; n < n1; n += width) {
+		width = tile_width(n1 - n);
+		real = cpu_min(width, n1 - n);
+		if (g->kind == GEMM_NT)
+			tile_transpose(panel, width, g->b + n * g->ldb + k0,
+			    g->ldb, real, k, width);
+		else
+			tile_copy(panel, width, g->b + k0 * g->ldb + n, g->ldb,
+			    k, real, width);
+		panel += width * k;
+	}
+}
+
+/* ---- one block ---------------------------------------------------------- */
+
+/* A's rows from m on, inner index from k on. */
+static void
+set_a(const struct gemm *g, struct tile *t, int64_t m, int64_t k)
+{
+	bool trans = g->kind == GEMM_TN;
+
+	t->rs = trans ? 1 : g->lda;
+	t->cs = trans ? g->lda : 1;
+	t->a = g->a + m * t->rs + k * t->cs;
+}
+
+/* One strip that is narrower than its vectors: through a copy of C. */
+static void
+strip_edge(struct tile t, int64_t m, int width, int64_t real)
+{
+	float edge[TILE_M * TILE_N];
+	float *c = t.c;
+	int64_t ldc = t.ldc, i, h;
+	bool add = t.add;
+
+	t.c = edge;
+	t.ldc = width;
+	t.add = false;
+	for (; m > 0; m -= h, c += h * ldc, t.a += h * t.rs) {
+		h = cpu_min(m, TILE_M);
+		tile_strip(t, h, width);
+		for (i = 0; i < h * real; i++) {
+			float *to = c + i / real * ldc + i % real;
+			float v = edge[i / real * width + i % real];
+
+			*to = add ? *to + v : v;
+		}
+	}
+}
+
+/* Rows m0..m1-1, columns n0..n1-1 with a packed panel of inner k0..k1-1. */
+static void
+mul_panel(const struct gemm *g, const float *panel, int64_t m0, int64_t m1,
+    int64_t n0, int64_t n1, int64_t k0, int64_t k1)
+{
+	struct tile t = {.ldc = g->ldc, .k = k1 - k0, .add = g->add || k0 > 0};
+	int64_t m, n, h, r;
+	int width;
+
+	for (m = m0; m < m1; m += h) {
+		h = cpu_min(m1 - m, TILE_M);
+		set_a(g, &t, m, k0);
+		t.b = panel;
+		for (n = n0; n < n1; n += width) {
+			width = tile_width(n1 - n);
+			t.ldb = width;
+			t.c = g->c + m * g->ldc + n;
+			if (n + width <= n1)
+				tile_strip(t, h, width);
+			else
+				strip_edge(t, h, width, n1 - n);
+			t.b += width * t.k;
+		}
+		for (r = m; g->epilogue && k1 == g->K && r < m + h; r++)
+			g->epilogue(g->arg, g->c + r * g->ldc, r, n0, n1 - n0);
+	}
+}
+
+static void
+block_packed(const struct gemm *g, float *panel, int64_t m0, int64_t m1,
+    int64_t n0, int64_t n1)
+{
+	int64_t k_block = cpu_min(g->K, K_BLOCK), n, k, n_end, k_end;
+	int64_t n_block = PANEL / k_block / TILE_N * TILE_N;
+
+	for (n = n0; n < n1; n = n_end) {
+		n_end = cpu_min(n1, n + n_block);
+		for (k = 0; k < g->K; k = k_end) {
+			k_end = cpu_min(g->K, k + k_block);
+			pack_panel(g, panel, n, n_end, k, k_end);
+			mul_panel(g, panel, m0, m1, n, n_end, k, k_end);
+		}
+	}
+}
+
+/* The same with B in place; only the last columns, which don't fill a vector,
+ * are packed. */
+static void
+block_in_place(const struct gemm *g, float *scratch, int64_t m0, int64_t m1,
+    int64_t n0, int64_t n1)
+{
+	struct tile t = {.ldc = g->ldc};
+	int64_t k, n, r;
+	int width;
+
+	for (k = 0; k < g->K; k += t.k) {
+		t.k = cpu_min(g->K - k, K_BLOCK_TN);
+		t.add = g->add || k > 0;
+		set_a(g, &t, m0, k);
+		for (n = n0; n < n1; n += width) {
+			width = tile_width(n1 - n);
+			t.b = g->b + k * g->ldb + n;
+			t.ldb = g->ldb;
+			t.c = g->c + m0 * g->ldc + n;
+			if (n + width <= n1) {
+				tile_strip(t, m1 - m0, width);
+				continue;
+			}
+			tile_copy(
+			    scratch, width, t.b, g->ldb, t.k, n1 - n, width);
+			t.b = scratch;
+			t.ldb = width;
+			strip_edge(t, m1 - m0, width, n1 - n);
+		}
+		if (!g->a_sum || n0 > 0)
+			continue;
+		for (r = k; r < k + t.k; r++) {
+			const float *a = g->a + r * g->lda;
+			int64_t m;
+
+#pragma omp simd
+			for (m = m0; m < m1; m++)
+				g->a_sum[m] += a[m];
+		}
+	}
+	for (r = m0; g->epilogue && r < m1; r++)
+		g->epilogue(g->arg, g->c + r * g->ldc, r, n0, n1 - n0);
+}
+
+/* ---- dot products ------------------------------------------------------- */
+
+static inline float
+sum_vec(tile_vec v)
+{
+	float s = 0;
+	int i;
+
+	for (i = 0; i < TILE_V; i++)
+		s += v[i];
+	return s;
+}
+
+/* c[i][j] (+)= a row i . b row j for R rows of A and four of B. */
+TILE_INLINE void
+dot_rows(const struct gemm *g, const int R, int64_t m, int64_t n)
+{
+	const float *a = g->a + m * g->lda, *b = g->b + n * g->ldb;
+	tile_vec acc[4][4];
+	float sum[4][4];
+	int64_t k;
+	int i, j;
+
+	_Pragma("GCC unroll 4") for (i = 0; i < R; i++) _Pragma(
+	    "GCC unroll 4") for (j = 0; j < 4; j++) acc[i][j] = (tile_vec){0};
+	for (k = 0; k + TILE_V <= g->K; k += TILE_V) {
+		tile_vec bv[4];
+
+		_Pragma("GCC unroll 4") for (j = 0; j < 4; j++) bv[j] =
+		    *(const tile_vec *)(b + j * g->ldb + k);
+		_Pragma("GCC unroll 4") for (i = 0; i < R; i++)
+		{
+			tile_vec av = *(const tile_vec *)(a + i * g->lda + k);
+
+			_Pragma("GCC unroll 4") for (j = 0; j < 4; j++)
+			    acc[i][j] += av * bv[j];
+		}
+	}
+	_Pragma("GCC unroll 4") for (i = 0; i < R; i++)
+	    _Pragma("GCC unroll 4") for (j = 0; j < 4; j++) sum[i][j] =
+		sum_vec(acc[i][j]);
+	for (; k < g->K; k++)
+		for (i = 0; i < R; i++)
+			for (j = 0; j < 4; j++)
+				sum[i][j] +=
+				    a[i * g->lda + k] * b[j * g->ldb + k];
+	for (i = 0; i < R; i++)
+		for (j = 0; j < 4; j++) {
+			float *c = g->c + (m + i) * g->ldc + n + j;
+
+			*c = g->add ? *c + sum[i][j] : sum[i][j];
+		}
+}
+
+static void
+dot_one(const struct gemm *g, int64_t m, int64_t n)
+{
+	const float *a = g->a + m * g->lda, *b = g->b + n * g->ldb;
+	float *c = g->c + m * g->ldc + n, s = 0;
+	int64_t k;
+
+#pragma omp simd reduction(+ : s)
+	for (k = 0; k < g->K; k++)
+		s += a[k] * b[k];
+	*c = g->add ? *c + s : s;
+}
+
+static void
+block_dot(const struct gemm *g, int64_t n0, int64_t n1)
+{
+	int64_t n, m;
+
+	for (n = n0; n + 4 <= n1; n += 4) {
+		for (m = 0; m + 4 <= g->M; m += 4)
+			dot_rows(g, 4, m, n);
+		if (g->M - m == 3)
+			dot_rows(g, 3, m, n);
+		else if (g->M - m == 2)
+			dot_rows(g, 2, m, n);
+		else if (g->M - m == 1)
+			dot_rows(g, 1, m, n);
+	}
+	for (; n < n1; n++)
+		for (m = 0; m < g->M; m++)
+			dot_one(g, m, n);
+	for (m = 0; g->epilogue && m < g->M; m++)
+		g->epilogue(g->arg, g->c + m * g->ldc, m, n0, n1 - n0);
+}
+
+/* ---- parts -------------------------------------------------------------- */
+
+static void
+part(void *arg, int64_t i, int thread)
+{
+	const struct job *j = arg;
+	const struct gemm *g = j->g;
+	float *scratch = gvk_pool_scratch(j->pool, thread);
+	int64_t m0, m1, n0, n1;
+
+	share(g->M, j->row_parts, i / j->col_parts, TILE_M, &m0, &m1);
+	share(g->N, j->col_parts, i % j->col_parts, TILE_N, &n0, &n1);
+	if (m0 >= m1 || n0 >= n1)
+		return;
+	if (g->kind == GEMM_NT && g->M <= DOT_ROWS)
+		block_dot(g, n0, n1);
+	else if (g->kind == GEMM_TN ||
+		 (g->kind == GEMM_NN && m1 - m0 <= IN_PLACE_ROWS))
+		block_in_place(g, scratch, m0, m1, n0, n1);
+	else
+		block_packed(g, scratch, m0, m1, n0, n1);
+}
+
+void
+CPU(gemm)(struct gvk_pool *pool, const struct gemm *g)
+{
+	struct job j = {.g = g, .pool = pool};
+
+	if (g->M <= 0 || g->N <= 0)
+		return;
+	cut(&j);
+	if (g->kind == GEMM_NT && g->M <= DOT_ROWS)
+		j.row_parts = 1;
+	gvk_pool_run(pool, j.row_parts * j.col_parts, part, &j);
+}
