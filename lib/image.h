@@ -1,5 +1,10 @@
 /* Images: from JPEG or PNG bytes to upright 8-bit RGB of a wanted size, with
- * the pixels that Pillow gives.
+ * the pixels that Pillow gives:
+ *
+ *	im = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+ *	im = im.resize((width, height), Image.BICUBIC)
+ *
+ * All functions may be called from several threads at once.
  */
 #ifndef GV_IMAGE_H
 #define GV_IMAGE_H
@@ -14,12 +19,17 @@
 extern "C" {
 #endif
 
-/* Limits on untrusted input, checked before pixels are allocated. */
+/* Limits on untrusted input, checked before pixels are allocated.  Exceeding
+ * one is GV_ERR_LIMIT.  Beside them a decoder may take 512 MiB of working
+ * memory and a file may have 1 GiB.
+ *
+ * lenient: what libjpeg only warns about (missing data become grey or wrong
+ * pixels) and bad checksums of PNG chunks that hold no pixels pass. */
 struct gv_image_limits {
 	uint64_t max_pixels; /* width x height, default 64 Mi */
-	uint32_t max_side;   /* default 32768 */
-	unsigned max_scans;  /* of a progressive JPEG, default 100 */
-	bool lenient;        /* accept what libjpeg only warns about */
+	uint32_t max_side; /* default 32768 */
+	unsigned max_scans; /* of a progressive JPEG, default 100 */
+	bool lenient;
 };
 void gv_image_limits_default(struct gv_image_limits *l);
 
@@ -29,17 +39,46 @@ struct gv_image {
 	uint8_t *px;
 };
 
-/* Decodes `n` bytes of JPEG (grey, YCbCr, CMYK/YCCK) or PNG (all types; alpha
- * composited as Pillow's convert("RGB") does: dropped), upright by EXIF
- * orientation.  A truncated or damaged file is GV_ERR_CUT or GV_ERR_FORMAT.
- * *im is overwritten on success only. */
+/* Decodes `n` bytes of JPEG (grey, YCbCr, RGB, CMYK, YCCK; baseline or
+ * progressive) or PNG (all types), told apart by their first bytes, and turns
+ * the picture upright by its EXIF orientation.  Alpha is dropped, 16-bit
+ * samples lose their low byte, except that 16-bit grey is clipped at 255, all
+ * as Pillow's convert("RGB") does.  A file that ends early is GV_ERR_CUT, a
+ * damaged one GV_ERR_FORMAT, a kind of JPEG that libjpeg can't read
+ * GV_ERR_NOSUP.  *im is overwritten on success only.  `l` NULL stands for the
+ * default limits. */
 int gv_image_decode(struct gv_image *im, const void *data, size_t n,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+/* Frees the pixels and clears *im. */
 void gv_image_free(struct gv_image *im);
 
-/* Reads and decodes a file (regular, at most 1 GiB). */
+/* Reads and decodes a file (regular, at most 1 GiB).  Messages name it. */
 int gv_image_read(struct gv_image *im, const char *path,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+/* The two decoders behind gv_image_decode(): pixels as stored, and the EXIF
+ * orientation, 1..8, that the file asks for. */
+int gv_jpeg_decode(struct gv_image *im, int *orientation, const void *data,
+    size_t n, const struct gv_image_limits *l,
+    struct gv_error *e) GV_USE_RESULT;
+int gv_png_decode(struct gv_image *im, int *orientation, const void *data,
+    size_t n, const struct gv_image_limits *l,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Checks a width and height against the limits. */
+int gv_image_check(uint32_t width, uint32_t height,
+    const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+/* The orientation in EXIF data (a TIFF file's header and first directory;
+ * `n` bytes).  1 where there is none or the data makes no sense: no damage
+ * here is worth refusing a picture for.  EXIF 2.32, 4.6.5. */
+int gv_exif_orientation(const void *tiff, size_t n);
+
+/* Turns the picture as its orientation 1..8 asks, so that row 0 is its top.
+ * 5 to 8 exchange width and height. */
+int gv_image_orient(
+    struct gv_image *im, int orientation, struct gv_error *e) GV_USE_RESULT;
 
 enum gv_fit {
 	GV_FIT_SQUASH /* exactly H x W, whatever the proportions */
@@ -54,15 +93,32 @@ struct gv_image_rule {
 };
 
 /* Resizes into dst (height, width, 3): separable, antialiased, 8 bits between
- * the passes, bit-identical to Pillow's Image.resize(). */
+ * the passes, bit-identical to Pillow's Image.resize().  dst and im->px don't
+ * overlap.  Sides below 1 are GV_ERR_USAGE, above 2^24 GV_ERR_LIMIT. */
 int gv_image_resize(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, struct gv_error *e) GV_USE_RESULT;
 
-/* "64x64 squash bicubic": the rule as recorded in a stream's provenance. */
-char *gv_image_rule_text(char *dst, size_t cap,
-    const struct gv_image_rule *rule);
+/* The same with a version of the inner loops that the caller names, for tests
+ * and benchmarks: all give the same bytes.  GV_ERR_NOSUP where the machine
+ * lacks the instructions. */
+enum gv_image_isa {
+	GV_IMAGE_BEST,
+	GV_IMAGE_C,
+	GV_IMAGE_AVX2,
+	GV_IMAGE_AVX512 /* with VBMI and VNNI */
+};
+int gv_image_resize_isa(uint8_t *dst, const struct gv_image *im,
+    const struct gv_image_rule *rule, enum gv_image_isa isa,
+    struct gv_error *e) GV_USE_RESULT;
 
-/* Writes 8-bit RGB as PNG bytes, freed with gv_free(). */
+/* "64x64 squash bicubic": the rule as recorded in a stream's provenance
+ * (height x width).  GV_RULE_TEXT bytes are enough.  Returns dst. */
+#define GV_RULE_TEXT 64
+char *gv_image_rule_text(
+    char *dst, size_t cap, const struct gv_image_rule *rule);
+
+/* Writes 8-bit RGB as PNG bytes, freed with gv_free().  The same picture gives
+ * the same bytes. */
 int gv_image_png(const struct gv_image *im, uint8_t **out, size_t *n,
     struct gv_error *e) GV_USE_RESULT;
 

@@ -1,0 +1,244 @@
+/* What JPEG and PNG have in common: limits, files, and which way is up. */
+#include "image.h"
+
+#include "io.h"
+#include "mem.h"
+#include "banned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_FILE ((size_t)1 << 30) /* bytes */
+
+static const struct gv_image_limits default_limits = {
+    .max_pixels = (uint64_t)64 << 20,
+    .max_side = 32768,
+    .max_scans = 100,
+    .lenient = false,
+};
+
+void
+gv_image_limits_default(struct gv_image_limits *l)
+{
+	*l = default_limits;
+}
+
+int
+gv_image_check(uint32_t width, uint32_t height, const struct gv_image_limits *l,
+    struct gv_error *e)
+{
+	if (!width || !height)
+		return gv_fail(e, GV_ERR_FORMAT, "the image has no pixels");
+	if (width > l->max_side || height > l->max_side)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "%ux%u pixels: a side is longer than %u", width, height,
+		    l->max_side);
+	if ((uint64_t)width * height > l->max_pixels)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "%ux%u pixels are more than %llu", width, height,
+		    (unsigned long long)l->max_pixels);
+	return 0;
+}
+
+void
+gv_image_free(struct gv_image *im)
+{
+	gv_free(im->px);
+	memset(im, 0, sizeof *im);
+}
+
+/* ---- which way is up -------------------------------------------------- */
+
+/* A TIFF file, whose header says which byte comes first. */
+struct tiff {
+	const uint8_t *p;
+	size_t n;
+	bool big;
+};
+
+static uint32_t
+get16(const struct tiff *t, size_t at)
+{
+	const uint8_t *p = t->p + at;
+
+	return t->big ? (uint32_t)(p[0] << 8 | p[1])
+		      : (uint32_t)(p[1] << 8 | p[0]);
+}
+
+static uint32_t
+get32(const struct tiff *t, size_t at)
+{
+	uint32_t a = get16(t, at), b = get16(t, at + 2);
+
+	return t->big ? a << 16 | b : b << 16 | a;
+}
+
+int
+gv_exif_orientation(const void *tiff, size_t n)
+{
+	enum { TAG = 0x0112, SHORT = 3, LONG = 4, ENTRY = 12 };
+	struct tiff t = {tiff, n, false};
+	uint32_t count, i, v = 1;
+	size_t at;
+
+	if (n < 8 || (memcmp(t.p, "II", 2) != 0 && memcmp(t.p, "MM", 2) != 0))
+		return 1;
+	t.big = t.p[0] == 'M';
+	at = get32(&t, 4);
+	if (get16(&t, 2) != 42 || at > n - 2)
+		return 1;
+	count = get16(&t, at);
+	for (i = 0, at += 2; i < count && at + ENTRY <= n; i++, at += ENTRY) {
+		if (get16(&t, at) != TAG || get32(&t, at + 4) != 1)
+			continue;
+		if (get16(&t, at + 2) == SHORT)
+			v = get16(&t, at + 8);
+		else if (get16(&t, at + 2) == LONG)
+			v = get32(&t, at + 8);
+	}
+	return v >= 1 && v <= 8 ? (int)v : 1;
+}
+
+int
+gv_image_orient(struct gv_image *im, int orientation, struct gv_error *e)
+{
+	/* bit 0: columns from the right, bit 1: rows from below, bit 2: then
+	 * rows become columns; by orientation */
+	static const uint8_t how[9] = {0, 0, 1, 3, 2, 4, 5, 7, 6};
+	int how_to =
+	    orientation >= 1 && orientation <= 8 ? how[orientation] : 0;
+	ptrdiff_t w = im->width, h = im->height, x, y;
+	/* bytes from a pixel of the result to its right, and to the one below,
+	 * in the source */
+	ptrdiff_t right = 3, below = 3 * w;
+	const uint8_t *row = im->px;
+	uint8_t *px, *d;
+
+	if (!how_to)
+		return 0;
+	d = px = gv_alloc((size_t)w * (size_t)h, 3);
+	if (!px)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (how_to & 4) {
+		right = 3 * w;
+		below = 3;
+		x = w;
+		w = h;
+		h = x;
+	}
+	if (how_to & 1) {
+		row += right * (w - 1);
+		right = -right;
+	}
+	if (how_to & 2) {
+		row += below * (h - 1);
+		below = -below;
+	}
+	for (y = 0; y < h; y++, row += below) {
+		const uint8_t *s = row;
+
+		for (x = 0; x < w; x++, s += right, d += 3) {
+			d[0] = s[0];
+			d[1] = s[1];
+			d[2] = s[2];
+		}
+	}
+	gv_free(im->px);
+	*im = (struct gv_image){(int32_t)w, (int32_t)h, px};
+	return 0;
+}
+
+/* ---- decoding --------------------------------------------------------- */
+
+int
+gv_image_decode(struct gv_image *im, const void *data, size_t n,
+    const struct gv_image_limits *l, struct gv_error *e)
+{
+	static const uint8_t jpeg[3] = {0xff, 0xd8, 0xff};
+	static const uint8_t png[8] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10};
+	struct gv_image got = {0};
+	int orientation = 1, r;
+
+	if (!n)
+		return gv_fail(e, GV_ERR_CUT, "the file is empty");
+	if (!memcmp(data, jpeg, n < sizeof jpeg ? n : sizeof jpeg))
+		r = gv_jpeg_decode(&got, &orientation, data, n, l, e);
+	else if (!memcmp(data, png, n < sizeof png ? n : sizeof png))
+		r = gv_png_decode(&got, &orientation, data, n, l, e);
+	else
+		r = gv_fail(e, GV_ERR_FORMAT, "neither JPEG nor PNG");
+	if (!r)
+		r = gv_image_orient(&got, orientation, e);
+	if (r) {
+		gv_image_free(&got);
+		return r;
+	}
+	*im = got;
+	return 0;
+}
+
+/* Reads a regular file into memory: a mapping would turn a file that shrinks
+ * meanwhile into SIGBUS. */
+static int
+read_file(const char *path, uint8_t **out, size_t *n, struct gv_error *e)
+{
+	struct stat st;
+	uint8_t *buf = NULL;
+	ssize_t got;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return gv_fail(e, GV_ERR_SYS, "cannot open:");
+	if (fstat(fd, &st))
+		gv_fail(e, GV_ERR_SYS, "cannot read:");
+	else if (!S_ISREG(st.st_mode))
+		gv_fail(e, GV_ERR_FORMAT, "not a regular file");
+	else if ((uint64_t)st.st_size > MAX_FILE)
+		gv_fail(e, GV_ERR_LIMIT, "larger than %zu bytes", MAX_FILE);
+	else if (!(buf = gv_alloc((size_t)st.st_size, 1)))
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	else if ((got = gv_read_full(fd, buf, (size_t)st.st_size)) < 0)
+		gv_fail(e, GV_ERR_SYS, "cannot read:");
+	else
+		*n = (size_t)got;
+	close(fd);
+	if (e->code) {
+		gv_free(buf);
+		return e->code;
+	}
+	*out = buf;
+	return 0;
+}
+
+int
+gv_image_read(struct gv_image *im, const char *path,
+    const struct gv_image_limits *l, struct gv_error *e)
+{
+	struct gv_error mine = {0};
+	char q[300];
+	uint8_t *data = NULL;
+	size_t n = 0;
+	int r = read_file(path, &data, &n, &mine);
+
+	if (!r)
+		r = gv_image_decode(im, data, n, l, &mine);
+	gv_free(data);
+	if (!r)
+		return 0;
+	gv_fail_in(&mine, "'%s'", gv_quote(q, sizeof q, path, strlen(path)));
+	if (!e->code)
+		*e = mine;
+	return r;
+}
+
+char *
+gv_image_rule_text(char *dst, size_t cap, const struct gv_image_rule *rule)
+{
+	static const char *const filter[] = {"bicubic", "bilinear", "lanczos"};
+
+	snprintf(dst, cap, "%dx%d squash %s", rule->height, rule->width,
+	    filter[rule->filter]);
+	return dst;
+}

@@ -1,0 +1,264 @@
+/* JPEG through libjpeg, where every warning is an error unless asked for. */
+#include "image.h"
+
+#include "mem.h"
+
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+#include "banned.h" /* jerror.h has macros with banned names */
+
+#define MAX_HEAP 0x20000000L /* bytes libjpeg may take for coefficients */
+#define ROWS     16 /* handed to libjpeg at a time */
+
+/* A decoder's life.  What must survive longjmp() is in here, not in locals
+ * that a register may hold. */
+struct job {
+	struct jpeg_decompress_struct c;
+	struct jpeg_error_mgr err;
+	struct jpeg_source_mgr src;
+	struct jpeg_progress_mgr progress;
+	jmp_buf out;
+	const struct gv_image_limits *l;
+	struct gv_error *e;
+	int orientation;
+	uint8_t *px, *cmyk; /* cmyk: ROWS rows of 4 samples a pixel */
+};
+
+static _Noreturn void
+leave(struct job *j)
+{
+	longjmp(j->out, 1);
+}
+
+/* libjpeg's own words, as the tail of a message of ours. */
+static void
+describe(struct job *j, int code, const char *what)
+{
+	char text[JMSG_LENGTH_MAX];
+
+	j->err.format_message((j_common_ptr)&j->c, text);
+	text[0] = (char)tolower((unsigned char)text[0]);
+	gv_fail(j->e, code, "%s (%s)", what, text);
+}
+
+static void
+on_error(j_common_ptr c)
+{
+	struct job *j = c->client_data;
+
+	switch (c->err->msg_code) {
+	case JERR_OUT_OF_MEMORY:
+		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+		break;
+	case JERR_NO_BACKING_STORE:
+		gv_fail(j->e, GV_ERR_LIMIT,
+		    "decoding takes more than %ld bytes of memory", MAX_HEAP);
+		break;
+	case JERR_BAD_PRECISION:
+	case JERR_SOF_UNSUPPORTED:
+	case JERR_CONVERSION_NOTIMPL:
+	case JERR_NOT_COMPILED:
+		describe(j, GV_ERR_NOSUP, "JPEG of a kind not supported");
+		break;
+	default:
+		describe(j, GV_ERR_FORMAT, "damaged JPEG");
+	}
+	leave(j);
+}
+
+static void
+on_message(j_common_ptr c, int level)
+{
+	struct job *j = c->client_data;
+
+	if (level >= 0 || j->l->lenient)
+		return;
+	describe(j, GV_ERR_FORMAT, "damaged JPEG");
+	leave(j);
+}
+
+/* A bomb is a small file of very many scans, each of which touches every
+ * coefficient. */
+static void
+on_progress(j_common_ptr c)
+{
+	struct job *j = c->client_data;
+
+	if (j->c.input_scan_number <= (int)j->l->max_scans)
+		return;
+	gv_fail(j->e, GV_ERR_LIMIT, "more than %u scans", j->l->max_scans);
+	leave(j);
+}
+
+static void
+src_nothing(j_decompress_ptr c)
+{
+	(void)c;
+}
+
+/* The whole file was given at once, so asking for more is its early end. */
+static boolean
+src_fill(j_decompress_ptr c)
+{
+	static const JOCTET eoi[2] = {0xff, JPEG_EOI};
+	struct job *j = c->client_data;
+
+	if (!j->l->lenient) {
+		gv_fail(j->e, GV_ERR_CUT, "the JPEG ends early");
+		leave(j);
+	}
+	j->src.next_input_byte = eoi;
+	j->src.bytes_in_buffer = sizeof eoi;
+	return TRUE;
+}
+
+static void
+src_skip(j_decompress_ptr c, long n)
+{
+	struct job *j = c->client_data;
+
+	if (n <= 0)
+		return;
+	if ((size_t)n > j->src.bytes_in_buffer) {
+		src_fill(c);
+		return;
+	}
+	j->src.next_input_byte += n;
+	j->src.bytes_in_buffer -= (size_t)n;
+}
+
+static void
+start(struct job *j, const void *data, size_t n)
+{
+	j->c.err = jpeg_std_error(&j->err);
+	j->err.error_exit = on_error;
+	j->err.emit_message = on_message;
+	j->c.client_data = j;
+	jpeg_create_decompress(&j->c);
+	j->c.mem->max_memory_to_use = MAX_HEAP;
+	j->progress.progress_monitor = on_progress;
+	j->c.progress = &j->progress;
+	j->src.init_source = src_nothing;
+	j->src.fill_input_buffer = src_fill;
+	j->src.skip_input_data = src_skip;
+	j->src.resync_to_restart = jpeg_resync_to_restart;
+	j->src.term_source = src_nothing;
+	j->src.next_input_byte = data;
+	j->src.bytes_in_buffer = n;
+	j->c.src = &j->src;
+	jpeg_save_markers(&j->c, JPEG_APP0 + 1, 0xffff);
+}
+
+static int
+exif(const struct job *j)
+{
+	const struct jpeg_marker_struct *m;
+
+	for (m = j->c.marker_list; m; m = m->next)
+		if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 &&
+		    !memcmp(m->data, "Exif\0", 6))
+			return gv_exif_orientation(
+			    m->data + 6, m->data_length - 6);
+	return 1;
+}
+
+/* a * b / 255, rounded. */
+static uint32_t
+mul255(uint32_t a, uint32_t b)
+{
+	uint32_t v = a * b + 128;
+
+	return (v + (v >> 8)) >> 8;
+}
+
+/* CMYK to RGB without colour management: each of cyan, magenta and yellow
+ * takes its share of what black leaves.  All four are stored inverted, as
+ * Adobe does, whether there is an Adobe marker or not. */
+static void
+cmyk_row(uint8_t *d, const uint8_t *s, size_t n)
+{
+	int c;
+
+	for (; n--; s += 4, d += 3)
+		for (c = 0; c < 3; c++)
+			d[c] = (uint8_t)(s[3] - mul255(255u - s[c], s[3]));
+}
+
+static void
+read_rows(struct job *j)
+{
+	size_t w = j->c.output_width, stride = w * 3;
+	bool cmyk = j->c.out_color_space == JCS_CMYK;
+	JSAMPROW row[ROWS];
+	JDIMENSION got, i;
+	uint8_t *d = j->px;
+
+	while (j->c.output_scanline < j->c.output_height) {
+		JDIMENSION left = j->c.output_height - j->c.output_scanline;
+
+		for (i = 0; i < ROWS; i++)
+			row[i] = cmyk ? j->cmyk + i * w * 4 : d + i * stride;
+		got =
+		    jpeg_read_scanlines(&j->c, row, left < ROWS ? left : ROWS);
+		for (i = 0; cmyk && i < got; i++)
+			cmyk_row(d + i * stride, row[i], w);
+		d += got * stride;
+	}
+}
+
+static int
+decode(struct job *j, const void *data, size_t n)
+{
+	bool cmyk;
+
+	if (setjmp(j->out))
+		return j->e->code;
+	start(j, data, n);
+	jpeg_read_header(&j->c, TRUE);
+	if (gv_image_check(j->c.image_width, j->c.image_height, j->l, j->e))
+		return j->e->code;
+	j->orientation = exif(j);
+	cmyk = j->c.num_components == 4;
+	j->c.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+	j->px = gv_alloc((size_t)j->c.image_width * j->c.image_height, 3);
+	if (cmyk)
+		j->cmyk = gv_alloc((size_t)j->c.image_width * ROWS, 4);
+	if (!j->px || (cmyk && !j->cmyk))
+		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	jpeg_start_decompress(&j->c);
+	read_rows(j);
+	jpeg_finish_decompress(&j->c);
+	return 0;
+}
+
+int
+gv_jpeg_decode(struct gv_image *im, int *orientation, const void *data,
+    size_t n, const struct gv_image_limits *l, struct gv_error *e)
+{
+	struct gv_image_limits dflt;
+	struct gv_error mine = {0};
+	struct job j = {0};
+	int r;
+
+	gv_image_limits_default(&dflt);
+	j.l = l ? l : &dflt;
+	j.e = &mine;
+	r = decode(&j, data, n);
+	if (r) {
+		gv_free(j.px);
+		if (!e->code)
+			*e = mine;
+	} else {
+		*im = (struct gv_image){(int32_t)j.c.output_width,
+		    (int32_t)j.c.output_height, j.px};
+		*orientation = j.orientation;
+	}
+	gv_free(j.cmyk);
+	jpeg_destroy_decompress(&j.c);
+	return r;
+}

@@ -1,0 +1,293 @@
+/* PNG through libpng's row-by-row interface, pixels and nothing else. */
+#include "image.h"
+
+#include "mem.h"
+#include "banned.h"
+
+#include <setjmp.h>
+
+#include <png.h>
+
+#define MAX_CHUNK ((png_alloc_size_t)1 << 20) /* bytes kept of a chunk */
+
+/* A reader's or writer's life; see longjmp() in image_jpeg.c. */
+struct job {
+	png_struct *png;
+	png_info *info;
+	jmp_buf out;
+	struct gv_error *e;
+	const uint8_t *data; /* reading: what is left of the file */
+	size_t n;
+	int orientation;
+	uint8_t *px, *wide; /* wide: a row of 16-bit grey */
+	png_bytep *row; /* of an interlaced picture */
+	uint8_t *buf; /* writing: the file so far */
+	size_t fill, cap;
+};
+
+static _Noreturn void
+leave(struct job *j)
+{
+	longjmp(j->out, 1);
+}
+
+static _Noreturn void
+on_error(png_structp png, png_const_charp msg)
+{
+	struct job *j = png_get_error_ptr(png);
+
+	gv_fail(j->e, GV_ERR_FORMAT, "damaged PNG (%s)", msg);
+	leave(j);
+}
+
+/* What libpng only warns about concerns chunks that we don't use. */
+static void
+on_warning(png_structp png, png_const_charp msg)
+{
+	(void)png;
+	(void)msg;
+}
+
+static void
+on_read(png_structp png, png_bytep dst, size_t n)
+{
+	struct job *j = png_get_io_ptr(png);
+
+	if (n > j->n) {
+		gv_fail(j->e, GV_ERR_CUT, "the PNG ends early");
+		leave(j);
+	}
+	memcpy(dst, j->data, n);
+	j->data += n;
+	j->n -= n;
+}
+
+static int
+on_chunk(png_structp png, png_unknown_chunkp c)
+{
+	struct job *j = png_get_user_chunk_ptr(png);
+
+	if (!memcmp(c->name, "eXIf", 4))
+		j->orientation = gv_exif_orientation(c->data, c->size);
+	return 1;
+}
+
+/* Chunks that don't change the pixels that convert("RGB") gives, and those
+ * whose parsers have been libpng's weak spot, are skipped by their length. */
+static void
+choose_chunks(struct job *j)
+{
+	static const png_byte exif[] = "eXIf", trns[] = "tRNS";
+
+	png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+	png_set_chunk_malloc_max(j->png, MAX_CHUNK);
+	png_set_chunk_cache_max(j->png, 1); /* none; 0 would be any number */
+	png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+	png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, trns, 1);
+	png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_ALWAYS, exif, 1);
+	png_set_read_user_chunk_fn(j->png, j, on_chunk);
+}
+
+/* True if rows need the 16-bit grey rule: Pillow clips at 255 instead of
+ * dropping the low byte, so all but the darkest 1/256 is white. */
+static bool
+choose_transforms(struct job *j)
+{
+	int depth = png_get_bit_depth(j->png, j->info);
+	int type = png_get_color_type(j->png, j->info);
+
+	if (type == PNG_COLOR_TYPE_GRAY && depth == 16)
+		return true;
+	if (type == PNG_COLOR_TYPE_PALETTE)
+		png_set_palette_to_rgb(j->png);
+	if (depth < 8 && type == PNG_COLOR_TYPE_GRAY)
+		png_set_expand_gray_1_2_4_to_8(j->png);
+	if (depth == 16)
+		png_set_strip_16(j->png);
+	if (type & PNG_COLOR_MASK_ALPHA)
+		png_set_strip_alpha(j->png);
+	if (!(type & PNG_COLOR_MASK_COLOR))
+		png_set_gray_to_rgb(j->png);
+	return false;
+}
+
+/* Big-endian 16-bit grey, clipped, as 8-bit RGB. */
+static void
+clip_row(uint8_t *d, const uint8_t *s, size_t n)
+{
+	for (; n--; s += 2, d += 3)
+		d[0] = d[1] = d[2] = s[0] ? 255 : s[1];
+}
+
+/* An interlaced picture comes in passes over all its rows. */
+static void
+read_interlaced(struct job *j, uint8_t *px, size_t stride, size_t h)
+{
+	size_t i;
+
+	j->row = gv_alloc(h, sizeof *j->row);
+	if (!j->row) {
+		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+		leave(j);
+	}
+	for (i = 0; i < h; i++)
+		j->row[i] = px + i * stride;
+	png_read_image(j->png, j->row);
+}
+
+static void
+read_pixels(struct job *j, size_t w, size_t h, bool wide)
+{
+	bool whole =
+	    png_get_interlace_type(j->png, j->info) != PNG_INTERLACE_NONE;
+	size_t stride = w * (wide ? 2 : 3), y;
+
+	if (wide && !(j->wide = gv_alloc(stride, whole ? h : 1))) {
+		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+		leave(j);
+	}
+	if (whole)
+		read_interlaced(j, wide ? j->wide : j->px, stride, h);
+	for (y = 0; y < h; y++) {
+		uint8_t *d = j->px + y * w * 3;
+		uint8_t *s = wide ? j->wide + (whole ? y * stride : 0) : d;
+
+		if (!whole)
+			png_read_row(j->png, s, NULL);
+		if (wide)
+			clip_row(d, s, w);
+	}
+}
+
+static int
+decode(struct job *j, struct gv_image *im, const struct gv_image_limits *l)
+{
+	uint32_t w, h;
+	bool wide;
+
+	if (setjmp(j->out))
+		return j->e->code;
+	j->png = png_create_read_struct(
+	    PNG_LIBPNG_VER_STRING, j, on_error, on_warning);
+	if (!j->png || !(j->info = png_create_info_struct(j->png)))
+		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	png_set_read_fn(j->png, j, on_read);
+	png_set_crc_action(j->png, PNG_CRC_ERROR_QUIT,
+	    l->lenient ? PNG_CRC_QUIET_USE : PNG_CRC_ERROR_QUIT);
+	choose_chunks(j);
+	png_read_info(j->png, j->info);
+	w = png_get_image_width(j->png, j->info);
+	h = png_get_image_height(j->png, j->info);
+	if (gv_image_check(w, h, l, j->e))
+		return j->e->code;
+	wide = choose_transforms(j);
+	png_set_interlace_handling(j->png);
+	png_read_update_info(j->png, j->info);
+	if (png_get_rowbytes(j->png, j->info) != (size_t)w * (wide ? 2 : 3))
+		return gv_fail(j->e, GV_ERR_NOSUP, "PNG of a kind not known");
+	j->px = gv_alloc((size_t)w * h, 3);
+	if (!j->px)
+		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	read_pixels(j, w, h, wide);
+	png_read_end(j->png, j->info);
+	*im = (struct gv_image){(int32_t)w, (int32_t)h, j->px};
+	return 0;
+}
+
+int
+gv_png_decode(struct gv_image *im, int *orientation, const void *data, size_t n,
+    const struct gv_image_limits *l, struct gv_error *e)
+{
+	struct gv_image_limits dflt;
+	struct gv_error mine = {0};
+	struct job j = {0};
+	int r;
+
+	gv_image_limits_default(&dflt);
+	j.e = &mine;
+	j.data = data;
+	j.n = n;
+	j.orientation = 1;
+	r = decode(&j, im, l ? l : &dflt);
+	if (r) {
+		gv_free(j.px);
+		if (!e->code)
+			*e = mine;
+	} else {
+		*orientation = j.orientation;
+	}
+	gv_free(j.wide);
+	gv_free(j.row);
+	png_destroy_read_struct(&j.png, &j.info, NULL);
+	return r;
+}
+
+/* ---- writing ---------------------------------------------------------- */
+
+static void
+on_write(png_structp png, png_bytep src, size_t n)
+{
+	struct job *j = png_get_io_ptr(png);
+	void *p = j->buf;
+
+	if (gv_grow(&p, &j->cap, j->fill + n, 1)) {
+		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+		leave(j);
+	}
+	j->buf = p;
+	memcpy(j->buf + j->fill, src, n);
+	j->fill += n;
+}
+
+static void
+on_flush(png_structp png)
+{
+	(void)png;
+}
+
+static int
+encode(struct job *j, const struct gv_image *im)
+{
+	size_t stride = (size_t)im->width * 3;
+	int32_t y;
+
+	if (setjmp(j->out))
+		return j->e->code;
+	j->png = png_create_write_struct(
+	    PNG_LIBPNG_VER_STRING, j, on_error, on_warning);
+	if (!j->png || !(j->info = png_create_info_struct(j->png)))
+		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	png_set_write_fn(j->png, j, on_write, on_flush);
+	png_set_IHDR(j->png, j->info, (png_uint_32)im->width,
+	    (png_uint_32)im->height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+	    PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+	png_write_info(j->png, j->info);
+	for (y = 0; y < im->height; y++)
+		png_write_row(j->png, im->px + (size_t)y * stride);
+	png_write_end(j->png, NULL);
+	return 0;
+}
+
+int
+gv_image_png(
+    const struct gv_image *im, uint8_t **out, size_t *n, struct gv_error *e)
+{
+	struct gv_error mine = {0};
+	struct job j = {0};
+	int r;
+
+	if (im->width < 1 || im->height < 1)
+		return gv_fail(e, GV_ERR_USAGE, "an image without pixels");
+	j.e = &mine;
+	r = encode(&j, im);
+	png_destroy_write_struct(&j.png, &j.info);
+	if (r) {
+		gv_free(j.buf);
+		if (!e->code)
+			*e = mine;
+		return r;
+	}
+	*out = j.buf;
+	*n = j.fill;
+	return 0;
+}

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Compares lib/image and lib/resize with Pillow on random pictures.
+
+usage: compare_pillow.py [BUILD_DIR [SEED [ROUNDS]]]
+
+Every decoded and every resized pixel must be the same.  Needs a built tree,
+a C compiler, Pillow >= 10 and numpy; `make check` does not run it.
+"""
+import ctypes
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+import numpy as np
+import PIL
+from PIL import Image, ImageOps
+
+build = sys.argv[1] if len(sys.argv) > 1 else "build"
+seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 300
+rnd = random.Random(seed)
+nprnd = np.random.default_rng(seed)
+FILTERS = [Image.BICUBIC, Image.BILINEAR, Image.LANCZOS]
+SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
+
+
+class Error(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_int), ("errno", ctypes.c_int),
+                ("msg", ctypes.c_char * 512)]
+
+
+class Gv(ctypes.Structure):
+    _fields_ = [("width", ctypes.c_int32), ("height", ctypes.c_int32),
+                ("px", ctypes.c_void_p)]
+
+
+class Rule(ctypes.Structure):
+    _fields_ = [("height", ctypes.c_int32), ("width", ctypes.c_int32),
+                ("fit", ctypes.c_int), ("filter", ctypes.c_int)]
+
+
+def load():
+    so = os.path.join(tempfile.mkdtemp(), "image.so")
+    objs = [f"{build}/lib/{n}.o" for n in
+            "err mem io image image_jpeg image_png resize".split()]
+    subprocess.check_call(["cc", "-shared", "-o", so, *objs,
+                           "-ljpeg", "-lpng16", "-lm"])
+    return ctypes.CDLL(so)
+
+
+lib = load()
+
+
+def decode(data):
+    im, e = Gv(), Error()
+    if lib.gv_image_decode(ctypes.byref(im), data, ctypes.c_size_t(len(data)),
+                           None, ctypes.byref(e)):
+        raise ValueError(e.msg.decode())
+    n = im.width * im.height * 3
+    a = np.frombuffer(ctypes.string_at(im.px, n), np.uint8)
+    a = a.reshape(im.height, im.width, 3)
+    lib.gv_image_free(ctypes.byref(im))
+    return a
+
+
+def resize(a, w, h, f):
+    a = np.ascontiguousarray(a)
+    out = np.full((h, w, 3), 0xA5, np.uint8)
+    im = Gv(a.shape[1], a.shape[0], a.ctypes.data)
+    rule, e = Rule(h, w, 0, f), Error()
+    if lib.gv_image_resize(ctypes.c_void_p(out.ctypes.data), ctypes.byref(im),
+                           ctypes.byref(rule), ctypes.byref(e)):
+        raise ValueError(e.msg.decode())
+    return out
+
+
+def picture(w, h):
+    """Noise, or something smooth with hard edges."""
+    if rnd.random() < .4:
+        return nprnd.integers(0, 256, (h, w, 3), dtype=np.uint8)
+    y, x = np.mgrid[0:h, 0:w]
+    k = nprnd.uniform(0, .3, 6)
+    a = np.stack([127 + 127 * np.sin(k[2 * c] * x + k[2 * c + 1] * y)
+                  for c in range(3)], -1)
+    a[(x // 7 + y // 5) % 4 == 0] = nprnd.integers(0, 256, 3)
+    return a.astype(np.uint8)
+
+
+def same(what, got, want):
+    if got.shape != want.shape or not np.array_equal(got, want):
+        n = "shapes" if got.shape != want.shape else int((got != want).sum())
+        sys.exit(f"compare_pillow: {what} (seed {seed}): {n} differ, "
+                 f"{got.shape} {want.shape}")
+
+
+def reference(data):
+    im = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    return np.asarray(im.convert("RGB"))
+
+
+def side():
+    return rnd.choice([1, 2, 3, rnd.randint(1, 20), rnd.randint(1, 90),
+                       rnd.randint(1, 700)])
+
+
+def check_resize():
+    for i in range(rounds):
+        w, h, ow, oh = side(), side(), side(), side()
+        if i % 5 == 0:
+            ow = w
+        if i % 7 == 0:
+            oh = h
+        a, f = picture(w, h), rnd.randrange(3)
+        # Up to 12.1 one call is the same; from 12.2 on Pillow may resize rows
+        # first where the height shrinks much more than the width.
+        want = np.asarray(Image.fromarray(a).resize((ow, h), FILTERS[f])
+                          .resize((ow, oh), FILTERS[f]))
+        same(f"resize {w}x{h} to {ow}x{oh} filter {f}",
+             resize(a, ow, oh, f), want)
+    return rounds
+
+
+def check_jpeg():
+    for i in range(rounds):
+        a = picture(side(), side())
+        mode = rnd.choice(["L", "RGB", "RGB", "RGB", "CMYK"])
+        opt = {"quality": rnd.randint(5, 100),
+               "progressive": rnd.random() < .4,
+               "optimize": rnd.random() < .3}
+        if mode == "RGB":
+            opt["subsampling"] = rnd.choice(list(SUBSAMPLING.values()))
+            opt["keep_rgb"] = opt["subsampling"] == 0 and rnd.random() < .2
+        if rnd.random() < .3:
+            opt["restart_marker_blocks"] = rnd.randint(1, 9)
+        exif = Image.Exif()
+        if rnd.random() < .5:
+            exif[0x0112] = rnd.randint(0, 9)
+            opt["exif"] = exif
+        f = io.BytesIO()
+        Image.fromarray(a).convert(mode).save(f, "JPEG", **opt)
+        same(f"jpeg {a.shape} {mode} {opt}", decode(f.getvalue()),
+             reference(f.getvalue()))
+    return rounds
+
+
+def chunk(t, d):
+    return struct.pack(">I", len(d)) + t + d + struct.pack(
+        ">I", zlib.crc32(t + d))
+
+
+def adam7(w, h, bits, raw_row):
+    """The seven passes of an interlaced picture, unfiltered."""
+    out = b""
+    for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8),
+                           (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                           (0, 1, 1, 2)):
+        for y in range(y0, h, dy):
+            xs = range(x0, w, dx)
+            if len(xs):
+                out += b"\0" + pack(bits, [raw_row(y)[x] for x in xs])
+    return out
+
+
+def pack(bits, px):
+    """Pixels given as whole numbers of `bits` bits, most significant first."""
+    n = 0
+    for p in px:
+        n = n << bits | p
+    pad = -len(px) * bits % 8
+    return (n << pad).to_bytes((len(px) * bits + pad) // 8, "big")
+
+
+def check_png():
+    kinds = [(0, d, 1) for d in (1, 2, 4, 8, 16)] + \
+        [(3, d, 1) for d in (1, 2, 4, 8)] + \
+        [(2, 8, 3), (2, 16, 3), (4, 8, 2), (4, 16, 2), (6, 8, 4), (6, 16, 4)]
+    for i in range(rounds):
+        ctype, depth, samples = kinds[i % len(kinds)]
+        w, h = rnd.randint(1, 40), rnd.randint(1, 40)
+        bits = depth * samples
+        rows = [[rnd.getrandbits(bits) for _ in range(w)] for _ in range(h)]
+        inter = rnd.random() < .4
+        if inter:
+            raw = adam7(w, h, bits, lambda y: rows[y])
+        else:
+            raw = b"".join(b"\0" + pack(bits, r) for r in rows)
+        extra = b""
+        if ctype == 3:
+            n = rnd.randint(1, 1 << depth)
+            extra += chunk(b"PLTE", nprnd.bytes(3 * n))
+            if rnd.random() < .4:
+                extra += chunk(b"tRNS", nprnd.bytes(rnd.randint(1, n)))
+        elif ctype == 0 and rnd.random() < .3:
+            extra += chunk(b"tRNS", b"\0\1")
+        elif ctype == 2 and rnd.random() < .3:
+            extra += chunk(b"tRNS", b"\0\1\0\2\0\3")
+        if rnd.random() < .5:
+            e = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x112, 3, 1,
+                            rnd.randint(0, 9), 0, 0)
+            extra += chunk(b"eXIf", e)
+        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(
+            ">IIBBBBB", w, h, depth, ctype, 0, 0, inter)) + \
+            chunk(b"gAMA", b"\0\0\x86\xa0") + extra + \
+            chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+        same(f"png {w}x{h} type {ctype} depth {depth} interlaced {inter}",
+             decode(data), reference(data))
+    return rounds
+
+
+def main():
+    n = check_resize() + check_jpeg() + check_png()
+    print(f"compare_pillow: {n} pictures, Pillow {PIL.__version__}, "
+          f"seed {seed}: every pixel the same")
+
+
+main()
