@@ -2,14 +2,13 @@
 #include "config.h"
 
 #include "io.h"
-#include "mem.h"
 #include "banned.h"
 
 #include <errno.h>
 #include <math.h>
 #include <unistd.h>
 
-#define MAX_JSON ((size_t)4 << 20)
+#define MAX_JSON ((size_t)1 << 20)
 
 /* ---- values by key ------------------------------------------------------- */
 
@@ -688,17 +687,23 @@ load(json_t **out, const char *dir, const char *name, bool optional,
     struct gv_error *e)
 {
 	json_error_t je;
-	char path[4096], *text;
-	size_t n;
+	struct gv_map m;
+	char path[4096];
 
 	*out = NULL;
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	if (optional && access(path, F_OK) && errno == ENOENT)
 		return 0;
-	if (gv_slurp(path, MAX_JSON, &text, &n, e))
+	if (gv_map_open(&m, path, e))
 		return e->code;
-	*out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
-	gv_free(text);
+	if (m.size > MAX_JSON) {
+		gv_map_close(&m);
+		return gv_fail(e, GV_ERR_LIMIT, "'%s' is larger than %zu bytes",
+		    path, MAX_JSON);
+	}
+	*out = json_loadb(
+	    (const char *)m.data, m.size, JSON_REJECT_DUPLICATES, &je);
+	gv_map_close(&m);
 	if (!*out)
 		return gv_fail(e, GV_ERR_FORMAT,
 		    "'%s' is not valid JSON: %s on line %d", path, je.text,

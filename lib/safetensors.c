@@ -524,11 +524,11 @@ open_shards(struct gv_st *s, const char *dir, const json_t *index,
 int
 gv_st_open_dir(struct gv_st **out, const char *dir, struct gv_error *e)
 {
-	char path[4096], *text;
+	char path[4096];
+	struct gv_map m;
 	struct gv_st *s;
 	struct stat st;
-	json_t *index;
-	size_t n;
+	json_t *index = NULL;
 
 	snprintf(path, sizeof path, "%s/model.safetensors", dir);
 	if (!stat(path, &st) || errno != ENOENT)
@@ -537,10 +537,15 @@ gv_st_open_dir(struct gv_st **out, const char *dir, struct gv_error *e)
 	if (stat(path, &st) && errno == ENOENT)
 		return gv_fail(e, GV_ERR_FORMAT,
 		    "'%s' holds neither model.safetensors nor " INDEX, dir);
-	if (gv_slurp(path, GV_ST_MAX_HEADER, &text, &n, e))
+	if (gv_map_open(&m, path, e))
 		return e->code;
-	index = parse_object(text, n, path, "index", e);
-	gv_free(text);
+	if (m.size > GV_ST_MAX_HEADER)
+		gv_fail(e, GV_ERR_LIMIT, "'%s' is larger than %zu bytes", path,
+		    GV_ST_MAX_HEADER);
+	else
+		index = parse_object(
+		    (const char *)m.data, m.size, path, "index", e);
+	gv_map_close(&m);
 	if (!index)
 		return e->code;
 	s = gv_alloc(1, sizeof *s);
