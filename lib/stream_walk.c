@@ -357,10 +357,11 @@ gv_reader_walk_rec(struct gv_reader *r, uint64_t pairs, bool check)
 		}
 		for (i = 0; i < total; i++)
 			if (same(w, off, n, known_key(r, i))) {
-				r->field = known_key(r, i);
+				r->field = known_key(r, i < next ? i : next);
 				w->at = at;
-				return gv_walk_fail(
-				    w, GV_ERR_FORMAT, "out of order or twice");
+				return gv_walk_fail(w, GV_ERR_FORMAT,
+				    i < next ? "twice"
+					     : "missing or out of order");
 			}
 		if (next == total)
 			break;

@@ -300,10 +300,11 @@ check_rec(const struct gv_writer *w, struct gv_error *e)
 
 	if (!w->open || w->failed)
 		return out_of_turn("end", e);
-	for (i = 0; i < w->schema.nfields; i++) {
+	for (i = 0; i < w->schema.nfields; i++)
 		if (!w->slots[i].put)
 			return gv_fail(e, GV_ERR_MATCH,
 			    "field '%s' has not been put", f[i].name);
+	for (i = 0; i < w->schema.nfields; i++) {
 		for (a = 0; a < f[i].rank; a++)
 			if (f[i].shape[a] == GV_ANY && check_dims(w, i, a, e))
 				return e->code;
