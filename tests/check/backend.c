@@ -53,7 +53,7 @@ static void
 opening(struct chk *c)
 {
 	struct gvk *k = NULL;
-	char err[200];
+	char err[200], *isa;
 
 	chk_ok(c,
 	    gvk_open("nonsense", 1, &k, err, sizeof err) == -1 && !k &&
