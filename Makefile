@@ -67,6 +67,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 .PHONY: all check check-run lint bench demo setup install dist clean
 
 all: $(PROGS) $(ARCHIVES)

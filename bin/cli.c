@@ -33,8 +33,7 @@ on_stop(int sig)
 	signal(sig, on_fatal);
 }
 
-static void
-catch (int sig, void (*fn)(int))
+static void catch (int sig, void (*fn)(int))
 {
 	struct sigaction a;
 
@@ -73,16 +72,16 @@ hold_standard_fds(void)
 
 			if (got != fd || fd < 2) {
 				errno = EBADF;
-				gv_fail(&e, GV_ERR_SYS, "standard %s:",
-				    fd ? "output" : "input");
+				gv_fail(&e, GV_ERR_SYS,
+				    "standard %s:", fd ? "output" : "input");
 				cli_die(&e);
 			}
 		}
 }
 
 int
-cli_start(const struct gv_opt_prog *p, struct gv_opt_common *c, int argc,
-    char **argv)
+cli_start(
+    const struct gv_opt_prog *p, struct gv_opt_common *c, int argc, char **argv)
 {
 	struct gv_error e = {0};
 	int n;
@@ -126,9 +125,7 @@ cli_die(const struct gv_error *e)
 		raise(SIGPIPE);
 	}
 	fprintf(stderr, "%s: %s\n", name, e->msg);
-	_exit(e->code == GV_ERR_USAGE        ? 2
-	          : e->code == GV_ERR_DEVICE ? 75
-	                                     : 1);
+	_exit(e->code == GV_ERR_USAGE ? 2 : e->code == GV_ERR_DEVICE ? 75 : 1);
 }
 
 void

@@ -67,7 +67,7 @@ void gv_packer_close(struct gv_packer **p);
 /* Empties the batch. */
 void gv_packer_reset(struct gv_packer *p);
 
-/* Adds an example, which must stay until the next reset.  1: it is in; 0: it
+/* Adds an example; what is needed of it is copied.  1: it is in; 0: it
  * does not fit into what is left (and nothing changed); GV_ERR_LIMIT: it does
  * not fit an empty batch, the message names the option that helps. */
 int gv_packer_add(struct gv_packer *p, const struct gv_example *x,

@@ -1,0 +1,528 @@
+/* gv-train: trains any parts of a model on a stream of records. */
+#include "cli.h"
+
+#include "digest.h"
+#include "dir.h"
+#include "mem.h"
+#include "prov.h"
+#include "train.h"
+#include "banned.h"
+
+#include <math.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* The command line, as the table below fills it in. */
+static struct {
+	const char *model, *eval, *log, *dump_grads;
+	struct gv_opt_list train;
+	int objective, schedule, dtype;
+	int64_t batch, batch_tokens, micro_tokens, micro_images, max_length;
+	int64_t steps, eval_every, save_every, keep;
+	double warmup, flat, floor, beta1, beta2, eps, decay, clip;
+	bool resume, plan, keep_run;
+} o = {.batch = 16,
+    .micro_tokens = 4096,
+    .micro_images = 16,
+    .keep = 2,
+    .warmup = 0.03,
+    .beta1 = 0.9,
+    .beta2 = 0.95,
+    .eps = 1e-8,
+    .clip = 1,
+    .schedule = GV_COSINE};
+
+static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
+					 "the model to start from", 0, 0, NULL},
+    {"train", 0, GV_OPT_LIST, &o.train, "PART=LR,...",
+	"what trains, at which peak rate: language, vision, resampler, "
+	"projector; the rest is frozen",
+	0, 0, NULL},
+    {"objective", 0, GV_OPT_WORD, &o.objective, NULL,
+	"lm: next-token cross-entropy", 0, 0, "lm"},
+    {"steps", 0, GV_OPT_INT, &o.steps, "N",
+	"steps of the whole run (from the input's length if it is a file)", 1,
+	1e12, NULL},
+    {"batch", 0, GV_OPT_INT, &o.batch, "N", "records a step, 0: any (16)", 0,
+	1e9, NULL},
+    {"batch-tokens", 0, GV_OPT_INT, &o.batch_tokens, "N",
+	"close a step at this many trained tokens, 0: don't (0)", 0, 1e12,
+	NULL},
+    {"micro-tokens", 0, GV_OPT_INT, &o.micro_tokens, "N",
+	"rows of a micro-batch at most: memory (4096)", 1, 1 << 26, NULL},
+    {"micro-images", 0, GV_OPT_INT, &o.micro_images, "N",
+	"images of a micro-batch at most (16)", 1, 1 << 20, NULL},
+    {"max-length", 0, GV_OPT_INT, &o.max_length, "N",
+	"cut longer sequences (the model's positions)", 1, 1 << 26, NULL},
+    {"schedule", 0, GV_OPT_WORD, &o.schedule, NULL,
+	"course of the rate after warm-up (cosine)", 0, 0,
+	"constant|linear|cosine"},
+    {"warmup", 0, GV_OPT_F64, &o.warmup, "X",
+	"steps of warm-up, or below 1 their share of all (0.03)", 0, 1e12,
+	NULL},
+    {"flat", 0, GV_OPT_F64, &o.flat, "X",
+	"steps at the peak before the fall, or their share (0)", 0, 1e12, NULL},
+    {"min-lr", 0, GV_OPT_F64, &o.floor, "X",
+	"last rate as a share of the peak (0)", 0, 1, NULL},
+    {"beta1", 0, GV_OPT_F64, &o.beta1, "X", "AdamW's beta1 (0.9)", 0, 0.999999,
+	NULL},
+    {"beta2", 0, GV_OPT_F64, &o.beta2, "X", "AdamW's beta2 (0.95)", 0, 0.999999,
+	NULL},
+    {"eps", 0, GV_OPT_F64, &o.eps, "X", "AdamW's epsilon (1e-8)", 1e-30, 1,
+	NULL},
+    {"weight-decay", 0, GV_OPT_F64, &o.decay, "X",
+	"decoupled decay of matrices (0)", 0, 1e3, NULL},
+    {"clip", 0, GV_OPT_F64, &o.clip, "X",
+	"largest norm of the gradient, 0: any (1)", 0, 1e9, NULL},
+    {"eval", 0, GV_OPT_STR, &o.eval, "FILE",
+	"stream to evaluate: loss and bits per byte", 0, 0, NULL},
+    {"eval-every", 0, GV_OPT_INT, &o.eval_every, "N",
+	"evaluate every N steps, 0: at the end (0)", 0, 1e12, NULL},
+    {"save-every", 0, GV_OPT_INT, &o.save_every, "N",
+	"checkpoint into DIR.run every N steps, 0: none (0)", 0, 1e12, NULL},
+    {"keep", 0, GV_OPT_INT, &o.keep, "N", "checkpoints that are kept (2)", 1,
+	1e6, NULL},
+    {"keep-run", 0, GV_OPT_FLAG, &o.keep_run, NULL,
+	"leave DIR.run when the run has finished", 0, 0, NULL},
+    {"resume", 0, GV_OPT_FLAG, &o.resume, NULL,
+	"go on from the newest checkpoint, if there is one", 0, 0, NULL},
+    {"dtype", 0, GV_OPT_WORD, &o.dtype, NULL, "of the saved weights (f32)", 0,
+	0, "f32|bf16"},
+    {"log", 0, GV_OPT_STR, &o.log, "FILE", "append a JSON line a step", 0, 0,
+	NULL},
+    {"plan", 0, GV_OPT_FLAG, &o.plan, NULL,
+	"print memory and time of the run, and don't run", 0, 0, NULL},
+    {"dump-grads", 0, GV_OPT_STR, &o.dump_grads, "FILE",
+	"write the first step's gradients as safetensors, and stop", 0, 0,
+	NULL},
+    {0}};
+
+static const struct gv_opt_prog prog = {"gv-train",
+    "-m DIR -o DIR --train PART=LR,... [FILE]",
+    "train any parts of a model on a stream of records",
+    GV_OPT_C_OUTPUT | GV_OPT_C_JSON | GV_OPT_C_DEVICE | GV_OPT_C_THREADS, opts};
+
+static struct gv_opt_common common;
+static struct gv_error err;
+
+/* ---- command line ----------------------------------------------------------- */
+
+/* "language=1e-3,vision=1e-4" into rates; returns the set of parts. */
+static unsigned
+parse_parts(double lr[GV_PARTS])
+{
+	unsigned parts = 0;
+	char word[64];
+	size_t i;
+	int p;
+
+	for (i = 0; i < o.train.n; i++) {
+		const char *s = o.train.v[i];
+
+		while (*s) {
+			size_t n = strcspn(s, ",");
+			char *eq;
+
+			snprintf(word, sizeof word, "%.*s", (int)n, s);
+			eq = strchr(word, '=');
+			if (!eq || n >= sizeof word)
+				cli_usage("--train '%s' is not PART=LR", word);
+			*eq = '\0';
+			for (p = 0; p < GV_PARTS; p++)
+				if (!strcmp(
+					word, gv_part_name((enum gv_part)p)))
+					break;
+			if (p == GV_PARTS)
+				cli_usage(
+				    "--train: there is no part '%s'", word);
+			if (gv_opt_f64(eq + 1, &lr[p]) || !(lr[p] >= 0))
+				cli_usage("--train %s: '%s' is not a rate",
+				    word, eq + 1);
+			parts |= 1u << p;
+			s += n + (s[n] == ',');
+		}
+	}
+	return parts;
+}
+
+static int64_t
+share(double x, int64_t steps)
+{
+	return x < 1 ? (int64_t)(x * (double)steps + 0.5) : (int64_t)x;
+}
+
+/* How many steps a mapped input has, when --steps doesn't say. */
+static int64_t
+count_steps(struct gv_reader *in)
+{
+	uint64_t n;
+
+	if (o.steps)
+		return o.steps;
+	if (o.batch_tokens || !o.batch || !gv_reader_mapped(in))
+		cli_usage("--steps is needed: the input's length in steps "
+			  "can't be told");
+	if (gv_reader_index(in, &n, &err))
+		cli_die(&err);
+	return ((int64_t)n + o.batch - 1) / o.batch;
+}
+
+/* The digests of all parts that training starts from. */
+static void
+start_digest(char out[GV_PARTS * GV_DIGEST])
+{
+	int p;
+
+	out[0] = '\0';
+	for (p = 0; p < GV_PARTS; p++)
+		if (gv_digest_part(
+			o.model, (enum gv_part)p, out + strlen(out), &err))
+			cli_die(&err);
+}
+
+/* Refuses tokens of another vocabulary, and features of other weights. */
+static void
+check_input(const struct gv_reader *in, const struct gv_model *m)
+{
+	const struct gv_schema *s = gv_reader_schema(in);
+	struct gv_tokenizer *tok = NULL;
+	struct gv_facts f = {o.model, &m->cfg, NULL};
+	enum gv_input form = gv_reader_has(in, "embeds") >= 0 ? GV_IN_EMBEDS
+			     : gv_reader_has(in, "features") >= 0
+				 ? GV_IN_FEATURES
+			     : gv_reader_has(in, "image") >= 0 ? GV_IN_IMAGE
+							       : GV_IN_NONE;
+	char path[GV_PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/tokenizer.json", o.model);
+	if (!access(path, F_OK) && gv_tokenizer_open(&tok, o.model, &err))
+		cli_die(&err);
+	f.tokenizer = tok;
+	if (gv_prov_check_input(s, &f, form, &err))
+		cli_die(&err);
+	gv_tokenizer_close(&tok);
+}
+
+/* What a resumed run must share with the one that it goes on. */
+static json_t *
+resume_args(const struct gv_train_law *w, const char *weights)
+{
+	const struct gv_optim_law *a = &w->optim;
+	json_t *j = json_pack(
+	    "{s:s,s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:I,s:I,s:f,s:f,s:f,"
+	    "s:f,s:f,s:f}",
+	    "model", weights, "train", a->lr[0], a->lr[1], a->lr[2], a->lr[3],
+	    "batch", (json_int_t)w->batch, "batch-tokens",
+	    (json_int_t)w->batch_tokens, "micro-tokens",
+	    (json_int_t)w->micro_tokens, "micro-images",
+	    (json_int_t)w->micro_images, "max-length",
+	    (json_int_t)w->max_length, "steps", (json_int_t)w->schedule.total,
+	    "objective", "lm", "warmup", (json_int_t)w->schedule.warmup, "flat",
+	    (json_int_t)w->schedule.flat, "min-lr", w->schedule.floor, "beta1",
+	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
+	    a->weight_decay, "clip", a->clip);
+
+	if (!j || json_object_set_new(j, "schedule",
+		      json_integer((json_int_t)w->schedule.kind))) {
+		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
+		cli_die(&err);
+	}
+	return j;
+}
+
+static void
+fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
+    const double lr[GV_PARTS])
+{
+	int64_t steps = count_steps(in);
+
+	memset(w, 0, sizeof *w);
+	memcpy(w->optim.lr, lr, sizeof w->optim.lr);
+	w->optim.beta1 = o.beta1;
+	w->optim.beta2 = o.beta2;
+	w->optim.eps = o.eps;
+	w->optim.weight_decay = o.decay;
+	w->optim.clip = o.clip;
+	w->schedule.kind = (enum gv_schedule)o.schedule;
+	w->schedule.total = steps;
+	w->schedule.warmup = share(o.warmup, steps);
+	w->schedule.flat = share(o.flat, steps);
+	w->schedule.floor = o.floor;
+	w->batch = o.batch;
+	w->batch_tokens = o.batch_tokens;
+	w->micro_tokens = o.micro_tokens;
+	w->micro_images = o.micro_images;
+	w->max_length =
+	    (int32_t)(o.max_length ? o.max_length : m->cfg.text.max_T);
+	if (w->max_length > m->cfg.text.max_T)
+		cli_usage("--max-length %d is more than the model's %lld "
+			  "positions",
+		    w->max_length, (long long)m->cfg.text.max_T);
+	w->keep = (int)o.keep;
+}
+
+/* ---- reports ---------------------------------------------------------------- */
+
+static void
+log_step(struct gv_log *log, const struct gv_train_step *s)
+{
+	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f}", "step",
+	    (json_int_t)s->step, "loss", s->loss, "lr", s->lr, "norm", s->norm,
+	    "tokens", (json_int_t)s->tokens, "images", (json_int_t)s->images,
+	    "records", (json_int_t)s->records, "seconds", s->seconds);
+
+	if (j && isfinite(s->bpb))
+		json_object_set_new(j, "bpb", json_real(s->bpb));
+	if (!j || gv_log_line(log, j, &err)) {
+		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
+		cli_die(&err);
+	}
+	json_decref(j);
+}
+
+static void
+evaluate(struct gv_train *t, struct gv_log *log)
+{
+	struct gv_eval v;
+	json_t *j;
+
+	if (gv_train_eval(t, o.eval, &v, &err))
+		cli_die(&err);
+	j = json_pack("{s:I,s:f,s:I}", "step", (json_int_t)gv_train_steps(t),
+	    "eval_loss", v.loss, "eval_tokens", (json_int_t)v.tokens);
+	if (j && isfinite(v.bpb))
+		json_object_set_new(j, "eval_bpb", json_real(v.bpb));
+	if (!j || gv_log_line(log, j, &err)) {
+		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
+		cli_die(&err);
+	}
+	json_decref(j);
+	cli_warn("step %lld: eval loss %.4f, %.4f bits a byte, %lld tokens",
+	    (long long)gv_train_steps(t), v.loss, v.bpb, (long long)v.tokens);
+}
+
+/* -v: where the time of the steps went. */
+static void
+print_profile(const struct gv_model *m)
+{
+	struct gvk_profile row[64];
+	size_t n = gvk_profile_get(m->k, row, 64), i;
+	double all = 0;
+
+	n = n < 64 ? n : 64;
+	for (i = 0; i < n; i++)
+		all += (double)row[i].ns;
+	for (i = 0; i < n && all > 0; i++)
+		cli_say(1,
+		    "%-16s %5.1f %%  %8.3f s  %9llu calls  %7.1f "
+		    "GFLOP/s",
+		    row[i].op, 100 * (double)row[i].ns / all,
+		    1e-9 * (double)row[i].ns, (unsigned long long)row[i].calls,
+		    row[i].flops / (double)(row[i].ns + 1));
+}
+
+static double
+mib(size_t bytes)
+{
+	return (double)bytes / 1048576;
+}
+
+/* --plan: memory is exact; time is that of one real step, without its update,
+ * times the steps. */
+static void
+print_plan(
+    struct gv_train *t, const struct gv_model *m, const struct gv_train_law *w)
+{
+	struct gv_train_step s;
+	struct gv_plan p;
+	struct timespec a, b;
+	double sec;
+	size_t sum;
+	int i, r;
+
+	if (gv_train_plan(m, w, &p, &err))
+		cli_die(&err);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	r = gv_train_grads(t, &s, &err);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	if (r < 0)
+		cli_die(&err);
+	sec = (double)(b.tv_sec - a.tv_sec) +
+	      1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+	sum = p.weights + p.gradients + p.optimizer + p.activations;
+	for (i = 0; i < GV_PARTS; i++)
+		if (p.params[i])
+			printf("%-12s %14lld parameters, %s\n",
+			    gv_part_name((enum gv_part)i),
+			    (long long)p.params[i],
+			    p.trains[i] ? "trained" : "frozen");
+	printf("weights      %14.1f MiB\ngradients    %14.1f MiB\n"
+	       "optimizer    %14.1f MiB\nactivations  %14.1f MiB\n"
+	       "memory       %14.1f MiB\n",
+	    mib(p.weights), mib(p.gradients), mib(p.optimizer),
+	    mib(p.activations), mib(sum));
+	if (r)
+		printf("steps        %14lld\nwork         %14.3f TFLOP\n"
+		       "time         %14.0f s, by the first step's %.3f s\n",
+		    (long long)w->schedule.total,
+		    s.flops * (double)w->schedule.total * 1e-12,
+		    sec * (double)w->schedule.total, sec);
+}
+
+/* ---- the run ---------------------------------------------------------------- */
+
+struct run {
+	struct gv_train *t;
+	struct gv_model *m;
+	struct gv_log *log;
+	json_t *args;
+	char dir[GV_PATH_MAX]; /* of checkpoints */
+};
+
+static void
+checkpoint(struct run *u)
+{
+	if (gv_train_save(u->t, u->dir, u->args, o.model, &err))
+		cli_die(&err);
+}
+
+static void
+resume(struct run *u)
+{
+	char warning[512];
+	int r = gv_train_resume(
+	    u->t, u->dir, u->args, warning, sizeof warning, &err);
+
+	if (warning[0])
+		cli_warn("%s", warning);
+	if (r < 0)
+		cli_die(&err);
+	if (r)
+		cli_say(1, "resumed after step %lld",
+		    (long long)gv_train_steps(u->t));
+}
+
+static void
+train(struct run *u, int64_t total)
+{
+	struct gv_train_step s;
+	int r = 1;
+
+	while (gv_train_steps(u->t) < total &&
+	       (r = gv_train_step(u->t, &s, &err)) > 0) {
+		bool eval = o.eval && o.eval_every &&
+			    s.step % o.eval_every == 0 && s.step < total;
+
+		log_step(u->log, &s);
+		cli_progress("step %lld/%lld  loss %.4f  norm %.3f  %.0f "
+			     "rows/s  %.1f GFLOP/s",
+		    (long long)s.step, (long long)total, s.loss, s.norm,
+		    (double)s.rows / s.seconds, s.flops / s.seconds * 1e-9);
+		if (cli_stopped()) {
+			checkpoint(u);
+			cli_warn("stopped after step %lld; --resume goes on",
+			    (long long)s.step);
+			signal(SIGTERM, SIG_DFL);
+			raise(SIGTERM);
+		}
+		if (eval || (o.save_every && s.step % o.save_every == 0))
+			checkpoint(u);
+		if (eval)
+			evaluate(u->t, u->log);
+	}
+	if (r < 0)
+		cli_die(&err);
+	if (gv_train_steps(u->t) < total)
+		cli_warn("the input ended after step %lld of %lld",
+		    (long long)gv_train_steps(u->t), (long long)total);
+}
+
+/* The model appears whole; then the run's checkpoints are of no more use. */
+static void
+finish(struct run *u)
+{
+	struct gv_dir *d;
+
+	if (gv_dir_begin(&d, common.output, &err))
+		cli_die(&err);
+	if (gv_model_save(
+		u->m, gv_dir_tmp(d), o.dtype ? GV_BF16 : GV_F32, &err) ||
+	    gv_model_copy_files(o.model, gv_dir_tmp(d), &err)) {
+		gv_dir_abort(&d);
+		cli_die(&err);
+	}
+	if (gv_dir_commit(&d, &err))
+		cli_die(&err);
+	if (!o.keep_run && access(u->dir, F_OK) == 0 &&
+	    gv_remove_tree(u->dir, &err))
+		cli_die(&err);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct run u = {0};
+	struct gv_lock *lock = NULL;
+	struct gv_train_law law;
+	struct gv_reader *in;
+	struct gvk *k;
+	char digest[GV_PARTS * GV_DIGEST];
+	double lr[GV_PARTS] = {0};
+	unsigned parts;
+	int n = cli_start(&prog, &common, argc, argv);
+
+	if (!o.model || n > 1 || (!common.output && !o.plan && !o.dump_grads))
+		cli_usage("usage: gv-train %s", prog.synopsis);
+	parts = parse_parts(lr);
+	if (!parts)
+		cli_usage("--train must name at least one part");
+	if (gv_reader_open(&in, n ? argv[1] : NULL, &err) ||
+	    gv_backend_open(&k, common.device, common.threads, &err) ||
+	    gv_model_open(&u.m, k, o.model, ~0u, &err) ||
+	    gv_model_train(u.m, parts, &err))
+		cli_die(&err);
+	cli_say(1, "%s", gvk_name(k));
+	check_input(in, u.m);
+	fill_law(&law, u.m, in, lr);
+	if (!o.plan && !o.dump_grads) {
+		snprintf(u.dir, sizeof u.dir, "%s.run", common.output);
+		if (gv_lock(&lock, common.output, &err))
+			cli_die(&err);
+	}
+	if (gv_train_open(&u.t, u.m, in, &law, &err))
+		cli_die(&err);
+	gvk_profile_on(k, common.verbose > 0);
+	if (o.plan) {
+		print_plan(u.t, u.m, &law);
+	} else if (o.dump_grads) {
+		struct gv_train_step s;
+
+		if (gv_train_grads(u.t, &s, &err) < 0 ||
+		    gv_model_save_grads(u.m, o.dump_grads, &err))
+			cli_die(&err);
+	} else {
+		start_digest(digest);
+		u.args = resume_args(&law, digest);
+		if (o.log && gv_log_open(&u.log, o.log, &err))
+			cli_die(&err);
+		cli_catch_stop();
+		if (o.resume)
+			resume(&u);
+		train(&u, law.schedule.total);
+		if (o.eval) {
+			checkpoint(&u);
+			evaluate(u.t, u.log);
+		}
+		finish(&u);
+		print_profile(u.m);
+	}
+	if (gv_log_close(&u.log, &err))
+		cli_die(&err);
+	json_decref(u.args);
+	gv_train_close(&u.t);
+	gv_model_close(&u.m);
+	gvk_close(&k);
+	gv_reader_close(&in);
+	gv_unlock(&lock);
+	return cli_finish();
+}

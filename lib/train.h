@@ -1,0 +1,94 @@
+/* The training loop: steps over a stream of examples, with accumulation,
+ * evaluation, checkpoints, resume and a log.
+ *
+ * A step takes `batch` records (or records up to `batch_tokens` trained
+ * tokens), deals them into micro-batches that fit memory, and divides the loss
+ * by the number of trained tokens of the whole step, so that neither
+ * accumulation nor packing changes it.
+ */
+#ifndef GV_TRAIN_H
+#define GV_TRAIN_H
+
+#include "batch.h"
+#include "checkpoint.h"
+#include "log.h"
+#include "optim.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gv_train_law {
+	struct gv_optim_law optim;
+	struct gv_schedule_law schedule; /* total: number of steps */
+	int64_t batch; /* records a step; 0: no limit */
+	int64_t batch_tokens; /* trained tokens a step; 0: no limit */
+	int64_t micro_tokens, micro_images; /* memory of a micro-batch */
+	int32_t max_length;
+	int64_t eval_every, save_every; /* steps; 0: only at the end, never */
+	int keep; /* checkpoints kept */
+};
+
+/* What a step did. */
+struct gv_train_step {
+	int64_t step; /* 1 is the first */
+	uint64_t records; /* of the input, so far */
+	int64_t tokens; /* trained in this step */
+	int64_t rows; /* decoder rows computed */
+	int64_t images; /* encoded */
+	double loss; /* mean over trained tokens, nat */
+	double bpb; /* bits per byte; NaN if bytes are unknown */
+	double lr; /* factor of the peak rates */
+	double norm; /* of the gradient before clipping */
+	double seconds, flops;
+};
+
+struct gv_eval {
+	double loss, bpb; /* as above, over the whole stream */
+	int64_t tokens;
+	uint64_t records;
+};
+
+struct gv_train;
+
+/* A trainer of `m`, whose parts must have been declared (gv_model_train).
+ * Takes all memory: optimizer state, activations.  `in` is the input, open;
+ * both stay the caller's. */
+int gv_train_open(struct gv_train **t, struct gv_model *m, struct gv_reader *in,
+    const struct gv_train_law *law, struct gv_error *e) GV_USE_RESULT;
+void gv_train_close(struct gv_train **t);
+
+/* One step.  1: done, *s filled; 0: the input has ended before it. */
+int gv_train_step(struct gv_train *t, struct gv_train_step *s,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Only the gradients of the next step's records, left in the model; the
+ * optimizer doesn't run. */
+int gv_train_grads(struct gv_train *t, struct gv_train_step *s,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* The loss over a whole stream. */
+int gv_train_eval(struct gv_train *t, const char *path, struct gv_eval *r,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Checkpoints; `args` is borrowed.  gv_train_resume() skips the records that
+ * the checkpoint has used: 1 resumed, 0 there is none. */
+int gv_train_save(struct gv_train *t, const char *run, const json_t *args,
+    const char *model_dir, struct gv_error *e) GV_USE_RESULT;
+int gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
+    char *warning, size_t cap, struct gv_error *e) GV_USE_RESULT;
+int64_t gv_train_steps(const struct gv_train *t); /* updates done */
+
+/* Memory in bytes, before anything is taken. */
+struct gv_plan {
+	size_t weights, gradients, optimizer, activations;
+	int64_t params[GV_PARTS];
+	bool trains[GV_PARTS];
+};
+int gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
+    struct gv_plan *p, struct gv_error *e) GV_USE_RESULT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
