@@ -85,6 +85,9 @@ opening(struct chk *c)
 	    gvk_open("cpu", 0, &k, err, sizeof err) == 0 && gvk_threads(k) >= 1,
 	    "0 threads are as many as cores");
 	gvk_close(&k);
+	if (isa)
+		setenv("GVK_ISA", isa, 1);
+	free(isa);
 	chk_ok(c,
 	    gvk_dtype_size(GVK_F32) == 4 && gvk_dtype_size(GVK_BF16) == 2 &&
 		gvk_dtype_size(GVK_I32) == 4 && gvk_dtype_size(GVK_U8) == 1,
