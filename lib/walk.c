@@ -10,7 +10,7 @@ gv_walk_init(struct gv_walk *w, const void *data, size_t n)
 	memset(w, 0, sizeof *w);
 	w->base = data;
 	w->have = n;
-	w->limit = n;
+	w->limit = n > GV_MAX_RECORD ? n : GV_MAX_RECORD;
 }
 
 bool
