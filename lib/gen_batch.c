@@ -1,0 +1,286 @@
+/* One pass of the generator: the batch, the forward pass, the draws. */
+#include "gen_priv.h"
+
+#include "mem.h"
+#include "banned.h"
+
+/* ---- memory -------------------------------------------------------------- */
+
+/* Lays the arrays out in one block; counts only if there is none. */
+static size_t
+lay_out(struct arrays *a, const struct gv_gen *g, const struct sizes *s)
+{
+	size_t row = (size_t)g->m->cfg.R * (size_t)g->m->cfg.text.C;
+	size_t N = (size_t)s->tokens, S = (size_t)s->seqs;
+	size_t M = (size_t)s->outs, B = (size_t)s->images, at = 0, i;
+	const struct {
+		void *p;
+		size_t n, size;
+	} all[] = {
+	    {&a->id, N, sizeof *a->id},
+	    {&a->pos, N, sizeof *a->pos},
+	    {&a->kv_row, N, sizeof *a->kv_row},
+	    {&a->q_at, S + 1, sizeof *a->q_at},
+	    {&a->p_at, S, sizeof *a->p_at},
+	    {&a->p_len, S, sizeof *a->p_len},
+	    {&a->k_at, S, sizeof *a->k_at},
+	    {&a->k_len, S, sizeof *a->k_len},
+	    {&a->out, M, sizeof *a->out},
+	    {&a->whose, M, sizeof *a->whose},
+	    {&a->seed, M, sizeof *a->seed},
+	    {&a->counter, M, sizeof *a->counter},
+	    {&a->drawn, M, sizeof *a->drawn},
+	    {&a->logp, M, sizeof *a->logp},
+	    {&a->embeds, B * row, sizeof *a->embeds},
+	};
+
+	for (i = 0; i < sizeof all / sizeof *all; i++) {
+		if (a->all) {
+			void *p = (char *)a->all + at;
+
+			memcpy(all[i].p, &p, sizeof p);
+		}
+		at += gv_align(all[i].n * all[i].size);
+	}
+	return at;
+}
+
+void
+gv_gen_release(struct gv_gen *g)
+{
+	struct gvk *k = g->m->k;
+
+	gv_free(g->a.all);
+	g->a = (struct arrays){0};
+	gv_free(g->admitted);
+	g->admitted = NULL;
+	gvk_free(k, g->d_ban);
+	gvk_free(k, g->d_id);
+	gvk_free(k, g->d_logp);
+	gvk_free(k, g->d_seed);
+	gvk_free(k, g->d_counter);
+	gvk_free(k, g->d_ws);
+	g->d_ban = NULL;
+	g->d_id = NULL;
+	g->d_logp = NULL;
+	g->d_seed = g->d_counter = NULL;
+	g->d_ws = NULL;
+	g->reserved = false;
+}
+
+static int
+reserve_device(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
+{
+	size_t M = (size_t)s->outs, V = (size_t)g->m->cfg.text.V;
+	struct gvk *k = g->m->k;
+
+	g->d_ban = gvk_alloc(k, V);
+	g->d_id = gvk_alloc(k, M * sizeof *g->d_id);
+	g->d_logp = gvk_alloc(k, M * sizeof *g->d_logp);
+	g->d_seed = gvk_alloc(k, M * sizeof *g->d_seed);
+	g->d_counter = gvk_alloc(k, M * sizeof *g->d_counter);
+	g->d_ws = gvk_alloc(k, gvk_sample_ws(k, s->outs, (int64_t)V) + 1);
+	if (!g->d_ban || !g->d_id || !g->d_logp || !g->d_seed ||
+	    !g->d_counter || !g->d_ws)
+		return gv_fail(e, GV_ERR_NOMEM,
+		    "no device memory to sample from %lld rows",
+		    (long long)s->outs);
+	gvk_put(g->m->s, g->d_ban, g->banned, V);
+	return gv_model_sync(g->m, e);
+}
+
+int
+gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
+{
+	struct gv_limits l = {.images = s->images,
+	    .tokens = s->tokens,
+	    .seqs = s->seqs,
+	    .outs = s->outs,
+	    .max_q = s->longest,
+	    .max_k = s->longest + g->law.max_tokens,
+	    .logits = true,
+	    .kv_rows = s->kv_rows};
+
+	gv_gen_release(g);
+	g->a.all = gv_alloc(lay_out(&g->a, g, s), 1);
+	g->admitted = gv_alloc((size_t)s->outs, sizeof *g->admitted);
+	if (!g->a.all || !g->admitted)
+		return gv_fail(e, GV_ERR_NOMEM, "no memory for a batch");
+	lay_out(&g->a, g, s);
+	if (reserve_device(g, s, e) || gv_model_reserve(g->m, &l, e) ||
+	    gv_rows_reset(&g->rows, (int32_t)s->kv_rows, e))
+		return e->code;
+	g->size = *s;
+	g->reserved = true;
+	return 0;
+}
+
+/* ---- the batch ----------------------------------------------------------- */
+
+/* Adds a sequence that continues `before` tokens: the tokens of which `n` are
+ * new have the positions before, ... and go into rows at, ... of the cache,
+ * the last of `used` own rows. */
+static void
+add_sequence(struct gv_gen *g, int32_t n, int32_t before,
+    const struct prefix *prefix, int32_t own_at, int32_t own_used)
+{
+	struct arrays *a = &g->a;
+	struct gv_batch *b = &g->b;
+	int32_t N = (int32_t)b->N, seen, i;
+
+	for (i = 0; i < n; i++) {
+		a->pos[N + i] = before + i;
+		a->kv_row[N + i] = own_at + own_used - n + i;
+	}
+	a->p_at[b->S] = prefix ? prefix->at : 0;
+	a->p_len[b->S] = prefix ? prefix->n : 0;
+	a->k_at[b->S] = own_at;
+	a->k_len[b->S] = own_used;
+	seen = a->p_len[b->S] + own_used;
+	b->max_q = n > b->max_q ? n : b->max_q;
+	b->max_k = seen > b->max_k ? seen : b->max_k;
+	b->N += n;
+	a->q_at[++b->S] = (int32_t)b->N;
+}
+
+/* The tokens from..to-1 of a prompt, its image rows as ~row of the batch's
+ * embeds, of which the prompt's start at `base`. */
+static void
+put_tokens(struct gv_gen *g, const struct prompt *p, int32_t from, int32_t to,
+    int64_t base)
+{
+	int32_t *id = g->a.id + g->b.N, R = (int32_t)g->m->cfg.R, i, j;
+	size_t k;
+
+	for (i = from; i < to; i++)
+		id[i - from] = p->token[i];
+	for (k = 0; k < p->images; k++)
+		for (j = 0; j < R; j++) {
+			i = p->image_at[k] + j;
+			if (i >= from && i < to)
+				id[i - from] =
+				    ~(int32_t)(base + (int64_t)k * R + j);
+		}
+}
+
+/* Puts the embeds of a prompt into the batch; their first row. */
+static int64_t
+put_images(struct gv_gen *g, const struct prompt *p)
+{
+	int64_t R = g->m->cfg.R, C = g->m->cfg.text.C, base = g->b.B * R;
+
+	if (!p->images)
+		return 0;
+	memcpy(g->a.embeds + base * C, p->visual->embeds,
+	    (size_t)(p->visual->n * R * C) * sizeof(float));
+	g->b.B += p->visual->n;
+	return base;
+}
+
+static void
+add_out(struct gv_gen *g, struct sample *s)
+{
+	size_t M = (size_t)g->b.M++;
+
+	g->a.out[M] = (int32_t)g->b.N - 1;
+	g->a.whose[M] = s;
+	g->a.seed[M] = s->seed;
+	g->a.counter[M] = s->prompt->n + s->out.n;
+}
+
+/* A prompt's own tokens, and those of its prefix if nobody has computed them;
+ * then a draw for each of its samples from the logits of the last. */
+static void
+add_prompt(struct gv_gen *g, struct prompt *p)
+{
+	struct prefix *x = p->prefix;
+	int64_t base = 0;
+	int32_t i;
+
+	if (x && x->fresh) {
+		base = put_images(g, p);
+		put_tokens(g, p, 0, x->n, base);
+		add_sequence(g, x->n, 0, NULL, x->at, x->n);
+		g->stats.prefill += (uint64_t)x->n;
+		x->fresh = false;
+	} else if (x) {
+		g->stats.shared += (uint64_t)x->n;
+	}
+	if (p->suffix) {
+		struct sample *s = p->sample;
+
+		if (!x)
+			base = put_images(g, p);
+		put_tokens(
+		    g, p, (int32_t)p->n - p->suffix, (int32_t)p->n, base);
+		s->own_used = p->suffix;
+		add_sequence(g, p->suffix, (int32_t)p->n - p->suffix, x,
+		    s->own_at, s->own_used);
+		g->stats.prefill += (uint64_t)p->suffix;
+	}
+	for (i = 0; i < g->law.group; i++)
+		add_out(g, &p->sample[i]);
+}
+
+/* The last token drawn by a sample that goes on. */
+static void
+add_sample(struct gv_gen *g, struct sample *s)
+{
+	g->a.id[g->b.N] = s->token[s->out.n - 1];
+	s->own_used++;
+	add_sequence(g, 1, (int32_t)(s->prompt->n + s->out.n) - 1,
+	    s->prompt->prefix, s->own_at, s->own_used);
+	add_out(g, s);
+}
+
+static void
+build(struct gv_gen *g)
+{
+	struct arrays *a = &g->a;
+	size_t i;
+	int32_t j;
+
+	g->b = (struct gv_batch){.image = a->embeds,
+	    .id = a->id,
+	    .pos = a->pos,
+	    .q_at = a->q_at,
+	    .p_at = a->p_at,
+	    .p_len = a->p_len,
+	    .k_at = a->k_at,
+	    .k_len = a->k_len,
+	    .kv_row = a->kv_row,
+	    .out = a->out};
+	a->q_at[0] = 0;
+	for (j = 0; j < g->nactive; j++)
+		add_sample(g, g->active[j]);
+	for (i = 0; i < g->nadmitted; i++)
+		add_prompt(g, g->admitted[i]);
+	g->b.input = g->b.B ? GV_IN_EMBEDS : GV_IN_NONE;
+}
+
+int
+gv_gen_pass(struct gv_gen *g, struct gv_error *e)
+{
+	const struct gvk_sampler law = {
+	    g->law.temperature, g->law.top_p, g->law.top_k};
+	struct gvk_stream *s = g->m->s;
+	struct arrays *a = &g->a;
+	size_t M;
+	float *logits;
+
+	build(g);
+	if (!g->b.M)
+		return 0;
+	if (gv_model_logits(g->m, &g->b, &logits, e))
+		return e->code;
+	M = (size_t)g->b.M;
+	gvk_put(s, g->d_seed, a->seed, M * sizeof *a->seed);
+	gvk_put(s, g->d_counter, a->counter, M * sizeof *a->counter);
+	gvk_sample(s, g->d_id, g->d_logp, logits, g->d_ban, g->d_seed,
+	    g->d_counter, &law, g->b.M, g->m->cfg.text.V, g->d_ws);
+	gvk_get(s, a->drawn, g->d_id, M * sizeof *a->drawn);
+	gvk_get(s, a->logp, g->d_logp, M * sizeof *a->logp);
+	g->stats.passes++;
+	g->stats.drawn += M;
+	return gv_model_sync(g->m, e);
+}

@@ -1,0 +1,121 @@
+/* Inside the generator: the life of a prompt and of its samples.
+ *
+ *	submitted		queued, in order of submission
+ *	  | gv_gen_admit	rows of the cache, images encoded
+ *	prefilled		first token of every sample drawn
+ *	  |			samples wait until a row of the batch is free
+ *	decoding		one token a pass
+ *	  |			the last sample has ended: rows given back
+ *	done			waits to be the oldest, is taken
+ *
+ * Where the tokens of a prompt of n tokens have their keys and values:
+ *	one sample	[prefix: up to the last image's end, shared by
+ *			consecutive prompts][own: the rest, then what is drawn]
+ *	a group		[prefix: the prompt][own of sample 0], [... 1], ...
+ */
+#ifndef GV_GEN_PRIV_H
+#define GV_GEN_PRIV_H
+
+#include "gen.h"
+#include "rows.h"
+#include "visual.h"
+
+/* Rows of the cache that several sequences see.  Counted references. */
+struct prefix {
+	int32_t at, n;
+	int refs;
+	bool fresh; /* must be computed in this pass */
+	struct gv_visual *visual; /* what its image rows came from */
+	int32_t *token; /* (n) */
+};
+
+struct prompt;
+
+struct sample {
+	struct prompt *prompt;
+	struct gv_gen_sample out; /* token and logp are the arrays below */
+	int32_t *token;
+	float *logp;
+	size_t cap_token, cap_logp;
+	uint64_t seed;
+	int32_t own_at, own_n; /* rows of its own; own_n 0: none yet */
+	int32_t own_used; /* of these, filled */
+	struct sample *next; /* among those that wait for a row */
+};
+
+struct prompt {
+	struct prompt *next;
+	uint64_t number;
+	void *user;
+	int32_t *token, *image_at;
+	size_t n, images;
+	int32_t max_new; /* tokens that a sample may have */
+	int32_t suffix; /* tokens after the prefix: one sample only */
+	struct gv_visual *visual;
+	struct prefix *prefix;
+	struct sample *sample; /* (group) */
+	struct gv_gen_sample *out; /* (group), for the result */
+	int32_t left; /* samples that haven't ended */
+};
+
+/* What the model is reserved for; `longest` and `images` are of one prompt. */
+struct sizes {
+	int64_t longest, images;
+	int64_t tokens, seqs, outs, kv_rows;
+};
+
+/* The arrays of a batch, host memory, and whose draws its outputs are. */
+struct arrays {
+	int32_t *id, *pos, *kv_row; /* (tokens) */
+	int32_t *q_at; /* (seqs+1) */
+	int32_t *p_at, *p_len, *k_at, *k_len; /* (seqs) */
+	int32_t *out; /* (outs) */
+	struct sample **whose; /* (outs) */
+	uint64_t *seed, *counter; /* (outs) */
+	int32_t *drawn; /* (outs) */
+	float *logp; /* (outs) */
+	float *embeds; /* (images*R,C) */
+	void *all; /* the block they are in */
+};
+
+struct gv_gen {
+	struct gv_model *m;
+	struct gv_gen_law law;
+	struct gv_gen_stats stats;
+	int32_t stop[16];
+	size_t nstop;
+	uint8_t *banned; /* (V) */
+
+	struct prompt *head, *tail; /* all prompts, oldest first */
+	struct prompt *queue; /* the first that isn't admitted */
+	struct prompt *taken; /* the last result */
+	size_t prompts, queued;
+	struct gv_visual *last; /* of the last submission */
+	struct prefix *shared; /* of the last admission */
+	struct sample **active; /* (rows) */
+	int32_t nactive;
+	struct sample *wait, **wait_end; /* first token drawn, no row yet */
+	struct prompt **admitted; /* (outs) in this pass */
+	size_t nadmitted;
+
+	struct sizes size;
+	bool reserved;
+	struct gv_rows rows;
+	struct arrays a;
+	struct gv_batch b;
+	/* device */
+	uint8_t *d_ban; /* (V) */
+	int32_t *d_id; /* (outs) */
+	float *d_logp; /* (outs) */
+	uint64_t *d_seed, *d_counter; /* (outs) */
+	void *d_ws;
+};
+
+/* gen_batch.c: memory for a size, and one pass over what is active and
+ * admitted: its draws are left in a.drawn and a.logp, b.M of them. */
+int gv_gen_reserve(
+    struct gv_gen *g, const struct sizes *s, struct gv_error *e) GV_USE_RESULT;
+void gv_gen_release(struct gv_gen *g);
+int gv_gen_pass(struct gv_gen *g, struct gv_error *e) GV_USE_RESULT;
+
+#endif
