@@ -153,8 +153,8 @@ merge_short(const struct gv_tokenizer *t, int32_t *id, size_t n)
 		n--;
 		memmove(
 		    id + best + 1, id + best + 2, (n - best - 1) * sizeof *id);
-		memmove(
-		    rank + best, rank + best + 1, (n - best - 1) * sizeof *rank);
+		memmove(rank + best, rank + best + 1,
+		    (n - best - 1) * sizeof *rank);
 		if (best + 1 < n) {
 			m = gv_token_merge(t, id[best], id[best + 1]);
 			rank[best] = m ? m->rank : NO_RANK;

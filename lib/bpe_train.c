@@ -102,11 +102,11 @@ gv_bpe_train_open(struct gv_bpe_train **out, int32_t vocab,
 		    chat_template);
 	for (i = 0; tmpl->special[i]; i++)
 		least++;
-	if (vocab < least || vocab > GV_MAX_VOCAB)
+	if (vocab < least || vocab > GV_MAX_IDS)
 		return gv_fail(e, GV_ERR_USAGE,
 		    "a vocabulary of %d ids is not between %d (256 bytes and "
 		    "%d special tokens) and %d",
-		    (int)vocab, (int)least, (int)least - 256, GV_MAX_VOCAB);
+		    (int)vocab, (int)least, (int)least - 256, GV_MAX_IDS);
 	b = gv_alloc(1, sizeof *b);
 	if (!b)
 		return no_memory(e);

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /* Limits of a vocabulary: exceeding one is GV_ERR_LIMIT. */
-#define GV_MAX_VOCAB ((int32_t)1 << 20)
+#define GV_MAX_IDS   ((int32_t)1 << 20)
 #define GV_MAX_TOKEN ((size_t)64 << 10) /* bytes of one token */
 #define GV_MAX_TEXT  ((size_t)1 << 30) /* bytes of one gv_encode() */
 

@@ -122,10 +122,10 @@ take_id(struct gv_tokenizer *t, int64_t id, size_t n, uint8_t flags,
 	size_t cap = (size_t)t->tok_cap;
 	void *p = t->tok;
 
-	if (id < 0 || id >= GV_MAX_VOCAB)
+	if (id < 0 || id >= GV_MAX_IDS)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "token id %lld is not between 0 and %d", (long long)id,
-		    GV_MAX_VOCAB - 1);
+		    GV_MAX_IDS - 1);
 	if (gv_grow(&p, &cap, (size_t)id + 1, sizeof *t->tok))
 		return no_memory(e);
 	t->tok = p;
@@ -173,7 +173,7 @@ load_vocab(struct gv_tokenizer *t, json_t *vocab, struct gv_error *e)
 	int32_t id;
 	char q[64];
 
-	if (!n || n > (size_t)GV_MAX_VOCAB)
+	if (!n || n > (size_t)GV_MAX_IDS)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "a vocabulary of %zu tokens is not supported", n);
 	json_object_foreach(vocab, key, v)
@@ -330,7 +330,7 @@ load_merges(struct gv_tokenizer *t, const json_t *list, struct gv_error *e)
 
 	if (!json_is_array(list))
 		return gv_fail(e, GV_ERR_FORMAT, "'merges' is not a list");
-	if (n > (size_t)GV_MAX_VOCAB)
+	if (n > (size_t)GV_MAX_IDS)
 		return gv_fail(
 		    e, GV_ERR_LIMIT, "%zu merges are not supported", n);
 	t->merges = (uint32_t)n;

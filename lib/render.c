@@ -1,0 +1,374 @@
+/* JSON lines to records of token ids. */
+#include "render_impl.h"
+
+#include "mem.h"
+#include "banned.h"
+
+void
+gv_record_free(struct gv_record *r)
+{
+	gv_rendered_free(&r->seq);
+	gv_free(r->start);
+	json_decref(r->messages);
+	json_decref(r->answers);
+	json_decref(r->task);
+	memset(r, 0, sizeof *r);
+}
+
+static void
+empty(struct gv_record *r)
+{
+	json_decref(r->messages);
+	json_decref(r->answers);
+	json_decref(r->task);
+	r->key[0] = '\0';
+	r->messages = r->answers = r->task = NULL;
+	r->seq.n = r->seq.images = r->starts = 0;
+}
+
+static int
+no_memory(struct gv_error *e)
+{
+	return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+}
+
+int
+gv_render_parse(json_t **o, const char *line, size_t n, struct gv_error *e)
+{
+	json_error_t je;
+	char q[160];
+
+	*o = json_loadb(line, n, JSON_REJECT_DUPLICATES, &je);
+	if (!*o)
+		return gv_fail(e, GV_ERR_FORMAT, "not JSON at byte %d: %s",
+		    je.position,
+		    gv_quote(q, sizeof q, je.text, strlen(je.text)));
+	if (json_is_object(*o))
+		return 0;
+	json_decref(*o);
+	return gv_fail(e, GV_ERR_FORMAT, "not a JSON object");
+}
+
+/* ---- keys ---------------------------------------------------------------- */
+
+static int
+take_key(struct gv_record *r, const json_t *o, struct gv_error *e)
+{
+	const json_t *id = json_object_get(o, "id");
+
+	if (!id || json_is_null(id))
+		return 0;
+	if (json_is_integer(id)) {
+		snprintf(r->key, sizeof r->key, "%" JSON_INTEGER_FORMAT,
+		    json_integer_value(id));
+		return 0;
+	}
+	if (!json_is_string(id))
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "'id' is neither text nor a number");
+	if (json_string_length(id) > GV_MAX_KEY)
+		return gv_fail(e, GV_ERR_LIMIT, "'id' is longer than %d bytes",
+		    GV_MAX_KEY);
+	snprintf(r->key, sizeof r->key, "%s", json_string_value(id));
+	return 0;
+}
+
+/* How many images the line names: "image" is a path or a list of paths. */
+static int
+count_images(const json_t *o, size_t *n, struct gv_error *e)
+{
+	const json_t *v = json_object_get(o, "image");
+	size_t i;
+
+	*n = 0;
+	if (!v || json_is_null(v))
+		return 0;
+	if (json_is_string(v)) {
+		*n = 1;
+		return 0;
+	}
+	if (!json_is_array(v))
+		return gv_fail(e, GV_ERR_FORMAT,
+		    "'image' is neither a path nor a list of paths");
+	for (i = 0; i < json_array_size(v); i++)
+		if (!json_is_string(json_array_get(v, i)))
+			return gv_fail(e, GV_ERR_FORMAT,
+			    "'image' holds something that is not a path");
+	*n = json_array_size(v);
+	return 0;
+}
+
+/* ---- placing images ------------------------------------------------------ */
+
+static size_t
+placed(const json_t *messages)
+{
+	size_t n = 0, i, k;
+
+	for (i = 0; i < json_array_size(messages); i++) {
+		const json_t *c =
+		    json_object_get(json_array_get(messages, i), "content");
+
+		for (k = 0; k < json_array_size(c); k++) {
+			const char *type = json_string_value(
+			    json_object_get(json_array_get(c, k), "type"));
+
+			n += type && !strcmp(type, "image");
+		}
+	}
+	return n;
+}
+
+/* Content with n images in front: a new list, or NULL without memory. */
+static json_t *
+with_images(json_t *content, size_t n)
+{
+	json_t *list = json_array();
+	int bad = !list;
+	size_t i;
+
+	for (i = 0; i < n && !bad; i++)
+		bad = json_array_append_new(
+		    list, json_pack("{s:s}", "type", "image"));
+	if (!bad && json_is_array(content))
+		bad = json_array_extend(list, content);
+	else if (!bad)
+		bad = json_array_append_new(list,
+		    json_pack("{s:s, s:O}", "type", "text", "text", content));
+	if (bad) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}
+
+/* Makes *out the messages with the line's images in them: `messages` itself
+ * (a new reference) where they are, or a copy. */
+static int
+place(json_t *messages, size_t images, json_t **out, struct gv_error *e)
+{
+	size_t here = placed(messages), n = json_array_size(messages), i;
+
+	*out = NULL;
+	if (images && here && here != images)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "%zu images in 'image', but %zu in the messages", images,
+		    here);
+	if (!images || here) {
+		*out = json_incref(messages);
+		return 0;
+	}
+	for (i = 0; i < n; i++) {
+		json_t *m = json_array_get(messages, i), *c, *copy;
+		const char *role =
+		    json_string_value(json_object_get(m, "role"));
+
+		if (!role || strcmp(role, "user"))
+			continue;
+		c = json_object_get(m, "content");
+		if (!json_is_string(c) && !json_is_array(c))
+			break;
+		c = with_images(c, images);
+		copy = json_copy(m);
+		*out = json_copy(messages);
+		if (!c || !copy || !*out ||
+		    json_object_set(copy, "content", c) ||
+		    json_array_set(*out, i, copy)) {
+			json_decref(*out);
+			*out = NULL;
+			no_memory(e);
+		}
+		json_decref(c);
+		json_decref(copy);
+		return e->code;
+	}
+	return gv_fail(e, GV_ERR_FORMAT,
+	    "no user message with content to put the images in");
+}
+
+/* ---- sequences ----------------------------------------------------------- */
+
+static int
+begin(struct gv_record *r, struct gv_error *e)
+{
+	void *p = r->start;
+
+	if (r->seq.n > INT32_MAX)
+		return gv_fail(e, GV_ERR_LIMIT, "more than 2^31 tokens");
+	if (gv_grow(&p, &r->start_cap, r->starts + 1, sizeof *r->start))
+		return no_memory(e);
+	r->start = p;
+	r->start[r->starts++] = (int32_t)r->seq.n;
+	return 0;
+}
+
+/* Cuts the sequence that was rendered last.  The last target that is left
+ * stands: what comes next is known, only not shown. */
+static int
+shorten(const struct gv_render *how, struct gv_record *r, struct gv_error *e)
+{
+	size_t start = (size_t)r->start[r->starts - 1], end = 0;
+	size_t n = r->seq.n - start, max = (size_t)how->max_length;
+
+	if (!how->max_length || n <= max)
+		return 0;
+	if (how->mode == GV_RENDER_PROMPT)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "a prompt of %zu tokens is longer than %zu", n, max);
+	if (r->seq.images)
+		end = (size_t)r->seq.image_at[r->seq.images - 1] +
+		      (size_t)how->image_rows;
+	if (end > start + max)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "the images don't fit into %zu tokens", max);
+	r->seq.n = start + max;
+	return 0;
+}
+
+static int
+conversation(const struct gv_render *how, json_t *messages, size_t images,
+    struct gv_record *r, struct gv_error *e)
+{
+	json_t *m;
+	int rc;
+
+	if (place(messages, images, &m, e) || begin(r, e)) {
+		json_decref(m);
+		return e->code;
+	}
+	rc = gv_chat(how->tokenizer, m, how->image_rows,
+	    how->mode == GV_RENDER_PROMPT, &r->seq, e);
+	json_decref(m);
+	return rc ? rc : shorten(how, r, e);
+}
+
+static int
+chat(const struct gv_render *how, const json_t *o, size_t images,
+    struct gv_record *r, struct gv_error *e)
+{
+	json_t *one = json_object_get(o, "messages");
+	json_t *many = json_object_get(o, "conversations");
+	size_t i;
+
+	if (one && many)
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "both 'messages' and 'conversations'");
+	if (one)
+		return conversation(how, one, images, r, e);
+	if (!json_array_size(many))
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "neither 'messages' nor 'conversations'");
+	for (i = 0; i < json_array_size(many); i++)
+		if (conversation(how, json_array_get(many, i), images, r, e))
+			return gv_fail_in(e, "conversation %zu", i + 1);
+	return 0;
+}
+
+/* ---- prompts ------------------------------------------------------------- */
+
+/* The text of a message's content, parts of other types left out. */
+static json_t *
+text_of(const json_t *content)
+{
+	json_t *all = json_string(""), *more;
+	size_t i;
+
+	if (json_is_string(content)) {
+		json_decref(all);
+		return json_string(json_string_value(content));
+	}
+	for (i = 0; all && i < json_array_size(content); i++) {
+		const json_t *o = json_array_get(content, i);
+		const char *type =
+		    json_string_value(json_object_get(o, "type"));
+		const char *s = json_string_value(json_object_get(o, "text"));
+
+		if (!type || strcmp(type, "text") || !s)
+			continue;
+		more = json_sprintf("%s%s", json_string_value(all), s);
+		json_decref(all);
+		all = more;
+	}
+	return all;
+}
+
+static json_t *
+or_null(const json_t *o, const char *key)
+{
+	json_t *v = json_object_get(o, key);
+
+	return v ? json_incref(v) : json_null();
+}
+
+static int
+prompt(const struct gv_render *how, const json_t *o, size_t images,
+    struct gv_record *r, struct gv_error *e)
+{
+	const json_t *list = json_object_get(o, "messages");
+	size_t n = json_array_size(list);
+	const json_t *last = json_array_get(list, n ? n - 1 : 0);
+	const char *role = json_string_value(json_object_get(last, "role"));
+
+	if (!n)
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "'messages' is not a list of turns");
+	r->messages = json_copy((json_t *)(uintptr_t)list);
+	r->answers = or_null(o, "answers");
+	r->task = or_null(o, "task");
+	if (role && !strcmp(role, "assistant")) {
+		if (json_is_null(r->answers))
+			r->answers = json_pack(
+			    "[o]", text_of(json_object_get(last, "content")));
+		if (r->messages && json_array_remove(r->messages, n - 1))
+			return no_memory(e);
+	}
+	if (!r->messages || !r->answers)
+		return no_memory(e);
+	return conversation(how, r->messages, images, r, e);
+}
+
+/* ---- lines --------------------------------------------------------------- */
+
+static int
+document(const struct gv_render *how, const char *s, size_t n,
+    struct gv_record *r, struct gv_error *e)
+{
+	if (begin(r, e) || gv_document(how->tokenizer, s, n, &r->seq, e))
+		return e->code;
+	return shorten(how, r, e);
+}
+
+int
+gv_render(const struct gv_render *how, const char *line, size_t n,
+    struct gv_record *r, struct gv_error *e)
+{
+	const json_t *text;
+	size_t images = 0;
+	json_t *o;
+
+	empty(r);
+	if (how->mode == GV_RENDER_TEXT)
+		return document(how, line, n, r, e);
+	if (gv_render_parse(&o, line, n, e))
+		return e->code;
+	if (take_key(r, o, e) || count_images(o, &images, e))
+		goto done;
+	switch (how->mode) {
+	case GV_RENDER_CHAT:
+		(void)!chat(how, o, images, r, e);
+		break;
+	case GV_RENDER_PROMPT:
+		(void)!prompt(how, o, images, r, e);
+		break;
+	default:
+		text = json_object_get(o, "text");
+		if (!json_is_string(text))
+			gv_fail(e, GV_ERR_FORMAT, "no 'text'");
+		else
+			(void)!document(how, json_string_value(text),
+			    json_string_length(text), r, e);
+	}
+done:
+	json_decref(o);
+	return e->code;
+}

@@ -1,0 +1,95 @@
+/* From a line of input to the record of a tokens stream.
+ *
+ * The lines of gv-tokenize(1), where the keys are described: conversations to
+ * train on, prompts to answer, documents.
+ */
+#ifndef GV_RENDER_H
+#define GV_RENDER_H
+
+#include "err.h"
+#include "stream.h"
+#include "token.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum gv_render_mode {
+	GV_RENDER_CHAT, /* {"messages"} or {"conversations"} */
+	GV_RENDER_PROMPT, /* {"messages", "answers", "task"} */
+	GV_RENDER_JSON, /* {"text"} */
+	GV_RENDER_TEXT /* the line itself is the document */
+};
+
+struct gv_render {
+	const struct gv_tokenizer *tokenizer;
+	enum gv_render_mode mode;
+	int image_rows; /* placeholders an image takes; 0: not known */
+	int64_t max_length; /* tokens a sequence has at most; 0: any */
+};
+
+/* A record.  Zero it first; gv_record_free() at the end. */
+struct gv_record {
+	char key[GV_MAX_KEY + 1]; /* the line's "id", "" without */
+	struct gv_rendered seq; /* its sequences, one behind the other */
+	int32_t *start; /* where each begins */
+	size_t starts, start_cap;
+	json_t *messages, *answers, *task; /* of a prompt; never NULL there */
+};
+void gv_record_free(struct gv_record *r);
+
+/* Renders n bytes (a line without its newline) into *r, whose old content is
+ * replaced and memory reused.
+ *
+ * Images of the line's "image" (a path or a list) that the messages don't
+ * place stand at the beginning of the first user message, in each conversation.
+ * A sequence longer than max_length loses text at its end; if that would cut an
+ * image, or the sequence is a prompt, it is GV_ERR_LIMIT.  A prompt's last
+ * message, if it is the assistant's, is left out, and is the answer if there is
+ * no other. */
+int gv_render(const struct gv_render *how, const char *line, size_t n,
+    struct gv_record *r, struct gv_error *e) GV_USE_RESULT;
+
+/* ---- files --------------------------------------------------------------- */
+
+enum gv_render_form {
+	GV_RENDER_LINES, /* GV_RENDER_JSON for files named *.jsonl, else as is */
+	GV_RENDER_WHOLE /* each file is one document, at most 1 GiB */
+};
+
+struct gv_render_files;
+
+/* Renders the lines of files ("-": standard input), at most 64 MiB each, with
+ * `threads` threads (0: one a core); records come in order, and don't depend on
+ * the number of threads.  Lines of blanks are passed over.  *how and the names
+ * must stay. */
+int gv_render_open(struct gv_render_files **f, const struct gv_render *how,
+    const char *const *file, size_t files, enum gv_render_form form,
+    size_t threads, struct gv_error *e) GV_USE_RESULT;
+
+/* 1 and the next record, valid until the next call, or, for a line that can't
+ * be rendered, *rec = NULL and why in *bad, with file and line.  A record
+ * without "id" has the number of its line, counted over all files, as its key.
+ * 0 at the end; an error where reading fails. */
+int gv_render_next(struct gv_render_files *f, const struct gv_record **rec,
+    struct gv_error *bad, struct gv_error *e) GV_USE_RESULT;
+void gv_render_close(struct gv_render_files **f);
+
+/* Gives a file's text to a vocabulary that is being learned: plain text, or if
+ * `jsonl` the "text", "messages" and "conversations" of JSON lines.  For plain
+ * text the result is that of the whole file as one document. */
+int gv_render_learn(struct gv_bpe_train *b, const char *file, bool jsonl,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Is this the name of a file of JSON lines? */
+bool gv_render_is_jsonl(const char *file);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
