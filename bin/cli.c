@@ -1,6 +1,7 @@
 /* What every program does around its loop: options, errors, exit. */
 #include "cli.h"
 
+#include "dir.h"
 #include "io.h"
 #include "version.h"
 #include "banned.h"
@@ -19,9 +20,16 @@ static double progress_last;
 static volatile sig_atomic_t stop_seen;
 
 static void
-on_fatal(int sig)
+clean_up(void)
 {
 	gv_out_cleanup();
+	gv_dir_cleanup();
+}
+
+static void
+on_fatal(int sig)
+{
+	clean_up();
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
@@ -119,7 +127,7 @@ void
 cli_die(const struct gv_error *e)
 {
 	cli_progress_end();
-	gv_out_cleanup();
+	clean_up();
 	if (e->code == GV_ERR_PIPE) {
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
@@ -136,7 +144,7 @@ cli_usage(const char *fmt, ...)
 	va_start(ap, fmt);
 	print(fmt, ap);
 	va_end(ap);
-	gv_out_cleanup();
+	clean_up();
 	_exit(2);
 }
 

@@ -1,7 +1,6 @@
 /* gv-train: trains any parts of a model on a stream of records. */
 #include "cli.h"
 
-#include "digest.h"
 #include "dir.h"
 #include "mem.h"
 #include "prov.h"
@@ -14,7 +13,7 @@
 
 /* The command line, as the table below fills it in. */
 static struct {
-	const char *model, *eval, *log, *dump_grads;
+	const char *model, *output, *eval, *log, *dump_grads;
 	struct gv_opt_list train;
 	int objective, schedule, dtype;
 	int64_t batch, batch_tokens, micro_tokens, micro_images, max_length;
@@ -34,6 +33,8 @@ static struct {
 
 static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
 					 "the model to start from", 0, 0, NULL},
+    {"output", 'o', GV_OPT_STR, &o.output, "DIR",
+	"the trained model, made whole at the end", 0, 0, NULL},
     {"train", 0, GV_OPT_LIST, &o.train, "PART=LR,...",
 	"what trains, at which peak rate: language, vision, resampler, "
 	"projector; the rest is frozen",
@@ -100,7 +101,7 @@ static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
 static const struct gv_opt_prog prog = {"gv-train",
     "-m DIR -o DIR --train PART=LR,... [FILE]",
     "train any parts of a model on a stream of records",
-    GV_OPT_C_OUTPUT | GV_OPT_C_JSON | GV_OPT_C_DEVICE | GV_OPT_C_THREADS, opts};
+    GV_OPT_C_JSON | GV_OPT_C_DEVICE | GV_OPT_C_THREADS, opts};
 
 static struct gv_opt_common common;
 static struct gv_error err;
@@ -167,19 +168,6 @@ count_steps(struct gv_reader *in)
 	return ((int64_t)n + o.batch - 1) / o.batch;
 }
 
-/* The digests of all parts that training starts from. */
-static void
-start_digest(char out[GV_PARTS * GV_DIGEST])
-{
-	int p;
-
-	out[0] = '\0';
-	for (p = 0; p < GV_PARTS; p++)
-		if (gv_digest_part(
-			o.model, (enum gv_part)p, out + strlen(out), &err))
-			cli_die(&err);
-}
-
 /* Refuses tokens of another vocabulary, and features of other weights. */
 static void
 check_input(const struct gv_reader *in, const struct gv_model *m)
@@ -201,33 +189,6 @@ check_input(const struct gv_reader *in, const struct gv_model *m)
 	if (gv_prov_check_input(s, &f, form, &err))
 		cli_die(&err);
 	gv_tokenizer_close(&tok);
-}
-
-/* What a resumed run must share with the one that it goes on. */
-static json_t *
-resume_args(const struct gv_train_law *w, const char *weights)
-{
-	const struct gv_optim_law *a = &w->optim;
-	json_t *j = json_pack(
-	    "{s:s,s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:I,s:I,s:f,s:f,s:f,"
-	    "s:f,s:f,s:f}",
-	    "model", weights, "train", a->lr[0], a->lr[1], a->lr[2], a->lr[3],
-	    "batch", (json_int_t)w->batch, "batch-tokens",
-	    (json_int_t)w->batch_tokens, "micro-tokens",
-	    (json_int_t)w->micro_tokens, "micro-images",
-	    (json_int_t)w->micro_images, "max-length",
-	    (json_int_t)w->max_length, "steps", (json_int_t)w->schedule.total,
-	    "objective", "lm", "warmup", (json_int_t)w->schedule.warmup, "flat",
-	    (json_int_t)w->schedule.flat, "min-lr", w->schedule.floor, "beta1",
-	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
-	    a->weight_decay, "clip", a->clip);
-
-	if (!j || json_object_set_new(j, "schedule",
-		      json_integer((json_int_t)w->schedule.kind))) {
-		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
-		cli_die(&err);
-	}
-	return j;
 }
 
 static void
@@ -297,8 +258,12 @@ evaluate(struct gv_train *t, struct gv_log *log)
 		cli_die(&err);
 	}
 	json_decref(j);
-	cli_warn("step %lld: eval loss %.4f, %.4f bits a byte, %lld tokens",
-	    (long long)gv_train_steps(t), v.loss, v.bpb, (long long)v.tokens);
+	if (isfinite(v.bpb))
+		cli_warn("step %lld: eval loss %.4f, %.4f bits a byte",
+		    (long long)gv_train_steps(t), v.loss, v.bpb);
+	else
+		cli_warn("step %lld: eval loss %.4f",
+		    (long long)gv_train_steps(t), v.loss);
 }
 
 /* -v: where the time of the steps went. */
@@ -327,8 +292,47 @@ mib(size_t bytes)
 	return (double)bytes / 1048576;
 }
 
-/* --plan: memory is exact; time is that of one real step, without its update,
- * times the steps. */
+static void
+print_json(json_t *j)
+{
+	char *text =
+	    j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+
+	if (!text) {
+		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
+		cli_die(&err);
+	}
+	printf("%s\n", text);
+	free(text);
+	json_decref(j);
+}
+
+static void
+plan_text(const struct gv_plan *p, const struct gv_train_step *s, double sec,
+    int64_t steps)
+{
+	size_t sum = p->weights + p->gradients + p->optimizer + p->activations;
+	int i;
+
+	for (i = 0; i < GV_PARTS; i++)
+		if (p->params[i])
+			printf("%-12s %14lld parameters, %s\n",
+			    gv_part_name((enum gv_part)i),
+			    (long long)p->params[i],
+			    p->trains[i] ? "trained" : "frozen");
+	printf("weights      %14.1f MiB\ngradients    %14.1f MiB\n"
+	       "optimizer    %14.1f MiB\nactivations  %14.1f MiB\n"
+	       "memory       %14.1f MiB\n",
+	    mib(p->weights), mib(p->gradients), mib(p->optimizer),
+	    mib(p->activations), mib(sum));
+	printf("steps        %14lld\nwork         %14.3f TFLOP\n"
+	       "time         %14.0f s, by the first step's %.3f s\n",
+	    (long long)steps, s->flops * (double)steps * 1e-12,
+	    sec * (double)steps, sec);
+}
+
+/* --plan: memory is exact; time is that of one real step (forward and
+ * backward, no update) times the steps. */
 static void
 print_plan(
     struct gv_train *t, const struct gv_model *m, const struct gv_train_law *w)
@@ -337,36 +341,19 @@ print_plan(
 	struct gv_plan p;
 	struct timespec a, b;
 	double sec;
-	size_t sum;
-	int i, r;
 
 	if (gv_train_plan(m, w, &p, &err))
 		cli_die(&err);
 	clock_gettime(CLOCK_MONOTONIC, &a);
-	r = gv_train_grads(t, &s, &err);
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	if (r < 0)
+	if (gv_train_grads(t, &s, &err) < 0)
 		cli_die(&err);
+	clock_gettime(CLOCK_MONOTONIC, &b);
 	sec = (double)(b.tv_sec - a.tv_sec) +
 	      1e-9 * (double)(b.tv_nsec - a.tv_nsec);
-	sum = p.weights + p.gradients + p.optimizer + p.activations;
-	for (i = 0; i < GV_PARTS; i++)
-		if (p.params[i])
-			printf("%-12s %14lld parameters, %s\n",
-			    gv_part_name((enum gv_part)i),
-			    (long long)p.params[i],
-			    p.trains[i] ? "trained" : "frozen");
-	printf("weights      %14.1f MiB\ngradients    %14.1f MiB\n"
-	       "optimizer    %14.1f MiB\nactivations  %14.1f MiB\n"
-	       "memory       %14.1f MiB\n",
-	    mib(p.weights), mib(p.gradients), mib(p.optimizer),
-	    mib(p.activations), mib(sum));
-	if (r)
-		printf("steps        %14lld\nwork         %14.3f TFLOP\n"
-		       "time         %14.0f s, by the first step's %.3f s\n",
-		    (long long)w->schedule.total,
-		    s.flops * (double)w->schedule.total * 1e-12,
-		    sec * (double)w->schedule.total, sec);
+	if (common.json)
+		print_json(gv_plan_json(&p, s.flops, sec, w->schedule.total));
+	else
+		plan_text(&p, &s, sec, w->schedule.total);
 }
 
 /* ---- the run ---------------------------------------------------------------- */
@@ -432,9 +419,14 @@ train(struct run *u, int64_t total)
 	}
 	if (r < 0)
 		cli_die(&err);
-	if (gv_train_steps(u->t) < total)
+	/* an input used to its end is checked to its end */
+	if (gv_train_steps(u->t) >= total) {
+		if (gv_train_drain(u->t, &err) < 0)
+			cli_die(&err);
+	} else {
 		cli_warn("the input ended after step %lld of %lld",
 		    (long long)gv_train_steps(u->t), (long long)total);
+	}
 }
 
 /* The model appears whole; then the run's checkpoints are of no more use. */
@@ -443,7 +435,7 @@ finish(struct run *u)
 {
 	struct gv_dir *d;
 
-	if (gv_dir_begin(&d, common.output, &err))
+	if (gv_dir_begin(&d, o.output, &err))
 		cli_die(&err);
 	if (gv_model_save(
 		u->m, gv_dir_tmp(d), o.dtype ? GV_BF16 : GV_F32, &err) ||
@@ -466,12 +458,11 @@ main(int argc, char **argv)
 	struct gv_train_law law;
 	struct gv_reader *in;
 	struct gvk *k;
-	char digest[GV_PARTS * GV_DIGEST];
 	double lr[GV_PARTS] = {0};
 	unsigned parts;
 	int n = cli_start(&prog, &common, argc, argv);
 
-	if (!o.model || n > 1 || (!common.output && !o.plan && !o.dump_grads))
+	if (!o.model || n > 1 || (!o.output && !o.plan && !o.dump_grads))
 		cli_usage("usage: gv-train %s", prog.synopsis);
 	parts = parse_parts(lr);
 	if (!parts)
@@ -485,8 +476,8 @@ main(int argc, char **argv)
 	check_input(in, u.m);
 	fill_law(&law, u.m, in, lr);
 	if (!o.plan && !o.dump_grads) {
-		snprintf(u.dir, sizeof u.dir, "%s.run", common.output);
-		if (gv_lock(&lock, common.output, &err))
+		snprintf(u.dir, sizeof u.dir, "%s.run", o.output);
+		if (gv_lock(&lock, o.output, &err))
 			cli_die(&err);
 	}
 	if (gv_train_open(&u.t, u.m, in, &law, &err))
@@ -501,8 +492,8 @@ main(int argc, char **argv)
 		    gv_model_save_grads(u.m, o.dump_grads, &err))
 			cli_die(&err);
 	} else {
-		start_digest(digest);
-		u.args = resume_args(&law, digest);
+		if (gv_train_args(&u.args, &law, o.model, &err))
+			cli_die(&err);
 		if (o.log && gv_log_open(&u.log, o.log, &err))
 			cli_die(&err);
 		cli_catch_stop();

@@ -1,6 +1,7 @@
 /* Steps over a stream of examples. */
 #include "train.h"
 
+#include "digest.h"
 #include "mem.h"
 #include "sha.h"
 #include "banned.h"
@@ -82,6 +83,29 @@ gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
 	}
 	p->optimizer = gv_optim_need(m);
 	return gv_model_need(m, &l, &p->activations, e);
+}
+
+json_t *
+gv_plan_json(const struct gv_plan *p, double flops_a_step,
+    double seconds_a_step, int64_t steps)
+{
+	json_t *parts = json_object();
+	int i;
+
+	for (i = 0; i < GV_PARTS; i++)
+		if (p->params[i])
+			json_object_set_new(parts,
+			    gv_part_name((enum gv_part)i),
+			    json_pack("{s:I,s:b}", "parameters",
+				(json_int_t)p->params[i], "trained",
+				p->trains[i]));
+	return json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:f,s:f}", "parts", parts,
+	    "weights_bytes", (json_int_t)p->weights, "gradients_bytes",
+	    (json_int_t)p->gradients, "optimizer_bytes",
+	    (json_int_t)p->optimizer, "activations_bytes",
+	    (json_int_t)p->activations, "steps", (json_int_t)steps, "flops",
+	    flops_a_step * (double)steps, "seconds",
+	    seconds_a_step * (double)steps);
 }
 
 int
@@ -297,6 +321,14 @@ gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 	return 1;
 }
 
+int
+gv_train_drain(struct gv_train *t, struct gv_error *e)
+{
+	struct gv_rec rec;
+
+	return t->ended ? 0 : gv_reader_next(t->in, &rec, e);
+}
+
 /* ---- evaluation ------------------------------------------------------------- */
 
 static int
@@ -351,6 +383,49 @@ gv_train_eval(
 }
 
 /* ---- checkpoints ------------------------------------------------------------- */
+
+static json_t *
+law_json(const struct gv_train_law *w)
+{
+	const struct gv_optim_law *a = &w->optim;
+
+	return json_pack(
+	    "{s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,"
+	    "s:f,s:f}",
+	    "train", a->lr[0], a->lr[1], a->lr[2], a->lr[3], "batch",
+	    (json_int_t)w->batch, "batch-tokens", (json_int_t)w->batch_tokens,
+	    "micro-tokens", (json_int_t)w->micro_tokens, "micro-images",
+	    (json_int_t)w->micro_images, "max-length",
+	    (json_int_t)w->max_length, "steps", (json_int_t)w->schedule.total,
+	    "schedule", (json_int_t)w->schedule.kind, "warmup",
+	    (json_int_t)w->schedule.warmup, "flat",
+	    (json_int_t)w->schedule.flat, "min-lr", w->schedule.floor, "beta1",
+	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
+	    a->weight_decay, "clip", a->clip);
+}
+
+int
+gv_train_args(json_t **args, const struct gv_train_law *law,
+    const char *model_dir, struct gv_error *e)
+{
+	json_t *o = law_json(law), *model = json_array();
+	char digest[GV_DIGEST];
+	int p, r = 0;
+
+	for (p = 0; p < GV_PARTS && !r; p++) {
+		r = gv_digest_part(model_dir, (enum gv_part)p, digest, e);
+		if (!r)
+			json_array_append_new(model, json_string(digest));
+	}
+	if (!r && (!o || json_object_set(o, "model", model)))
+		r = gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	json_decref(model);
+	if (r)
+		json_decref(o);
+	else
+		*args = o;
+	return r;
+}
 
 int
 gv_train_save(struct gv_train *t, const char *run, const json_t *args,

@@ -62,6 +62,10 @@ void gv_train_close(struct gv_train **t);
 int gv_train_step(struct gv_train *t, struct gv_train_step *s,
     struct gv_error *e) GV_USE_RESULT;
 
+/* Looks past the last record used: 0: there the input ends, complete; 1: it has
+ * more records; negative: it is damaged there, or its writer failed. */
+int gv_train_drain(struct gv_train *t, struct gv_error *e) GV_USE_RESULT;
+
 /* Only the gradients of the next step's records, left in the model; the
  * optimizer doesn't run. */
 int gv_train_grads(struct gv_train *t, struct gv_train_step *s,
@@ -70,6 +74,11 @@ int gv_train_grads(struct gv_train *t, struct gv_train_step *s,
 /* The loss over a whole stream. */
 int gv_train_eval(struct gv_train *t, const char *path, struct gv_eval *r,
     struct gv_error *e) GV_USE_RESULT;
+
+/* What a resumed run must share with the one that it goes on, as a new object:
+ * the law, and the digests of the weights in model_dir that it starts from. */
+int gv_train_args(json_t **args, const struct gv_train_law *law,
+    const char *model_dir, struct gv_error *e) GV_USE_RESULT;
 
 /* Checkpoints; `args` is borrowed.  gv_train_resume() skips the records that
  * the checkpoint has used: 1 resumed, 0 there is none. */
@@ -85,6 +94,8 @@ struct gv_plan {
 	int64_t params[GV_PARTS];
 	bool trains[GV_PARTS];
 };
+json_t *gv_plan_json(const struct gv_plan *p, double flops_a_step,
+    double seconds_a_step, int64_t steps); /* new; NULL without memory */
 int gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
     struct gv_plan *p, struct gv_error *e) GV_USE_RESULT;
 
