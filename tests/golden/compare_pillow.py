@@ -18,11 +18,12 @@ import zlib
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 build = sys.argv[1] if len(sys.argv) > 1 else "build"
 seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 300
+ImageFile.MAXBLOCK = 1 << 22  # for the encoder
 rnd = random.Random(seed)
 nprnd = np.random.default_rng(seed)
 FILTERS = [Image.BICUBIC, Image.BILINEAR, Image.LANCZOS]

@@ -1,0 +1,168 @@
+#!/bin/sh
+# gv-decode: pictures in, a stream out; nothing bad passes unnamed.
+. "$(dirname "$0")/tap.sh"
+
+G=$SRC/tests/golden/image
+stat() { # FILE FILTER
+	gv-stat --json "$1" | jq -rc "$2"
+}
+
+# ---- pixels and fields
+ok "a picture" gv-decode -s 27x37 -o a.gv "$G/base-420.jpg"
+is "kind, records" "$(stat a.gv '[.kind, .records, .bad]')" '["image",1,0]'
+is "shapes" "$(stat a.gv '[.fields[] | [.name, .dtype, .shape]]')" \
+	'[["image","U8",[[1,1],[27,27],[37,37],[3,3]]],["image_size","I32",[[1,1],[2,2]]]]'
+is "provenance" "$(stat a.gv '.prog[0] | [.name, .args, .digests]')" \
+	'["gv-decode",["--size","27x37","--fit","squash","--filter","bicubic"],{"preprocess":"27x37 squash bicubic"}]'
+bad=0
+while read -r name w h crc; do
+	gv-decode -s "${h}x$w" "$G/$name" >one.gv || bad=$((bad + 1))
+	# shellcheck disable=SC2016 # perl's variables
+	perl -MCompress::Zlib -e 'undef $/; $_ = <STDIN>; my $n = 3 * shift;
+		my $want = hex shift; my $i;
+		for ($i = 0; $i + $n <= length; $i += 64) {
+			exit 0 if crc32(substr($_, $i, $n)) == $want;
+		} exit 1' $((w * h)) "$crc" <one.gv || bad=$((bad + 1))
+done <"$G/decode.txt"
+is "every golden picture's pixels are in its stream, at 64 bytes" $bad 0
+
+# ---- kinds of input, threads, order
+(cd "$G" && ls ./*.jpg ./*.png) | sed 's|^\./||' >names
+i=0
+while [ $i -lt 6 ]; do cat names; i=$((i + 1)); done >many
+jq -Rc '{id: ., image: ., other: 1}' many >many.jsonl
+# shellcheck disable=SC2046 # names have no spaces
+ok "300 operands" gv-decode -s 33 --root "$G" --threads 1 -o 1.gv \
+	$(cat many)
+is "300 records" "$(stat 1.gv .records)" 300
+for t in 2 3 16; do
+	ok "JSON lines, $t threads" gv-decode -s 33 --root "$G" --threads $t \
+		-o $t.gv many.jsonl
+	ok "... the same bytes" cmp 1.gv $t.gv
+done
+ok "standard input" sh -c "gv-decode -s 33 --root '$G' <many.jsonl >in.gv"
+ok "... the same bytes" cmp 1.gv in.gv
+ok "'-' is standard input" \
+	sh -c "gv-decode -s 33 --root '$G' - <many.jsonl | cmp - 1.gv"
+cp many.jsonl many.txt
+ok "--jsonl takes any name" \
+	sh -c "gv-decode --jsonl -s 33 --root '$G' many.txt | cmp - 1.gv"
+cat >some.jsonl <<EOF
+{"id": "two", "image": ["$G/grey.jpg", "$G/rgb8.png"]}
+
+{"id": 17, "image": null}
+{"id": "none"}
+{"id": "empty", "image": []}
+{"id": "turned", "image": "$G/turned.jpg"}
+EOF
+ok "no, one and two pictures a record" gv-decode -s 5x9 -o n.gv some.jsonl
+is "... shapes" "$(stat n.gv '[.records, .fields[0].shape[0]]')" '[5,[0,2]]'
+is "... sizes before" "$(stat n.gv '.fields[1] | .min == 11 and .max == 37')" true
+ok "an empty list" sh -c 'gv-decode -s 4 </dev/null | gv-stat --check'
+for f in bicubic bilinear lanczos; do
+	gv-decode -s 64 --filter $f "$G/filtered.png" >f-$f.gv
+done
+is "three filters give three pictures" \
+	"$(cksum f-*.gv | cut -d' ' -f1 | sort -u | wc -l)" 3
+
+# ---- a model's rule
+mkdir m
+cat >m/config.json <<'EOF'
+{"model_type": "siglip_vision_model", "hidden_size": 32,
+ "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+ "image_size": 24, "patch_size": 8}
+EOF
+cat >m/preprocessor_config.json <<'EOF'
+{"size": {"height": 24, "width": 24}, "resample": 2, "do_resize": true}
+EOF
+ok "--model" gv-decode -m m -o m.gv "$G/rgb8.png"
+is "... brings size and filter" "$(stat m.gv '.prog[0].digests.preprocess')" \
+	"24x24 squash bilinear"
+ok "... as options would" \
+	sh -c "gv-decode -s 24 --filter bilinear '$G/rgb8.png' | cmp - m.gv"
+
+# ---- bad pictures
+: >empty.jpg
+head -c 3000 /dev/urandom >noise.jpg
+mkdir dir.jpg
+for f in progressive.jpg base-420.jpg rgb8.png; do
+	n=$(wc -c <"$G/$f")
+	for c in 1 2 9 40 $((n / 2)) $((n - 2)) $((n - 1)); do
+		head -c $c "$G/$f" >cut.img
+		must_fail 1 "$f cut at $c of $n" gv-decode -s 8 -o x.gv cut.img
+	done
+done
+must_fail 1 "an empty file" gv-decode -s 8 -o x.gv empty.jpg
+must_fail 1 "noise" gv-decode -s 8 -o x.gv noise.jpg
+must_fail 1 "a directory" gv-decode -s 8 -o x.gv dir.jpg
+must_fail 1 "a missing file" gv-decode -s 8 -o x.gv missing.jpg
+is "... says where and why" "$(cat .err)" \
+	"gv-decode: record 0 'missing.jpg': 'missing.jpg': cannot open: No such file or directory"
+must_fail 1 "a stream for a picture" gv-decode -s 8 -o x.gv a.gv
+must_fail 1 "a missing list" gv-decode -s 8 -o x.gv missing.jsonl
+must_fail 1 "a model without a vision part" gv-decode -m dir.jpg -o x.gv
+for line in '{"id": "a", "image": 3}' '{"id": "a", "image": ["x", 3]}' \
+	'{"id": "a", "image": ""}' '{"image": "x"}' '{"id": 1.5}' '[]' '{' \
+	'{"id": "a", "id": "b"}' "{\"id\": \"$(printf %257s x)\"}"; do
+	echo "$line" >l.jsonl
+	must_fail 1 "a line $(echo "$line" | cut -c 1-40)" \
+		gv-decode -s 8 -o x.gv l.jsonl
+done
+is "no output is left" "$(find . -name '*x.gv*')" ""
+
+# ---- bad records that may pass
+{
+	sed -n 1,20p many.jsonl
+	echo '{"id": "lost", "image": "lost.jpg"}'
+	sed -n 21,40p many.jsonl
+	echo 'no json'
+	sed -n 41,60p many.jsonl
+} >bad.jsonl
+for t in 1 4; do
+	ok "--max-errors 2, $t threads" sh -c "gv-decode -s 8 --root '$G' \
+		--threads $t --max-errors 2 bad.jsonl >e$t.gv 2>e$t"
+	is "... are counted" "$(stat e$t.gv '[.records, .bad]')" '[60,2]'
+	must_fail 1 "--max-errors 1 stops" sh -c "gv-decode -s 8 --root '$G' \
+		--threads $t --max-errors 1 -o x.gv bad.jsonl 2>all; rc=\$?
+		tail -1 all >&2; exit \$rc"
+	is "... at the second" "$(cut -d: -f1-3 .err)" \
+		"gv-decode: record 41 '', line 42 of 'bad.jsonl': not JSON"
+done
+ok "the same stream from 1 and 4 threads" cmp e1.gv e4.gv
+ok "... and the same messages" cmp e1 e4
+is "... that name the record" "$(head -1 e1)" \
+	"gv-decode: record 20 'lost', line 21 of 'bad.jsonl': '$G/lost.jpg': cannot open: No such file or directory"
+
+# ---- limits, at the limit and one over it
+P=$G/progressive.jpg
+ok "--max-pixels 999" sh -c "gv-decode -s 8 --max-pixels 999 '$P' >x"
+must_fail 1 "--max-pixels 998" gv-decode -s 8 --max-pixels 998 "$P"
+ok "--max-side 37" sh -c "gv-decode -s 8 --max-side 37 '$P' >x"
+must_fail 1 "--max-side 36" gv-decode -s 8 --max-side 36 "$P"
+ok "--max-scans 10" sh -c "gv-decode -s 8 --max-scans 10 '$P' >x"
+must_fail 1 "--max-scans 9" gv-decode -s 8 --max-scans 9 "$P"
+head -c -100 "$P" >cut.jpg
+must_fail 1 "a cut picture" gv-decode -s 8 cut.jpg
+ok "... with --lenient" sh -c "gv-decode -s 8 --lenient cut.jpg >l.gv"
+is "... which is recorded" "$(stat l.gv '.prog[0].args[-1]')" "--lenient"
+jq -nc --arg p "$G/grey.jpg" '{id: "big", image: [range(1400) | $p]}' >big.jsonl
+must_fail 1 "a record of more than 1 GiB" \
+	gv-decode -s 512 -o x.gv big.jsonl
+
+# ---- the command line and the output
+must_fail 2 "no size" gv-decode a.jpg
+must_fail 2 "size and model" gv-decode -s 8 -m m a.jpg
+must_fail 2 "filter and model" gv-decode --filter lanczos -m m a.jpg
+for s in 0 64x x64 64x64x 16385 -5 64x-1 6.5 64x0 1e2 99999999999999999999; do
+	must_fail 2 "--size=$s" gv-decode --size=$s a.jpg
+done
+must_fail 2 "--fit crop" gv-decode -s 8 --fit crop a.jpg
+must_fail 2 "--filter nearest" gv-decode -s 8 --filter nearest a.jpg
+must_fail 2 "--max-pixels 0" gv-decode -s 8 --max-pixels 0 a.jpg
+must_fail 2 "an unknown option" gv-decode -s 8 --no-such a.jpg
+must_fail 1 "a full output" sh -c "gv-decode -s 64 '$P' >/dev/full"
+must_fail 1 "a closed output" sh -c "gv-decode -s 64 '$P' >&-"
+{ gv-decode -s 512 --root "$G" many.jsonl 2>e; echo $? >rc; } | head -c 99 >x
+is "a reader that goes away: death by SIGPIPE, in silence" \
+	"$(cat rc) $(cat e)" "141 "
+finish
