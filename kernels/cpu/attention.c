@@ -51,44 +51,51 @@ carve(struct work *w, float *scratch)
 		w->max[i] = -INFINITY;
 		w->sum[i] = 0;
 	}
-	for (i = 0; i < pairs * w->Dp; i++)
-		w->o[i] = 0;
 }
 
+/* n keys from row `at` on become columns col.. of the block; up to three
+ * columns behind the padding may be cleared too. */
 static void
-load_keys(struct work *w, int64_t at, int64_t n)
+load_keys(struct work *w, int64_t at, int64_t n, int64_t col)
 {
-	const struct job *j = w->j;
+	const struct gvk_attn *a = w->j->a;
 
-	tile_transpose(w->kt, LDS, j->k + at * j->a->ldk + w->g * w->D,
-	    j->a->ldk, n, w->D, tile_up(n, TILE_V));
-	tile_copy(w->v, w->Dp, j->v + at * j->a->ldv + w->g * w->D, j->a->ldv,
-	    n, w->D, w->Dp);
+	tile_transpose(w->kt + col, LDS, w->j->k + at * a->ldk + w->g * w->D,
+	    a->ldk, n, w->D, tile_up(tile_up(col + n, TILE_V) - col, 4));
+	tile_copy(w->v + col * w->Dp, w->Dp,
+	    w->j->v + at * a->ldv + w->g * w->D, a->ldv, n, w->D, w->Dp);
 }
 
-/* Scores of one pair become exp(score - max), the first `seen` of n (a
- * multiple of TILE_V); what was summed under the old maximum is rescaled. */
+/* What is summed under the old maximum is rescaled to the new one. */
 static void
+raise_max(struct work *w, int64_t pair, float max)
+{
+	float scale = vm_exp(w->max[pair] - max), *o = w->o + pair * w->Dp;
+	int64_t d;
+
+	w->max[pair] = max;
+	w->sum[pair] *= scale;
+#pragma omp simd
+	for (d = 0; d < w->Dp; d++)
+		o[d] *= scale;
+}
+
+/* Scores of one pair become exp(score - max): the first `seen` of n, which is
+ * a multiple of TILE_V; the others 0. */
+static inline void
 softmax_row(struct work *w, float *s, int64_t pair, int seen, int n)
 {
-	float max = -INFINITY, sum = 0, old = w->max[pair], scale;
+	float max = w->max[pair], sum = 0;
 	int i;
 
 	n &= ~(TILE_V - 1);
 #pragma omp simd reduction(max : max)
 	for (i = 0; i < n; i++)
 		max = i < seen && s[i] > max ? s[i] : max;
-	if (max < old)
-		max = old;
-	if (max > -INFINITY && old < max) {
-		float *o = w->o + pair * w->Dp;
-		int64_t d;
-
-		scale = vm_exp(old - max);
+	if (max > w->max[pair]) {
+		if (w->max[pair] > -INFINITY)
+			raise_max(w, pair, max);
 		w->max[pair] = max;
-		w->sum[pair] *= scale;
-		for (d = 0; old > -INFINITY && d < w->Dp; d++)
-			o[d] *= scale;
 	}
 	/* All -infinity: nothing to take away. */
 	if (!(max > -INFINITY))
@@ -104,52 +111,80 @@ softmax_row(struct work *w, float *s, int64_t pair, int seen, int n)
 	w->sum[pair] += sum;
 }
 
-/* Query rows r0..r1-1 meet the loaded block: keys j..j+n-1 of sequence s, or,
- * with s < 0, of the prefix, all of which they see. */
-static void
-meet(struct work *w, int64_t s, int64_t r0, int64_t r1, int64_t j, int64_t n)
+/* What the loaded block holds: `lead` keys of the prefix, which all queries
+ * see, then n own keys of sequence s, from its key j on. */
+struct block {
+	int64_t lead, s, j, n;
+	bool first; /* the queries have met no block before */
+};
+
+/* How many of the block's keys query row r sees; rows see no fewer than the
+ * rows before them. */
+static inline int64_t
+block_seen(const struct work *w, const struct block *b, int64_t r)
 {
-	const struct gvk_attn *a = w->j->a;
+	int64_t own = b->n > 0 ? keys_seen(w->j->a, b->s, r) - b->j : 0;
+
+	own = own < 0 ? 0 : cpu_min(own, b->n);
+	return b->lead + own;
+}
+
+/* Query rows r0..r1-1 meet the loaded block. */
+static void
+meet(struct work *w, const struct block *b, int64_t r0, int64_t r1)
+{
 	int64_t pair = (r0 - w->r0) * w->hg, end = (r1 - w->r0) * w->hg;
-	int64_t m, i, most, seen;
+	int64_t r = r0, h = 0, m, i, most, seen, wide;
 
 	for (; pair < end; pair += m) {
+		float *q = w->q + pair * w->Dp, *o = w->o + pair * w->Dp;
+
 		m = cpu_min(end - pair, ROWS);
-		most = n;
-		if (s >= 0)
-			most = cpu_min(
-			    n, keys_seen(a, s, w->r0 + (pair + m - 1) / w->hg) -
-				   j);
-		tile_mul((struct tile){.a = w->q + pair * w->Dp,
-			     .rs = w->Dp,
-			     .cs = 1,
-			     .b = w->kt,
-			     .ldb = LDS,
-			     .c = w->s,
-			     .ldc = LDS,
-			     .k = w->D},
-		    m, tile_up(most, TILE_V));
+		most = block_seen(w, b, w->r0 + (pair + m - 1) / w->hg);
+		wide = tile_up(most, TILE_V);
+		tile_mul((struct tile){q, w->Dp, 1, w->kt, LDS, w->s, LDS, w->D,
+			     false},
+		    m, wide);
+		seen = block_seen(w, b, r);
 		for (i = 0; i < m; i++) {
-			seen = most;
-			if (s >= 0)
-				seen = cpu_min(
-				    most, keys_seen(a, s,
-					      w->r0 + (pair + i) / w->hg) -
-					      j);
-			softmax_row(w, w->s + i * LDS, pair + i, (int)seen,
-			    (int)tile_up(most, TILE_V));
+			softmax_row(
+			    w, w->s + i * LDS, pair + i, (int)seen, (int)wide);
+			if (++h == w->hg) {
+				h = 0;
+				seen = block_seen(w, b, ++r);
+			}
 		}
-		tile_mul((struct tile){.a = w->s,
-			     .rs = LDS,
-			     .cs = 1,
-			     .b = w->v,
-			     .ldb = w->Dp,
-			     .c = w->o + pair * w->Dp,
-			     .ldc = w->Dp,
-			     .k = most,
-			     .add = true},
+		tile_mul((struct tile){w->s, LDS, 1, w->v, w->Dp, o, w->Dp,
+			     most, !b->first},
 		    m, w->Dp);
 	}
+}
+
+/* Sequence s's queries and own keys.  The block's first `lead` columns hold
+ * the end of the prefix. */
+static void
+attend_own(struct work *w, int64_t s, int64_t lead, bool first)
+{
+	const struct gvk_attn *a = w->j->a;
+	int64_t start = a->q_at[s] < w->r0 ? w->r0 : a->q_at[s], from;
+	int64_t end = cpu_min(w->r1, a->q_at[s + 1]), keys;
+	struct block b = {.lead = lead, .s = s, .first = first};
+
+	if (start >= end)
+		return;
+	keys = keys_seen(a, s, end - 1);
+	do {
+		b.n = cpu_min(keys - b.j, KEYS - b.lead);
+		from = b.lead > 0 ? start : first_viewer(a, s, b.j);
+		from = from < start ? start : from;
+		if (from >= end || b.lead + b.n == 0)
+			break;
+		load_keys(w, a->k_at[s] + b.j, b.n, b.lead);
+		meet(w, &b, from, end);
+		b.j += b.n;
+		b.lead = 0;
+		b.first = false;
+	} while (b.j < keys);
 }
 
 static void
@@ -157,29 +192,20 @@ attend(struct work *w, int64_t first, int64_t last)
 {
 	const struct gvk_attn *a = w->j->a;
 	struct range p = prefix_range(a, first);
-	int64_t j, n, s;
+	int64_t full = p.n / KEYS * KEYS, lead = p.n - full, s;
+	struct block b = {.lead = KEYS, .first = true};
+	bool loaded = false;
 
-	for (j = 0; j < p.n; j += n) {
-		n = cpu_min(p.n - j, KEYS);
-		load_keys(w, p.at + j, n);
-		meet(w, -1, w->r0, w->r1, j, n);
+	for (; b.j < full; b.j += KEYS, b.first = false) {
+		load_keys(w, p.at + b.j, KEYS, 0);
+		meet(w, &b, w->r0, w->r1);
 	}
 	for (s = first; s < last; s++) {
-		struct range own = own_range(a, s);
-		int64_t end = cpu_min(w->r1, a->q_at[s + 1]), from;
-
-		if (end <= w->r0 || a->q_at[s] >= w->r1)
-			continue;
-		own.n = keys_seen(a, s, end - 1);
-		for (j = 0; j < own.n; j += n) {
-			n = cpu_min(own.n - j, KEYS);
-			from = first_viewer(a, s, j);
-			from = from < w->r0 ? w->r0 : from;
-			if (from >= end)
-				break;
-			load_keys(w, own.at + j, n);
-			meet(w, s, from, end, j, n);
-		}
+		if (lead > 0 && !loaded)
+			load_keys(w, p.at + full, lead, 0);
+		attend_own(w, s, lead, b.first);
+		/* Own keys that went on from column 0 took its place. */
+		loaded = a->k_len[s] <= KEYS - lead;
 	}
 }
 
@@ -193,12 +219,12 @@ store(const struct work *w)
 	for (r = w->r0; r < w->r1; r++)
 		for (h = w->g * w->hg; h < (w->g + 1) * w->hg; h++, pair++) {
 			float *to = j->o + r * j->a->ldo + h * w->D;
-			float sum = w->sum[pair];
-			float inv = sum > 0 || sum != sum ? 1.f / sum : 0.f;
+			float sum = w->sum[pair], inv = 1.f / sum;
 
+			/* o was never written where nothing was seen. */
 #pragma omp simd
 			for (d = 0; d < w->D; d++)
-				to[d] = o[d] * inv;
+				to[d] = sum == 0 ? 0.f : o[d] * inv;
 			o += w->Dp;
 			if (j->lse)
 				j->lse[r * j->a->H + h] =

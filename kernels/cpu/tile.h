@@ -170,49 +170,69 @@ tile_mul(struct tile t, int64_t m, int64_t n)
 	}
 }
 
+typedef int32_t tile_pick __attribute__((vector_size(16)));
+
+/* Four rows of src, of which `rows` are there and the others zero, become four
+ * columns of dst. */
+TILE_INLINE void
+tile_transpose_four(float *dst, int64_t ldd, const float *src, int64_t lds,
+    const int rows, int64_t cols)
+{
+	const tile_pick low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
+	const tile_pick left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
+	int64_t c;
+	int i;
+
+	for (c = 0; c + 4 <= cols; c += 4) {
+		tile_four a[4] = {{0}}, b[4];
+		float *d = dst + c * ldd;
+
+		for (i = 0; i < rows; i++)
+			a[i] = *(const tile_four *)(src + i * lds + c);
+		b[0] = __builtin_shuffle(a[0], a[1], low);
+		b[1] = __builtin_shuffle(a[0], a[1], high);
+		b[2] = __builtin_shuffle(a[2], a[3], low);
+		b[3] = __builtin_shuffle(a[2], a[3], high);
+		*(tile_four *)d = __builtin_shuffle(b[0], b[2], left);
+		d += ldd;
+		*(tile_four *)d = __builtin_shuffle(b[0], b[2], right);
+		d += ldd;
+		*(tile_four *)d = __builtin_shuffle(b[1], b[3], left);
+		d += ldd;
+		*(tile_four *)d = __builtin_shuffle(b[1], b[3], right);
+	}
+	for (; c < cols; c++)
+		for (i = 0; i < 4; i++)
+			dst[c * ldd + i] = i < rows ? src[i * lds + c] : 0;
+}
+
 /* dst (cols, ldd) = src (rows, lds) transposed, with columns rows..pad-1 of
  * dst cleared. */
-static inline void
+static __attribute__((noinline, unused)) void
 tile_transpose(float *dst, int64_t ldd, const float *src, int64_t lds,
     int64_t rows, int64_t cols, int64_t pad)
 {
-	typedef int32_t pick __attribute__((vector_size(16)));
-	int64_t r, c, i;
+	int64_t r = 0, c;
 
-	for (r = 0; r + 4 <= rows; r += 4) {
+	for (; r + 4 <= rows; r += 4)
+		tile_transpose_four(dst + r, ldd, src + r * lds, lds, 4, cols);
+	if (r < rows && r + 4 <= pad) {
 		const float *s = src + r * lds;
 
-		for (c = 0; c + 4 <= cols; c += 4) {
-			tile_four a0 = *(const tile_four *)(s + c);
-			tile_four a1 = *(const tile_four *)(s + lds + c);
-			tile_four a2 = *(const tile_four *)(s + 2 * lds + c);
-			tile_four a3 = *(const tile_four *)(s + 3 * lds + c);
-			tile_four b0, b1, b2, b3;
-			float *d = dst + c * ldd + r;
-
-			b0 = __builtin_shuffle(a0, a1, (pick){0, 4, 1, 5});
-			b1 = __builtin_shuffle(a0, a1, (pick){2, 6, 3, 7});
-			b2 = __builtin_shuffle(a2, a3, (pick){0, 4, 1, 5});
-			b3 = __builtin_shuffle(a2, a3, (pick){2, 6, 3, 7});
-			*(tile_four *)d =
-			    __builtin_shuffle(b0, b2, (pick){0, 1, 4, 5});
-			*(tile_four *)(d + ldd) =
-			    __builtin_shuffle(b0, b2, (pick){2, 3, 6, 7});
-			*(tile_four *)(d + 2 * ldd) =
-			    __builtin_shuffle(b1, b3, (pick){0, 1, 4, 5});
-			*(tile_four *)(d + 3 * ldd) =
-			    __builtin_shuffle(b1, b3, (pick){2, 3, 6, 7});
-		}
-		for (; c < cols; c++)
-			for (i = 0; i < 4; i++)
-				dst[c * ldd + r + i] = s[i * lds + c];
+		if (rows - r == 3)
+			tile_transpose_four(dst + r, ldd, s, lds, 3, cols);
+		else if (rows - r == 2)
+			tile_transpose_four(dst + r, ldd, s, lds, 2, cols);
+		else
+			tile_transpose_four(dst + r, ldd, s, lds, 1, cols);
+		r += 4;
 	}
-	for (; r < rows; r++)
+	for (; r + 4 <= pad && r >= rows; r += 4)
 		for (c = 0; c < cols; c++)
-			dst[c * ldd + r] = src[r * lds + c];
-	for (c = 0; c < cols; c++)
-		for (i = rows; i < pad; i++)
-			dst[c * ldd + i] = 0;
+			*(tile_four *)(dst + c * ldd + r) = (tile_four){0};
+	for (; r < pad; r++)
+		for (c = 0; c < cols; c++)
+			dst[c * ldd + r] = r < rows ? src[r * lds + c] : 0;
 }
 
 /* dst (rows, ldd) = src (rows, lds) of `cols` columns, columns cols..pad-1 of
