@@ -244,7 +244,7 @@ read_json(const char *path, json_t **o, struct gv_error *e)
 static int
 verify(const char *dir, struct gv_error *e)
 {
-	char path[GV_PATH_MAX], hex[GV_DIGEST];
+	char path[GV_PATH_MAX + 64], hex[GV_DIGEST];
 	json_t *files = NULL;
 	size_t i, size;
 	int r;
@@ -289,7 +289,7 @@ static int
 load_dir(const char *dir, struct gv_model *m, struct gv_optim *o,
     struct gv_run_state *s, struct gv_error *e)
 {
-	char path[GV_PATH_MAX];
+	char path[GV_PATH_MAX + 64];
 	json_t *state = NULL;
 	struct gv_st *st = NULL;
 	int64_t step;
