@@ -380,10 +380,10 @@ resume(struct run *u)
 	int r = gv_train_resume(
 	    u->t, u->dir, u->args, warning, sizeof warning, &err);
 
-	if (warning[0])
-		cli_warn("%s", warning);
 	if (r < 0)
 		cli_die(&err);
+	if (warning[0])
+		cli_warn("%s", warning);
 	if (r)
 		cli_say(1, "resumed after step %lld",
 		    (long long)gv_train_steps(u->t));
