@@ -143,14 +143,24 @@ void gv_config_free(struct gv_config *c);
 int gv_config_write(const struct gv_config *c, const char *dir,
     struct gv_error *e) GV_USE_RESULT;
 
+/* config.json as gv_config_write() writes it, as a new object with every key
+ * that this struct has a value for; NULL without memory. */
+json_t *gv_config_json(const struct gv_config *c);
+
 /* The configuration of a preset by name ("vlm_tiny", "vlm_small", "vlm_1.5b")
  * as a new JSON object, or NULL.  vlm_tiny and vlm_small leave out
  * text_config.vocab_size and image_token_id, which depend on the tokenizer:
  * set them before parsing. */
 json_t *gv_config_preset(const char *name);
 
-/* "vlm_tiny, vlm_small, vlm_1.5b": for messages. */
+/* The vision_config of a published tower by name ("siglip-base-p16-224",
+ * "siglip-large-p16-256", "siglip-so400m-p14-384") as a new JSON object, or
+ * NULL. */
+json_t *gv_config_tower(const char *name);
+
+/* All names of the two, separated by ", ": for messages. */
 const char *gv_config_presets(void);
+const char *gv_config_towers(void);
 
 #ifdef __cplusplus
 }

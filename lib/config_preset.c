@@ -12,6 +12,10 @@
 	"{'model_type':'siglip_vision_model','image_size':224," \
 	"'patch_size':16,'hidden_size':768,'intermediate_size':3072," \
 	"'num_hidden_layers':12,'num_attention_heads':12}"
+#define SIGLIP_SO400M \
+	"{'model_type':'siglip_vision_model','image_size':384," \
+	"'patch_size':14,'hidden_size':1152,'intermediate_size':4304," \
+	"'num_hidden_layers':27,'num_attention_heads':16}"
 #define SIGLIP_TINY \
 	"{'model_type':'siglip_vision_model','image_size':64," \
 	"'patch_size':4,'hidden_size':64,'intermediate_size':128," \
@@ -20,9 +24,11 @@
 	"'model_type':'qwen2','hidden_act':'silu','rms_norm_eps':1e-6," \
 	"'tie_word_embeddings':true,"
 
-static const struct {
+struct named {
 	const char *name, *text;
-} presets[] = {
+};
+
+static const struct named presets[] = {
     {"vlm_tiny",
 	"{'model_type':'ghostvis','text_config':{" OF_QWEN
 	"'hidden_size':96,'intermediate_size':256,'num_hidden_layers':2,"
@@ -55,32 +61,53 @@ static const struct {
 	"'image_token_id':151655}"},
 };
 
+static const struct named towers[] = {
+    {"siglip-base-p16-224", SIGLIP_BASE},
+    {"siglip-large-p16-256", SIGLIP_LARGE},
+    {"siglip-so400m-p14-384", SIGLIP_SO400M},
+};
+
 const char *
 gv_config_presets(void)
 {
 	return "vlm_tiny, vlm_small, vlm_1.5b";
 }
 
+const char *
+gv_config_towers(void)
+{
+	return "siglip-base-p16-224, siglip-large-p16-256, "
+	       "siglip-so400m-p14-384";
+}
+
+/* The object of that name; its text has single quotes for double ones. */
+static json_t *
+find(const struct named *t, size_t n, const char *name)
+{
+	json_t *o;
+	char *s, *p;
+
+	while (n && strcmp(t->name, name))
+		n--, t++;
+	s = n ? gv_strdup(t->text) : NULL;
+	if (!s)
+		return NULL;
+	for (p = s; *p; p++)
+		if (*p == '\'')
+			*p = '"';
+	o = json_loads(s, 0, NULL);
+	gv_free(s);
+	return o;
+}
+
 json_t *
 gv_config_preset(const char *name)
 {
-	size_t i, k, n;
-	json_t *o;
-	char *s;
+	return find(presets, sizeof presets / sizeof *presets, name);
+}
 
-	for (i = 0; i < sizeof presets / sizeof *presets; i++) {
-		if (strcmp(presets[i].name, name))
-			continue;
-		n = strlen(presets[i].text);
-		s = gv_strndup(presets[i].text, n);
-		if (!s)
-			return NULL;
-		for (k = 0; k < n; k++)
-			if (s[k] == '\'')
-				s[k] = '"';
-		o = json_loadb(s, n, 0, NULL);
-		gv_free(s);
-		return o;
-	}
-	return NULL;
+json_t *
+gv_config_tower(const char *name)
+{
+	return find(towers, sizeof towers / sizeof *towers, name);
 }

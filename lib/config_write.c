@@ -133,8 +133,8 @@ put_init(json_t *o, const struct gv_init_config *c)
 	put_f64(o, "embedding", c->embedding);
 }
 
-static json_t *
-make_config(const struct gv_config *c)
+json_t *
+gv_config_json(const struct gv_config *c)
 {
 	json_t *o = json_deep_copy(c->json);
 	bool ours = !strcmp(c->model_type, "ghostvis");
@@ -228,7 +228,7 @@ save(json_t *o, const char *dir, const char *name, struct gv_error *e)
 int
 gv_config_write(const struct gv_config *c, const char *dir, struct gv_error *e)
 {
-	int r = save(make_config(c), dir, "config.json", e);
+	int r = save(gv_config_json(c), dir, "config.json", e);
 
 	if (!r && c->has_vision)
 		r = save(

@@ -1,0 +1,167 @@
+/* What is in a model directory, once configuration and weights agree. */
+#include "inspect.h"
+
+#include "config.h"
+#include "digest.h"
+#include "model.h"
+#include "safetensors.h"
+#include "banned.h"
+
+struct part_sum {
+	size_t tensors, parameters, bytes;
+	enum gv_dtype dtype; /* of all; GV_DTYPES if they differ */
+};
+
+/* The part that a tensor belongs to; GV_PARTS for what the model leaves out,
+ * such as SigLIP's text tower. */
+static enum gv_part
+part_of(const struct gv_model *m, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < m->nparams; i++)
+		if (!strcmp(m->param[i].name, name))
+			return m->param[i].part;
+	return GV_PARTS;
+}
+
+/* Configuration and weights agree about every tensor. */
+static int
+check(struct gv_model *m, const struct gv_st *st, struct gv_error *e)
+{
+	char want[128], got[128];
+	size_t i;
+
+	if (gv_model_load(m, st, 0, e))
+		return e->code;
+	for (i = 0; i < m->nparams; i++) {
+		const struct gv_param *p = &m->param[i];
+		const struct gv_tensor *t = gv_st_find(st, p->name);
+
+		if (!t)
+			return gv_fail(
+			    e, GV_ERR_MATCH, "tensor '%s' is missing", p->name);
+		gv_shape_text(want, sizeof want, p->shape, p->rank);
+		gv_shape_text(got, sizeof got, t->shape, t->rank);
+		if (strcmp(want, got))
+			return gv_fail(e, GV_ERR_MATCH,
+			    "tensor '%s' is %s, config.json asks for %s",
+			    p->name, got, want);
+	}
+	return 0;
+}
+
+static void
+sum_up(const struct gv_model *m, const struct gv_st *st,
+    struct part_sum sum[GV_PARTS + 1])
+{
+	size_t i;
+
+	for (i = 0; i < gv_st_count(st); i++) {
+		const struct gv_tensor *t = gv_st_tensor(st, i);
+		struct part_sum *s = &sum[part_of(m, gv_st_name(st, i))];
+
+		s->dtype =
+		    !s->tensors || s->dtype == t->dtype ? t->dtype : GV_DTYPES;
+		s->tensors++;
+		s->bytes += t->bytes;
+		s->parameters += t->bytes / gv_dtype_size(t->dtype);
+	}
+}
+
+static json_t *
+part_json(const char *name, const struct part_sum *s)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:s}", "part", name, "tensors",
+	    (json_int_t)s->tensors, "parameters", (json_int_t)s->parameters,
+	    "bytes", (json_int_t)s->bytes, "dtype",
+	    s->dtype == GV_DTYPES ? "mixed" : gv_dtype_name(s->dtype));
+}
+
+static json_t *
+tensors_json(const struct gv_st *st)
+{
+	json_t *list = json_array();
+	size_t i;
+	int k;
+
+	for (i = 0; i < gv_st_count(st); i++) {
+		const struct gv_tensor *t = gv_st_tensor(st, i);
+		json_t *shape = json_array();
+
+		for (k = 0; k < t->rank; k++)
+			json_array_append_new(shape, json_integer(t->shape[k]));
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:o}", "name", gv_st_name(st, i),
+			"dtype", gv_dtype_name(t->dtype), "shape", shape));
+	}
+	return list;
+}
+
+static json_t *
+facts(const struct gv_model *m, const struct gv_st *st, const char *dir,
+    unsigned what, struct gv_error *e)
+{
+	struct part_sum sum[GV_PARTS + 1] = {0}, all = {0};
+	json_t *o = json_object(), *parts = json_array(), *p;
+	char hex[GV_DIGEST];
+	int i;
+
+	sum_up(m, st, sum);
+	for (i = 0; i <= GV_PARTS; i++) {
+		if (!sum[i].tensors)
+			continue;
+		p = part_json(
+		    i < GV_PARTS ? gv_part_name((enum gv_part)i) : "unused",
+		    &sum[i]);
+		if (what & GV_INSPECT_DIGESTS && i < GV_PARTS && !e->code &&
+		    !gv_digest_weights(st, dir, (enum gv_part)i, hex, e))
+			json_object_set_new(p, "digest", json_string(hex));
+		json_array_append_new(parts, p);
+		all.tensors += sum[i].tensors;
+		all.parameters += sum[i].parameters;
+		all.bytes += sum[i].bytes;
+	}
+	json_object_set_new(o, "config", gv_config_json(&m->cfg));
+	json_object_set_new(o, "parts", parts);
+	json_object_set_new(
+	    o, "tensors", json_integer((json_int_t)all.tensors));
+	json_object_set_new(
+	    o, "parameters", json_integer((json_int_t)all.parameters));
+	json_object_set_new(o, "bytes", json_integer((json_int_t)all.bytes));
+	if (what & GV_INSPECT_TENSORS)
+		json_object_set_new(o, "list", tensors_json(st));
+	if (!e->code)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+int
+gv_inspect(json_t **out, const char *dir, unsigned what, struct gv_error *e)
+{
+	struct gv_st *st = NULL;
+	struct gv_model *m = NULL;
+	struct gv_config c = {0};
+	struct gvk *k = NULL;
+	json_t *o = NULL;
+	int r = gv_config_open(&c, dir, e);
+
+	if (!r)
+		r = gv_st_open_dir(&st, dir, e);
+	if (!r)
+		r = gv_backend_open(&k, "cpu", 1, e);
+	if (!r)
+		r = gv_model_new(&m, k, &c, 0, e);
+	if (!r && check(m, st, e))
+		r = gv_fail_in(e, "'%s'", dir);
+	if (!r && !(o = facts(m, st, dir, what, e)))
+		r = e->code;
+	if (!r)
+		*out = o;
+	gv_model_close(&m);
+	gvk_close(&k);
+	gv_st_close(&st);
+	gv_config_free(&c);
+	return r;
+}
