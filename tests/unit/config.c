@@ -1,6 +1,7 @@
 /* Configurations: facts read right, faults named, files that come back. */
 #include "config.h"
 #include "dir.h"
+#include "model.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -236,6 +237,47 @@ presets(void)
 	gv_config_free(&c);
 	ok(!gv_config_preset("vlm") && !gv_config_preset(""),
 	    "no other presets");
+}
+
+/* As many parameters as the published models. */
+static void
+counts(void)
+{
+	static const struct {
+		const char *name;
+		enum gv_part part;
+		size_t n;
+	} want[] = {
+	    {"vlm_1.5b", GV_LANGUAGE, 1543714304}, /* Qwen2.5-1.5B */
+	    {"vlm_1.5b", GV_RESAMPLER, 12661760},
+	    {"siglip-base-p16-224", GV_VISION, 85797120},
+	    {"siglip-large-p16-256", GV_VISION, 303361024},
+	    {"siglip-so400m-p14-384", GV_VISION, 412988544},
+	};
+	struct gv_error e = {0};
+	struct gv_config c;
+	struct gv_model *m;
+	struct gvk *k = NULL;
+	size_t i;
+
+	ok(!gv_backend_open(&k, "cpu", 1, &e), "a backend %s", e.msg);
+	for (i = 0; i < sizeof want / sizeof *want && k; i++) {
+		json_t *o = gv_config_preset(want[i].name);
+
+		if (!o)
+			o = gv_config_tower(want[i].name);
+		if (!gv_config_parse(&c, o, &e) &&
+		    !gv_model_new(&m, k, &c, 0, &e)) {
+			is_int((long long)m->part[want[i].part].n,
+			    (long long)want[i].n, "parameters of %s's %s",
+			    want[i].name, gv_part_name(want[i].part));
+			gv_model_close(&m);
+		}
+		json_decref(o);
+	}
+	ok(!e.code, "all were counted %s", e.msg);
+	ok(!gv_config_tower("clip"), "no other towers");
+	gvk_close(&k);
 }
 
 static void
@@ -558,6 +600,7 @@ main(void)
 		return 1;
 	facts();
 	presets();
+	counts();
 	layers();
 	faults();
 	at_limits();
