@@ -126,6 +126,25 @@ arguments(void)
 	    json_sprintf("%lld", (long long)common.seed));
 }
 
+/* What the model's part in the output depends on. */
+static int
+add_digests(const struct run *r, json_t *digests, const struct gv_facts *f,
+    struct gv_error *e)
+{
+	enum gv_input in = r->fields.input;
+
+	if (gv_prov_add(digests, f, "language", e) ||
+	    gv_prov_add(digests, f, "tokenizer", e))
+		return e->code;
+	if (in == GV_IN_IMAGE && gv_prov_add(digests, f, "vision", e))
+		return e->code;
+	if ((in == GV_IN_IMAGE || in == GV_IN_FEATURES) &&
+	    (gv_prov_add(digests, f, "resampler", e) ||
+		gv_prov_add(digests, f, "projector", e)))
+		return e->code;
+	return 0;
+}
+
 /* The HEAD of the output. */
 static int
 begin(struct run *r, const struct gv_facts *f, struct gv_error *e)
@@ -145,8 +164,7 @@ begin(struct run *r, const struct gv_facts *f, struct gv_error *e)
 			break;
 	if (scoring && gv_schema_field(&s, score_as, "F32 (T)", "nat", e))
 		gv_fail_in(e, "cannot write field '%s'", score_as);
-	if (!e->code && !gv_prov_add(digests, f, "language", e) &&
-	    !gv_prov_add(digests, f, "tokenizer", e) &&
+	if (!e->code && !add_digests(r, digests, f, e) &&
 	    !gv_schema_prog(
 		&s, prog.name, arguments(), json_incref(digests), e) &&
 	    !gv_out_open(&r->o, common.output, true, common.force, e))

@@ -480,7 +480,7 @@ print_record(
 
 	if (gv_gen_text(r->t, s->token, s->n, &text, &n, e))
 		return e->code;
-	o = json_pack("{sssss%}", "id", p->user, "text", text, n);
+	o = json_pack("{ssss%}", "id", p->user, "text", text, n);
 	if (!o || json_dumpf(o, stdout, 0))
 		gv_fail(e, GV_ERR_FORMAT, "key '%s' is not UTF-8",
 		    (const char *)p->user);

@@ -1,0 +1,143 @@
+#!/bin/sh
+# gv-rollout: samples that don't depend on the batch, on how images come or on
+# who else is sampled; scores that agree; nothing stale.
+# shellcheck disable=SC2016 # jq has variables, too
+. "$(dirname "$0")/tap.sh"
+. "$SRC/tests/cli/stream.sh"
+. "$SRC/tests/cli/model.sh"
+
+# a program, so that must_fail can run it
+cat >roll <<END
+#!/bin/sh
+exec gv-rollout -m '$MODEL' --max-tokens 10 "\$@"
+END
+chmod +x roll # PATH has $T
+
+# ---- fields
+ok "samples of prompts" roll --group 3 --seed 4 -o s.gv pi.gv
+is "kind and records" "$(gv-stat --json s.gv | jq -rc '[.kind, .records]')" \
+	'["samples",21]'
+is "ordered by prompt, then sample" \
+	"$(look '[.key, .group, .sample]' <s.gv | tr -d '\n')" \
+	"$(for k in a:0 b:1 c:2 d:3 e:4 f:5 g:6; do for i in 0 1 2; do
+		printf '["%s",%d,%d]' "${k%:*}" "${k#*:}" $i; done; done)"
+is "law and version" "$(look '[.seed, .temperature, .top_k, .top_p, .policy]' \
+	<s.gv | sort -u)" '[4,1,0,1,0]'
+is "what the record came from is passed on, images are not" \
+	"$(look '[.answers[0], .task, (.messages | length), has("image"),
+		has("image_size")]' <s.gv | sort -u)" \
+	'["red","exact",1,false,true]'
+is "tokens start with the prompt" "$(look '.key as $k |
+	[.tokens, .loss_mask] | transpose | map(select(.[1] == 0)[0]) |
+	[$k, .]' <s.gv | sort -u)" "$(look '[.key, .tokens]' <p.gv | sort -u)"
+is "the mask marks what comes after" \
+	"$(look '.loss_mask | map(tostring) | join("") | test("^(0.0|0)+(1.0|1)+$")' \
+	<s.gv | sort -u)" true
+is "logp is negative where the mask is, else 0" "$(look '[.logp, .loss_mask]
+	| transpose | map(if .[1] > 0 then .[0] <= 0 else .[0] == 0 end) | all' \
+	<s.gv | sort -u)" true
+is "at most 10 tokens, fewer only with a stop" \
+	"$(look '(.loss_mask | add) as $n | ($n <= 10 and
+		(($n < 10) <= (.stop == "stop")))' <s.gv | sort -u)" true
+
+# ---- the same samples, whatever
+look '[.key, .sample, .tokens, .text, .stop]' <s.gv >want
+for b in 1 2 7 256; do
+	roll --group 3 --seed 4 --batch $b pi.gv | \
+		look '[.key, .sample, .tokens, .text, .stop]' >got
+	ok "the same samples with --batch $b" cmp want got
+done
+for stage in encoder full; do
+	gv-encode-vision -m "$MODEL" --stage $stage -o $stage.gv i.gv
+	gv-paste p.gv $stage.gv | roll --group 3 --seed 4 | \
+		look '[.key, .sample, .tokens, .text, .stop]' >got
+	ok "the same samples from --stage $stage" cmp want got
+done
+ok "the same bytes" sh -c 'gv-rollout -m model --max-tokens 10 --group 3 \
+	--seed 4 <pi.gv | cmp - s.gv'
+roll --group 3 --seed 5 pi.gv | look '[.key, .sample, .tokens, .text, .stop]' \
+	>got
+ok "other samples from another seed" sh -c '! cmp -s want got'
+ask e 'yes or no?' | gv-tokenize -m "$MODEL" --prompt -o e.gv
+ok "two inputs" roll -o ee.gv e.gv e.gv
+is "... are one" "$(look '[.key, .group]' <ee.gv | tr -d '\n')" '["e",0]["e",1]'
+ok "... whose draws differ" \
+	test "$(look .text <ee.gv | sort -u | wc -l)" = 2
+
+# ---- laws
+is "greedy: all samples of a group are the same" \
+	"$(roll --group 4 --temperature 0 pi.gv | look '[.key, .tokens]' |
+		sort -u | wc -l)" 7
+is "top-k 1 is greedy" "$(roll --top-k 1 pi.gv | look .tokens)" \
+	"$(roll --temperature 0 pi.gv | look .tokens)"
+is "a tiny top-p is greedy" "$(roll --top-p 0.000001 pi.gv | look .tokens)" \
+	"$(roll --temperature 0 pi.gv | look .tokens)"
+first='.loss_mask as $m | .tokens[$m | index(1)]'
+n=$(roll --group 64 --temperature 5 --max-tokens 1 pi.gv |
+	look "[.key, ($first)]" | grep '"a"' | sort -u | wc -l)
+ok "hot first tokens of a group differ" test "$n" -gt 20
+n=$(roll --group 64 --temperature 5 --top-k 3 --max-tokens 1 pi.gv |
+	look "[.key, ($first)]" | grep '"a"' | sort -u | wc -l)
+is "top-k 3 leaves three" "$n" 3
+image=$(jq '.added_tokens[] | select(.content == "<|image|>").id' \
+	"$MODEL/tokenizer.json")
+is "image ids are not sampled" "$(roll --group 64 --temperature 50 pi.gv |
+	look "[.tokens, .loss_mask] | transpose |
+		map(select(.[1] > 0 and .[0] == $image)) | length" |
+	sort -u)" 0
+
+# ---- scoring
+gv-paste --many --prefer-first s.gv i.gv >si.gv
+ok "scores" roll --score --score-as again -o sc.gv si.gv
+is "scores of the policy are its own logp" "$(look '[.logp, .again] |
+	transpose | map((.[0] - .[1]) | fabs) | max < 0.00001' <sc.gv |
+	sort -u)" true
+is "a scored record is what it was" "$(look 'del(.again)' <sc.gv | cksum)" \
+	"$(look 'del(.image)' <si.gv | cksum)"
+gv-rollout -m "$OTHER" --score si.gv -o ref.gv
+is "another model scores all records otherwise" "$(look '.logp | add' <ref.gv |
+	grep -cvFx -- "$(look '.logp | add' <s.gv)")" 21
+jq -c '.messages += [{role: "assistant", content: "red circle"}]' q.jsonl \
+	>chat.jsonl
+gv-tokenize -m "$MODEL" --chat -o c.gv chat.jsonl
+gv-paste c.gv i.gv | roll --score -o cs.gv
+is "targets are scored where they stand" "$(look '[.targets, .logp[1:] + [0]]
+	| transpose | map((.[0] >= 0) == (.[1] != 0)) | all' <cs.gv |
+	sort -u)" true
+
+# ---- what doesn't belong together
+gv-encode-vision -m "$OTHER" --stage full -o stale.gv i.gv
+gv-paste p.gv stale.gv >ps.gv
+must_fail 1 "embeds of another model" roll -o out.gv ps.gv
+is "... which says so" "$(cut -d'(' -f1 "$T/.err")" \
+	"gv-rollout: cannot use 'ps.gv': made with another vision tower "
+gv-encode-vision -m "$OTHER" --stage encoder -o stale.gv i.gv
+gv-paste p.gv stale.gv >ps.gv
+must_fail 1 "features of another model" roll -o out.gv ps.gv
+gv-decode -s 32 -o small.gv q.jsonl
+gv-paste p.gv small.gv >psm.gv
+must_fail 1 "pixels of another rule" roll -o out.gv psm.gv
+must_fail 1 "prompts about images without them" roll -o out.gv p.gv
+is "... the record is named" "$(cat "$T/.err")" "gv-rollout: cannot use\
+ 'p.gv': record 0: the text has 1 images, but 0 are given"
+ok "unless they may pass" roll --max-errors 5 -o few.gv p.gv
+is "... and are counted" "$(gv-stat --json few.gv | jq -c '[.records, .bad]')" \
+	'[2,5]'
+printf '{"key":"k","tokens":[1,2,3,%s]}\n' 999999 |
+	"$MK" tokens 'tokens=I32 (T)' >big.gv
+must_fail 1 "an id beyond the vocabulary" roll big.gv -o out.gv
+printf '{"key":"k","tokens":[1,2,3]}\n' |
+	"$MK" tokens 'tokens=I32 (T)' @tokenizer=feed >foreign.gv
+must_fail 1 "tokens of another vocabulary" roll foreign.gv -o out.gv
+printf '{"key":"k","tokens":[]}\n' | "$MK" tokens 'tokens=I32 (T)' >none.gv
+must_fail 1 "a prompt without tokens" roll none.gv -o out.gv
+printf '{"key":"k","tokens":[1,2,3]}\n' | "$MK" tokens 'tokens=I32 (T)' >ok.gv
+ok "tokens of a program without provenance" roll -o own.gv ok.gv
+must_fail 1 "nothing to score" roll --score ok.gv -o out.gv
+is "no records give none" "$("$MK" tokens 'tokens=I32 (T)' </dev/null |
+	roll | gv-stat --json | jq .records)" 0
+must_fail 2 "a group of none" roll --group 0 pi.gv
+must_fail 2 "a negative temperature" roll --temperature -1 pi.gv
+bad_stream pi.gv gv-rollout -m "$MODEL"
+bad_stream si.gv gv-rollout --score -m "$MODEL"
+finish
