@@ -227,10 +227,11 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 static void
 log_step(struct gv_log *log, const struct gv_train_step *s)
 {
-	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f}", "step",
+	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f}", "step",
 	    (json_int_t)s->step, "loss", s->loss, "lr", s->lr, "norm", s->norm,
 	    "tokens", (json_int_t)s->tokens, "images", (json_int_t)s->images,
-	    "records", (json_int_t)s->records, "seconds", s->seconds);
+	    "records", (json_int_t)s->records, "flops", s->flops, "seconds",
+	    s->seconds);
 
 	if (j && isfinite(s->bpb))
 		json_object_set_new(j, "bpb", json_real(s->bpb));
