@@ -23,6 +23,9 @@
 #define PANEL         (96 * 1024) /* floats of a packed panel */
 #define DOT_ROWS      8 /* NT: at most so many rows are dot products */
 #define IN_PLACE_ROWS 32 /* NN: with at most so many B isn't packed */
+#define SPLIT_ROWS    256 /* TN: of K in a part, at least */
+#define SPLIT_OWN     16384 /* floats of scratch that a part uses itself */
+#define JOIN_ROWS     16 /* of C in a part of the last sum */
 
 struct job {
 	const struct gemm *g;
@@ -124,6 +127,19 @@ strip_edge(struct tile t, int64_t m, int width, int64_t real)
 	}
 }
 
+/* Asks for the lines of C that a strip is about to write: the product takes
+ * longer than memory does. */
+static inline void
+fetch_c(const float *c, int64_t ldc, int64_t m, int width)
+{
+	int64_t i;
+
+	for (i = 0; i < m; i++, c += ldc) {
+		__builtin_prefetch(c, 1);
+		__builtin_prefetch(c + width - 1, 1);
+	}
+}
+
 /* Rows m0..m1-1, columns n0..n1-1 with a packed panel of inner k0..k1-1. */
 static void
 mul_panel(const struct gemm *g, const float *panel, int64_t m0, int64_t m1,
@@ -141,6 +157,7 @@ mul_panel(const struct gemm *g, const float *panel, int64_t m0, int64_t m1,
 			width = tile_width(n1 - n);
 			t.ldb = width;
 			t.c = g->c + m * g->ldc + n;
+			fetch_c(t.c, g->ldc, h, width);
 			if (n + width <= n1)
 				tile_strip(t, h, width);
 			else
@@ -169,44 +186,57 @@ block_packed(const struct gemm *g, float *panel, int64_t m0, int64_t m1,
 	}
 }
 
-/* The same with B in place; only the last columns, which don't fill a vector,
- * are packed. */
+/* += the sums of A's rows (TN), inner k0..k1-1. */
 static void
-block_in_place(const struct gemm *g, float *scratch, int64_t m0, int64_t m1,
+sum_a(const struct gemm *g, int64_t m0, int64_t m1, int64_t k0, int64_t k1)
+{
+	int64_t k, m;
+
+	for (k = k0; k < k1; k++) {
+		const float *a = g->a + k * g->lda;
+
+#pragma omp simd
+		for (m = m0; m < m1; m++)
+			g->a_sum[m] += a[m];
+	}
+}
+
+/* The same with B in place; only its last columns, which don't fill a vector,
+ * are packed.  TN walks B for each tile of A, whose lines are far apart; NN
+ * has few rows, so each strip of B is read once for all of them. */
+static void
+block_in_place(const struct gemm *g, float *edge, int64_t m0, int64_t m1,
     int64_t n0, int64_t n1)
 {
 	struct tile t = {.ldc = g->ldc};
-	int64_t k, n, r;
+	int64_t k, m, n, h, r, full = n0 + (n1 - n0) / TILE_H * TILE_H;
 	int width;
 
 	for (k = 0; k < g->K; k += t.k) {
+		const float *b = g->b + k * g->ldb;
+
 		t.k = cpu_min(g->K - k, K_BLOCK_TN);
 		t.add = g->add || k > 0;
-		set_a(g, &t, m0, k);
-		for (n = n0; n < n1; n += width) {
-			width = tile_width(n1 - n);
-			t.b = g->b + k * g->ldb + n;
+		if (g->a_sum && n0 == 0)
+			sum_a(g, m0, m1, k, k + t.k);
+		if (full < n1)
+			tile_copy(edge, TILE_H, b + full, g->ldb, t.k,
+			    n1 - full, TILE_H);
+		for (m = m0; m < m1; m += h) {
+			h = g->kind == GEMM_TN ? cpu_min(m1 - m, TILE_M)
+					       : m1 - m;
+			set_a(g, &t, m, k);
+			t.c = g->c + m * g->ldc + n0;
 			t.ldb = g->ldb;
-			t.c = g->c + m0 * g->ldc + n;
-			if (n + width <= n1) {
-				tile_strip(t, m1 - m0, width);
-				continue;
+			for (n = n0; n < full; n += width, t.c += width) {
+				width = tile_width(full - n);
+				t.b = b + n;
+				tile_strip(t, h, width);
 			}
-			tile_copy(
-			    scratch, width, t.b, g->ldb, t.k, n1 - n, width);
-			t.b = scratch;
-			t.ldb = width;
-			strip_edge(t, m1 - m0, width, n1 - n);
-		}
-		if (!g->a_sum || n0 > 0)
-			continue;
-		for (r = k; r < k + t.k; r++) {
-			const float *a = g->a + r * g->lda;
-			int64_t m;
-
-#pragma omp simd
-			for (m = m0; m < m1; m++)
-				g->a_sum[m] += a[m];
+			t.b = edge;
+			t.ldb = TILE_H;
+			if (full < n1)
+				strip_edge(t, h, TILE_H, n1 - full);
 		}
 	}
 	for (r = m0; g->epilogue && r < m1; r++)
@@ -325,13 +355,106 @@ part(void *arg, int64_t i, int thread)
 		block_packed(g, scratch, m0, m1, n0, n1);
 }
 
+/* ---- parts of the inner index ------------------------------------------- */
+
+/* TN with a C that is small next to K, as weight gradients are: each part
+ * reads its own rows of A and B, all of them, and has a C of its own.  These
+ * lie in the scratch of thread 0, behind what a part itself uses of it. */
+struct split {
+	const struct gemm *g;
+	struct gvk_pool *pool;
+	int64_t parts, stride; /* floats of a part's C and row sums */
+	float *c;
+};
+
+static int64_t
+split_parts(const struct gemm *g)
+{
+	int64_t room = (int64_t)(GVK_SCRATCH / sizeof(float)) - SPLIT_OWN;
+	int64_t parts = cpu_min(PARTS, g->K / SPLIT_ROWS);
+
+	return g->kind == GEMM_TN && parts * (g->M * g->N + g->M + 16) <= room
+		   ? parts
+		   : 1;
+}
+
+static void
+split_part(void *arg, int64_t i, int thread)
+{
+	const struct split *s = arg;
+	struct gemm g = *s->g;
+	float *c = s->c + i * s->stride;
+	int64_t k0, k1;
+
+	share(g.K, s->parts, i, 1, &k0, &k1);
+	g.a += k0 * g.lda;
+	g.b += k0 * g.ldb;
+	g.K = k1 - k0;
+	g.c = c;
+	g.ldc = g.N;
+	g.add = false;
+	g.epilogue = NULL;
+	if (g.a_sum) {
+		g.a_sum = c + g.M * g.N;
+		memset(g.a_sum, 0, (size_t)g.M * sizeof *g.a_sum);
+	}
+	block_in_place(&g, gvk_pool_scratch(s->pool, thread), 0, g.M, 0, g.N);
+}
+
+static void
+add_splits(const struct split *s, float *c, bool add, int64_t at, int64_t n)
+{
+	int64_t i, j;
+
+	for (i = 0; i < s->parts; i++) {
+		const float *from = s->c + i * s->stride + at;
+
+		if (i == 0 && !add)
+			memcpy(c, from, (size_t)n * sizeof *c);
+		else {
+#pragma omp simd
+			for (j = 0; j < n; j++)
+				c[j] += from[j];
+		}
+	}
+}
+
+static void
+join_part(void *arg, int64_t part, int thread)
+{
+	const struct split *s = arg;
+	const struct gemm *g = s->g;
+	int64_t m = part * JOIN_ROWS, end = cpu_min(g->M, m + JOIN_ROWS);
+
+	(void)thread;
+	if (g->a_sum)
+		add_splits(s, g->a_sum + m, true, g->M * g->N + m, end - m);
+	for (; m < end; m++) {
+		float *c = g->c + m * g->ldc;
+
+		add_splits(s, c, g->add, m * g->N, g->N);
+		if (g->epilogue)
+			g->epilogue(g->arg, c, m, 0, g->N);
+	}
+}
+
 void
 CPU(gemm)(struct gvk_pool *pool, const struct gemm *g)
 {
 	struct job j = {.g = g, .pool = pool};
+	struct split s = {.g = g, .pool = pool};
 
 	if (g->M <= 0 || g->N <= 0)
 		return;
+	s.parts = split_parts(g);
+	if (s.parts > 1) {
+		s.stride = tile_up(g->M * g->N + g->M, 16);
+		s.c = (float *)gvk_pool_scratch(pool, 0) + SPLIT_OWN;
+		gvk_pool_run(pool, s.parts, split_part, &s);
+		gvk_pool_run(
+		    pool, (g->M + JOIN_ROWS - 1) / JOIN_ROWS, join_part, &s);
+		return;
+	}
 	cut(&j);
 	if (g->kind == GEMM_NT && g->M <= DOT_ROWS)
 		j.row_parts = 1;
