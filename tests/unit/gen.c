@@ -240,7 +240,8 @@ logits_of(const struct gv_gen_prompt *p, const int32_t *more, size_t n)
 	float *logits;
 
 	memcpy(id, p->token, p->n * sizeof *id);
-	memcpy(id + p->n, more, n * sizeof *id);
+	if (n)
+		memcpy(id + p->n, more, n * sizeof *id);
 	for (i = 0; i < p->images * rows; i++)
 		id[(size_t)p->image_at[i / rows] + i % rows] = ~(int32_t)i;
 	for (i = 0; i < T; i++)
