@@ -42,37 +42,76 @@ struct matcher {
 
 /* ---- patterns ------------------------------------------------------------ */
 
-/* Copies the pattern with \s and \S as the reference engine reads them: PCRE2
- * counts U+180E as a space, Unicode (since 6.3) and Oniguruma don't. */
+#define MAX_PATTERN ((size_t)64 << 10)
+#define MAX_CLASS   1200 /* bytes that one escape can turn into */
+
+/* Appends the inside of a class: what \s, \p{L} or \p{N} is to the reference
+ * engine.  PCRE2 counts U+180E as a space, Unicode (since 6.3) and Oniguruma
+ * don't; and its tables are older. */
+static size_t
+put_class(char *out, size_t cap, char which)
+{
+	const struct gv_utf8_range *r;
+	size_t n, i, k;
+
+	if (which == 's')
+		return (size_t)snprintf(out, cap, "%s",
+		    "\\x09-\\x0d \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
+		    "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}");
+	n = gv_utf8_new(which == 'L' ? GV_CLASS_LETTER : GV_CLASS_NUMBER, &r);
+	k = (size_t)snprintf(out, cap, "\\p{%c}", which);
+	for (i = 0; i < n; i++)
+		k += (size_t)snprintf(out + k, cap - k, "\\x{%x}-\\x{%x}",
+		    (unsigned)r[i].lo, (unsigned)r[i].hi);
+	return k;
+}
+
+/* Which of them stands at p: 's', 'S', 'L', 'N' and its length, or 0. */
+static char
+class_escape(const char *p, size_t *n)
+{
+	*n = 2;
+	if (p[1] == 's' || p[1] == 'S')
+		return p[1];
+	*n = 5;
+	if (!strncmp(p, "\\p{L}", 5) || !strncmp(p, "\\p{N}", 5))
+		return p[3];
+	return 0;
+}
+
+/* Copies the pattern with its classes as the reference engine reads them.  \S
+ * within a class can't be spelled otherwise and stays. */
 static char *
 translate(const char *p)
 {
-	static const char set[] = "\\x09-\\x0d \\x{85}\\x{a0}\\x{1680}"
-				  "\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"
-				  "\\x{202f}\\x{205f}\\x{3000}";
-	size_t cap = strlen(p) * (sizeof set + 4) + 1, k = 0;
-	char *out = gv_alloc(cap, 1);
+	size_t cap = strlen(p) + 1, k = 0, n;
+	char *out, which;
 	bool class = false;
+	const char *q;
 
+	for (q = p; *q; q++)
+		cap += *q == '\\' ? MAX_CLASS : 0;
+	out = gv_alloc(cap, 1);
 	for (; out && *p; p++) {
-		if (*p == '\\' && p[1]) {
-			bool space = p[1] == 's' || (p[1] == 'S' && !class);
-
-			if (space)
-				k += (size_t)snprintf(out + k, cap - k,
-				    class ? "%s%s" : "[%s%s]",
-				    p[1] == 'S' ? "^" : "", set);
-			else
-				k += (size_t)snprintf(
-				    out + k, cap - k, "\\%c", p[1]);
-			p++;
+		if (*p != '\\' || !p[1]) {
+			class = *p == '[' || (class && *p != ']');
+			out[k++] = *p;
 			continue;
 		}
-		if (*p == '[')
-			class = true;
-		else if (*p == ']')
-			class = false;
-		out[k++] = *p;
+		which = class_escape(p, &n);
+		if (!which || (which == 'S' && class)) {
+			out[k++] = *p++;
+			out[k++] = *p;
+			continue;
+		}
+		if (!class)
+			out[k++] = '[';
+		if (which == 'S')
+			out[k++] = '^';
+		k += put_class(out + k, cap - k, which == 'S' ? 's' : which);
+		if (!class)
+			out[k++] = ']';
+		p += n - 1;
 	}
 	return out;
 }
@@ -80,10 +119,14 @@ translate(const char *p)
 static int
 compile(struct gv_split *s, struct gv_error *e)
 {
-	char *p = translate(s->pattern);
 	PCRE2_SIZE at;
 	int code;
+	char *p;
 
+	if (strlen(s->pattern) > MAX_PATTERN)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "a split pattern of more than %zu bytes", MAX_PATTERN);
+	p = translate(s->pattern);
 	if (!p)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	s->re = pcre2_compile((PCRE2_SPTR)p, PCRE2_ZERO_TERMINATED,

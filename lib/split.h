@@ -3,7 +3,9 @@
  * A tokenizer names its cut by a regular expression.  Those that the families
  * we know use are coded by hand (exactly the matches that a backtracking
  * engine finds, in linear time); any other goes through PCRE2 with JIT.  Text
- * that no match covers is a piece of its own ("Isolated").
+ * that no match covers is a piece of its own ("Isolated").  Bytes that are not
+ * UTF-8 are, by hand, characters that are neither letter, number nor space; to
+ * PCRE2 they are what no match covers.
  */
 #ifndef GV_SPLIT_H
 #define GV_SPLIT_H

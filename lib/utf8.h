@@ -37,6 +37,14 @@ enum gv_class {
 };
 enum gv_class gv_utf8_class(uint32_t c);
 
+/* The letters, or the numbers, of Unicode 15 to 16: what a library whose
+ * tables are of Unicode 14 doesn't know.  Returns how many ranges, ascending.
+ */
+struct gv_utf8_range {
+	uint32_t lo, hi;
+};
+size_t gv_utf8_new(enum gv_class k, const struct gv_utf8_range **r);
+
 /* Normalises n bytes to NFC.  *out is NULL where the text is surely normal
  * already, else new memory for gv_free() of *len bytes (not NUL-terminated).
  * Bad bytes are copied, and separate what they stand between.  Linear in n,

@@ -1,0 +1,161 @@
+/* Cutting: by hand, by PCRE2, and both alike. */
+#include "split.h"
+
+#include "tokens.h"
+#include "utf8.h"
+
+#include <time.h>
+
+#define LLAMA3 \
+	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" \
+	"\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" \
+	"\\s+(?!\\S)|\\s+"
+
+/* The pieces of s with '|' between, in a static buffer. */
+static const char *
+pieces(const char *pattern, const char *s, size_t n)
+{
+	static char out[1000];
+	struct gv_error e = {0};
+	struct gv_splitter w;
+	struct gv_split *p;
+	size_t at, end, k = 0;
+	int got;
+
+	must(gv_split_open(&p, pattern, &e), &e);
+	must(gv_splitter_open(&w, p, s, n, &e), &e);
+	while ((got = gv_splitter_next(&w, &at, &end, &e)) > 0) {
+		if (k)
+			out[k++] = '|';
+		memcpy(out + k, s + at, end - at);
+		k += end - at;
+	}
+	must(got, &e);
+	out[k] = '\0';
+	gv_splitter_close(&w);
+	gv_split_close(&p);
+	return out;
+}
+#define CUT(pattern, s, want) \
+	is_str( \
+	    pieces(pattern, s, sizeof(s) - 1), want, "%s: '%s'", #pattern, #s)
+
+static void
+tables(void)
+{
+	CUT(gv_split_qwen2, "Hello world", "Hello| world");
+	CUT(gv_split_qwen2, "it's IT'S we'LL", "it|'s| IT|'S| we|'LL");
+	CUT(gv_split_qwen2,
+	    "a'\xc5\xbf"
+	    "b",
+	    "a|'\xc5\xbf|b");
+	CUT(gv_split_qwen2, "don'K", "don|'K");
+	CUT(gv_split_qwen2, "123 45", "1|2|3| |4|5");
+	CUT(gv_split_qwen2, "a  b   ", "a| | b|   ");
+	CUT(gv_split_qwen2, "a\n\n b", "a|\n\n| b");
+	CUT(gv_split_qwen2, "a \n\t\n  b", "a| \n\t\n| | b");
+	CUT(gv_split_qwen2, "x();\r\n\r\ny", "x|();\r\n\r\n|y");
+	CUT(gv_split_qwen2, " !? #a", " !?| #|a");
+	CUT(gv_split_qwen2, "\tx\ny", "\tx|\n|y");
+	CUT(gv_split_qwen2,
+	    "\xff\xfe"
+	    "a b",
+	    "\xff\xfe|a| b");
+	CUT(gv_split_qwen2, "", "");
+	CUT(LLAMA3, "1234567", "123|456|7");
+	CUT(gv_split_gpt2, "it's IT'S 123 45", "it|'s| IT|'|S| 123| 45");
+	CUT(gv_split_gpt2, "a\n\n b !!c", "a|\n\n| b| !!|c");
+	CUT(gv_split_gpt2, "a  \n b  ", "a|  \n| b|  ");
+	CUT("b+", "abbbcb", "a|bbb|c|b");
+	CUT("x*", "axxb", "a|xx|b");
+	CUT("\\s|[\\s.]+", "a\xe1\xa0\x8e b.", "a\xe1\xa0\x8e| |b|.");
+	CUT("\\S+", "a\xe1\xa0\x8e b", "a\xe1\xa0\x8e| |b");
+}
+
+static size_t
+random_text(struct draw *r, char *s)
+{
+	static const char *const odd[] = {"'", "'s", "'LL", "'\xc5\xbf", " ",
+	    "  ", "\n", "\r\n", "\t", "\xc2\xa0", "\xe3\x80\x80",
+	    "\xe1\xa0\x8e", "a", "Z", "\xc3\xa9", "\xe4\xb8\xad", "\xcc\x81",
+	    "1", "\xd9\xa3", "\xc2\xbd", "!", "...", "\xf0\x9f\x99\x82"};
+	size_t n = 0, k = draw(r, 20), i;
+
+	for (i = 0; i < k; i++) {
+		const char *o = odd[draw(r, sizeof odd / sizeof *odd)];
+
+		memcpy(s + n, o, strlen(o));
+		n += strlen(o);
+	}
+	s[n] = '\0';
+	return n;
+}
+
+/* A pattern in a group is unknown, so PCRE2 runs it. */
+static void
+alike(const char *pattern, const char *name)
+{
+	char group[400], s[200], hand[1000];
+	struct draw r = {11};
+	int bad = 0, i;
+
+	snprintf(group, sizeof group, "(?:%s)", pattern);
+	for (i = 0; i < 3000; i++) {
+		size_t n = random_text(&r, s);
+
+		snprintf(hand, sizeof hand, "%s", pieces(pattern, s, n));
+		bad += strcmp(hand, pieces(group, s, n)) != 0;
+	}
+	is_int(bad, 0, "%s: by hand as by PCRE2", name);
+}
+
+static void
+limits(void)
+{
+	struct gv_error e = {0};
+	struct gv_split *p;
+	size_t n = 1 << 20, at, end, count = 0;
+	struct gv_splitter w;
+	char *s = malloc(n);
+	clock_t t = clock();
+	int got, i;
+
+	ok(gv_split_open(&p, "(", &e) == GV_ERR_NOSUP &&
+		strstr(e.msg, "split pattern"),
+	    "a broken pattern: %s", e.msg);
+	gv_error_clear(&e);
+	if (!s)
+		bail("limits", "out of memory");
+	for (i = 0; i < 2; i++) {
+		memset(s, i ? '\n' : ' ', n);
+		must(gv_split_open(&p, gv_split_qwen2, &e), &e);
+		must(gv_splitter_open(&w, p, s, n, &e), &e);
+		while (gv_splitter_next(&w, &at, &end, &e) > 0)
+			count++;
+		gv_splitter_close(&w);
+		gv_split_close(&p);
+	}
+	ok(count == 2 && (double)(clock() - t) / CLOCKS_PER_SEC < 2,
+	    "megabytes of blanks take no time");
+	memset(s, 'a', n);
+	must(gv_split_open(&p, "(a|aa)+$b", &e), &e);
+	must(gv_splitter_open(&w, p, s, n, &e), &e);
+	t = clock();
+	got = gv_splitter_next(&w, &at, &end, &e);
+	ok(got == GV_ERR_LIMIT && (double)(clock() - t) / CLOCKS_PER_SEC < 20,
+	    "a pattern that explodes is stopped: %s", e.msg);
+	gv_splitter_close(&w);
+	gv_split_close(&p);
+	free(s);
+}
+
+int
+main(void)
+{
+	tables();
+	alike(gv_split_qwen2, "Qwen2");
+	alike(gv_split_gpt2, "GPT-2");
+	alike(LLAMA3, "Llama 3");
+	limits();
+	return done();
+}
