@@ -225,12 +225,12 @@ decode(struct job *j, const void *data, size_t n)
 	j->orientation = exif(j);
 	cmyk = j->c.num_components == 4;
 	j->c.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+	jpeg_start_decompress(&j->c);
 	j->px = gv_alloc((size_t)j->c.image_width * j->c.image_height, 3);
 	if (cmyk)
 		j->cmyk = gv_alloc((size_t)j->c.image_width * ROWS, 4);
 	if (!j->px || (cmyk && !j->cmyk))
 		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
-	jpeg_start_decompress(&j->c);
 	read_rows(j);
 	jpeg_finish_decompress(&j->c);
 	return 0;

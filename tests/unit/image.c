@@ -428,6 +428,19 @@ scans(void)
 	free(b.p);
 }
 
+/* A progressive JPEG of 8192x8192 and four components wants 512 MiB for
+ * coefficients alone; there is nothing after its header. */
+static void
+heap(void)
+{
+	static const uint8_t head[] = {0xff, 0xd8, 0xff, 0xc2, 0, 20, 8, 0x20,
+	    0, 0x20, 0, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0, 0xff,
+	    0xda, 0, 8, 1, 1, 0, 0, 0, 0};
+
+	is_int(try(head, sizeof head, NULL, NULL), GV_ERR_LIMIT,
+	    "a JPEG that takes more than 512 MiB to decode");
+}
+
 static long
 peak_kib(void)
 {
@@ -470,6 +483,7 @@ limits(void)
 		    "a PNG that declares %ux%u", bomb[i][0], bomb[i][1]);
 		free(b.p);
 	}
+	heap();
 	ok(peak_kib() - before < 16 * 1024, "... all in less than 16 MiB");
 	for (i = 0; i < 2; i++) {
 		struct bytes b = declared((uint32_t)i, 1 - (uint32_t)i);
