@@ -41,13 +41,13 @@ open_all(char **paths, struct gv_error *e)
 	in = gv_alloc((size_t)nin, sizeof *in);
 	if (!in)
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < nin && !e->code; i++) {
+	for (i = 0; i < nin; i++)
 		standard += !strcmp(paths[i], "-");
-		if (standard > 1)
-			cli_usage("standard input can be read only once");
+	if (standard > 1)
+		cli_usage("standard input can be read only once");
+	for (i = 0; i < nin && !e->code; i++)
 		if (gv_reader_open(&in[i].r, paths[i], e))
 			return;
-	}
 }
 
 /* Does an earlier input give the field? */
