@@ -48,8 +48,13 @@ print_field(const struct gv_field *f, const struct gv_summary *s)
 {
 	char shape[200];
 
-	printf("  %-14s %-7s %-16s", f->name, gv_summary_type(s, f),
-	    gv_summary_shape(s, f, shape, sizeof shape));
+	gv_summary_shape(s, f, shape, sizeof shape);
+	if (s->values || s->nan || s->inf || f->unit[0])
+		printf("  %-14s %-7s %-16s", f->name, gv_summary_type(s, f),
+		    shape);
+	else
+		printf(
+		    "  %-14s %-7s %s", f->name, gv_summary_type(s, f), shape);
 	if (s->values)
 		printf(" %s%.10g to %.10g, mean %.6g", s->texts ? "bytes " : "",
 		    s->min, s->max, s->sum / (double)s->values);
