@@ -5,36 +5,66 @@
 
 #include <assert.h>
 
+#define AHEAD 12 /* rows: the next tile's */
+
 struct forward {
-	const float *b;
-	float *pre;
+	const float *b; /* or NULL */
+	float *pre; /* or NULL */
 	enum gvk_act act;
-	int64_t O;
+	int64_t N, O;
 };
+
+/* Asks for a row's part of a matrix that a later call will touch. */
+static inline void
+fetch(const float *x, int64_t n)
+{
+	int64_t i;
+
+	for (i = 0; i < n; i += 16)
+		__builtin_prefetch(x + i);
+}
+
+static inline __attribute__((always_inline)) void
+bias_act_loop(
+    const enum gvk_act act, float *y, float *pre, const float *b, int64_t n)
+{
+	int64_t i;
+
+	if (b && pre) {
+#pragma omp simd
+		for (i = 0; i < n; i++) {
+			float v = y[i] + b[i];
+
+			pre[i] = v;
+			y[i] = vm_act_one(act, v);
+		}
+	} else if (b) {
+#pragma omp simd
+		for (i = 0; i < n; i++)
+			y[i] = vm_act_one(act, y[i] + b[i]);
+	} else if (pre) {
+#pragma omp simd
+		for (i = 0; i < n; i++) {
+			pre[i] = y[i];
+			y[i] = vm_act_one(act, y[i]);
+		}
+	} else {
+#pragma omp simd
+		for (i = 0; i < n; i++)
+			y[i] = vm_act_one(act, y[i]);
+	}
+}
 
 static void
 bias_act(const void *arg, float *y, int64_t row, int64_t at, int64_t n)
 {
 	const struct forward *f = arg;
-	int64_t i;
+	const float *b = f->b ? f->b + at : NULL;
+	float *pre = f->pre ? f->pre + row * f->O + at : NULL;
 
-	y += at;
-	if (f->b) {
-		const float *b = f->b + at;
-
-#pragma omp simd
-		for (i = 0; i < n; i++)
-			y[i] += b[i];
-	}
-	if (f->pre) {
-		float *pre = f->pre + row * f->O + at;
-
-#pragma omp simd
-		for (i = 0; i < n; i++)
-			pre[i] = y[i];
-	}
-	if (f->act != GVK_ACT_NONE)
-		vm_act(f->act, y, y, n);
+	if (pre && row + AHEAD < f->N)
+		fetch(pre + AHEAD * f->O, n);
+	VM_FOR_ACT(f->act, bias_act_loop, y + at, pre, b, n);
 }
 
 void
@@ -42,7 +72,7 @@ CPU(linear)(struct gvk_stream *s, void *y, void *pre, const void *x,
     const void *w, const void *b, enum gvk_act act, int64_t N, int64_t C,
     int64_t O)
 {
-	struct forward f = {b, act == GVK_ACT_NONE ? NULL : pre, act, O};
+	struct forward f = {b, act == GVK_ACT_NONE ? NULL : pre, act, N, O};
 	struct gemm g = {
 	    .kind = GEMM_NT,
 	    .M = N,
@@ -65,15 +95,18 @@ CPU(linear)(struct gvk_stream *s, void *y, void *pre, const void *x,
 struct backward {
 	const float *pre;
 	enum gvk_act act;
-	int64_t C;
+	int64_t N, C;
 };
 
 static void
 act_bwd(const void *arg, float *dx, int64_t row, int64_t at, int64_t n)
 {
 	const struct backward *f = arg;
+	const float *pre = f->pre + row * f->C + at;
 
-	vm_act_bwd(f->act, dx + at, dx + at, f->pre + row * f->C + at, n);
+	if (row + AHEAD < f->N)
+		fetch(pre + AHEAD * f->C, n);
+	vm_act_bwd(f->act, dx + at, dx + at, pre, n);
 }
 
 /* Column sums alone, for a frozen weight with a bias that trains. */
@@ -108,7 +141,7 @@ CPU(linear_bwd)(struct gvk_stream *s, void *dx, float *dw, float *db,
     enum gvk_act act, bool add, int64_t N, int64_t C, int64_t O)
 {
 	struct gvk_pool *pool = gvk_pool_of(s);
-	struct backward f = {pre, act, C};
+	struct backward f = {pre, act, N, C};
 	struct sums sums = {db, dy, N, O};
 
 	assert(N >= 0 && C > 0 && O > 0 && !(add && pre));
@@ -116,39 +149,37 @@ CPU(linear_bwd)(struct gvk_stream *s, void *dx, float *dw, float *db,
 		return;
 	if (dx)
 		CPU(gemm)
-		(pool,
-		    &(struct gemm){
-			.kind = GEMM_NN,
-			.M = N,
-			.N = C,
-			.K = O,
-			.a = dy,
-			.lda = O,
-			.b = w,
-			.ldb = C,
-			.c = dx,
-			.ldc = C,
-			.add = add,
-			.epilogue = pre && act != GVK_ACT_NONE ? act_bwd : NULL,
-			.arg = &f,
-		    });
+	(pool, &(struct gemm){
+		   .kind = GEMM_NN,
+		   .M = N,
+		   .N = C,
+		   .K = O,
+		   .a = dy,
+		   .lda = O,
+		   .b = w,
+		   .ldb = C,
+		   .c = dx,
+		   .ldc = C,
+		   .add = add,
+		   .epilogue = pre && act != GVK_ACT_NONE ? act_bwd : NULL,
+		   .arg = &f,
+	       });
 	if (dw)
 		CPU(gemm)
-		(pool, &(struct gemm){
-			   .kind = GEMM_TN,
-			   .M = O,
-			   .N = C,
-			   .K = N,
-			   .a = dy,
-			   .lda = O,
-			   .b = x,
-			   .ldb = C,
-			   .c = dw,
-			   .ldc = C,
-			   .add = true,
-			   .a_sum = db,
-		       });
-	else if (db)
-		gvk_pool_run(
-		    pool, (O + SUM_COLUMNS - 1) / SUM_COLUMNS, sum_part, &sums);
+	(pool, &(struct gemm){
+		   .kind = GEMM_TN,
+		   .M = O,
+		   .N = C,
+		   .K = N,
+		   .a = dy,
+		   .lda = O,
+		   .b = x,
+		   .ldb = C,
+		   .c = dw,
+		   .ldc = C,
+		   .add = true,
+		   .a_sum = db,
+	       });
+	else if (db) gvk_pool_run(
+	    pool, (O + SUM_COLUMNS - 1) / SUM_COLUMNS, sum_part, &sums);
 }
