@@ -437,6 +437,8 @@ push_risen(struct gv_bpe_train *b, struct gv_error *e)
 {
 	size_t i;
 
+	if (!b->risens)
+		return 0;
 	qsort(b->risen, b->risens, sizeof *b->risen, by_pair);
 	for (i = 0; i < b->risens; i++)
 		if (!i || b->risen[i] != b->risen[i - 1])
