@@ -232,42 +232,52 @@ language(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	a->dsw = ACT(N * t->F);
 }
 
+/* Scratch of attention's backward pass; a has the heads. */
+static size_t
+attention_ws(const struct gv_model *m, struct gvk_attn a, int64_t S,
+    int64_t max_q, int64_t max_k, int64_t rows)
+{
+	a.S = (int32_t)S;
+	a.max_q = (int32_t)max_q;
+	a.max_k = (int32_t)max_k;
+	return gvk_attention_bwd_ws(m->k, &a, rows);
+}
+
+static size_t
+larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 /* The largest scratch that any op of a step asks for. */
 static size_t
 workspace(const struct gv_model *m, const struct gv_limits *l)
 {
-	const struct gv_text_config *t = &m->cfg.text;
-	const struct gv_vision_config *v = &m->cfg.vision;
+	const struct gv_config *c = &m->cfg;
+	const struct gv_text_config *t = &c->text;
+	int64_t B = l->images, P = c->vision.P, R = c->R;
 	struct gvk_attn a = {0};
-	size_t need = 0, n;
+	size_t need = 0;
 
-	if (m->cfg.has_text) {
+	if (c->has_text)
 		need = gvk_xent_ws(m->k, l->outs, t->C, t->V);
-		a.S = (int32_t)l->seqs;
+	if (c->has_text && l->backward && back_language(m)) {
 		a.H = (int32_t)t->H;
 		a.G = (int32_t)t->G;
 		a.D = (int32_t)t->D;
-		a.max_q = (int32_t)l->max_q;
-		a.max_k = (int32_t)l->max_k;
-		n = gvk_attention_bwd_ws(m->k, &a, l->tokens);
-		need = n > need ? n : need;
+		need = larger(need,
+		    attention_ws(m, a, l->seqs, l->max_q, l->max_k, l->tokens));
 	}
-	if (m->cfg.has_vision) {
-		a.S = (int32_t)l->images;
-		a.H = a.G = (int32_t)v->H;
-		a.D = (int32_t)(v->C / v->H);
-		a.max_q = (int32_t)v->P;
-		a.max_k = (int32_t)(v->P + m->cfg.R);
-		n = gvk_attention_bwd_ws(m->k, &a, l->images * v->P);
-		need = n > need ? n : need;
-		if (m->cfg.resampler == GV_RESAMPLER_PERCEIVER) {
-			a.H = a.G = (int32_t)m->cfg.rs_H;
-			a.D = (int32_t)(v->C / m->cfg.rs_H);
-			a.max_q = (int32_t)m->cfg.R;
-			n = gvk_attention_bwd_ws(
-			    m->k, &a, l->images * m->cfg.R);
-			need = n > need ? n : need;
-		}
+	if (l->backward && back_vision(m)) {
+		a.H = a.G = (int32_t)c->vision.H;
+		a.D = (int32_t)(c->vision.C / c->vision.H);
+		need = larger(need, attention_ws(m, a, B, P, P, B * P));
+	}
+	if (l->backward && back_resampler(m) &&
+	    c->resampler == GV_RESAMPLER_PERCEIVER) {
+		a.H = a.G = (int32_t)c->rs_H;
+		a.D = (int32_t)(c->vision.C / c->rs_H);
+		need = larger(need, attention_ws(m, a, B, R, P + R, B * R));
 	}
 	return need;
 }

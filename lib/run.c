@@ -110,6 +110,30 @@ check(const struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 	return 0;
 }
 
+static int
+has_part(const struct gv_model *m, enum gv_part p, struct gv_error *e)
+{
+	if (m->part[p].w)
+		return 0;
+	return gv_fail(e, GV_ERR_MATCH, "the model's %s part was not read",
+	    gv_part_name(p));
+}
+
+/* The parts that take the images of a batch to `to` must be here. */
+static int
+check_parts(const struct gv_model *m, const struct gv_batch *b,
+    enum gv_input to, struct gv_error *e)
+{
+	if (b->B && b->input == GV_IN_IMAGE && has_part(m, GV_VISION, e))
+		return e->code;
+	if (!b->B || b->input == GV_IN_EMBEDS || to != GV_IN_EMBEDS)
+		return 0;
+	if (m->cfg.resampler == GV_RESAMPLER_PERCEIVER &&
+	    has_part(m, GV_RESAMPLER, e))
+		return e->code;
+	return has_part(m, GV_PROJECTOR, e);
+}
+
 /* Rows i*len .. of each of B images, and their cumulative form. */
 static void
 ranges(struct gv_model *m, int32_t *dev_at, int32_t *dev_len, int64_t B,
@@ -238,7 +262,8 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 	void *src;
 	uint16_t h;
 
-	if (check(m, b, e) || upload_images(m, b, e))
+	if (check(m, b, e) || check_parts(m, b, to, e) ||
+	    upload_images(m, b, e))
 		return e->code;
 	gv_vision_forward(m, b, to);
 	n = to == GV_IN_FEATURES ? (size_t)(b->B * c->vision.P * c->vision.C)
@@ -258,7 +283,9 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 static int
 forward(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 {
-	if (check(m, b, e) || upload_images(m, b, e) || upload_tokens(m, b, e))
+	if (check(m, b, e) || has_part(m, GV_LANGUAGE, e) ||
+	    check_parts(m, b, GV_IN_EMBEDS, e) || upload_images(m, b, e) ||
+	    upload_tokens(m, b, e))
 		return e->code;
 	if (b->B)
 		gv_vision_forward(m, b, GV_IN_EMBEDS);
