@@ -446,8 +446,7 @@ finish(struct run *u)
 	}
 	if (gv_dir_commit(&d, &err))
 		cli_die(&err);
-	if (!o.keep_run && access(u->dir, F_OK) == 0 &&
-	    gv_remove_tree(u->dir, &err))
+	if (!o.keep_run && gv_dir_remove(u->dir, &err))
 		cli_die(&err);
 }
 

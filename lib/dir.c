@@ -142,6 +142,31 @@ owner_of(const char *name, const char *base)
 	return 0;
 }
 
+/* A zombie has a number still, but nothing that it could write.  Where /proc
+ * doesn't say, a process counts as alive. */
+static bool
+alive(pid_t pid)
+{
+	char path[64], buf[512];
+	const char *p;
+	ssize_t n;
+	int fd;
+
+	if (kill(pid, 0) && errno == ESRCH)
+		return false;
+	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	n = read(fd, buf, sizeof buf - 1);
+	close(fd);
+	if (n <= 0)
+		return true;
+	buf[n] = '\0';
+	p = strrchr(buf, ')'); /* the name before it may hold anything */
+	return !p || strncmp(p, ") Z", 3);
+}
+
 /* Alive processes keep theirs, and so does who holds the flock: a process of
  * our own number in another container, or this one. */
 static void
@@ -150,7 +175,7 @@ sweep_one(int parent, const char *name, pid_t pid)
 	struct stat st;
 	int fd;
 
-	if (pid != getpid() && (!kill(pid, 0) || errno != ESRCH))
+	if (pid != getpid() && alive(pid))
 		return;
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW))
 		return;
@@ -466,12 +491,18 @@ gv_dir_abort(struct gv_dir **out)
 int
 gv_dir_remove(const char *path, struct gv_error *e)
 {
-	char *trash = sibling(path, "trash");
+	char *trash = sibling(path, "trash"), *parent = parent_of(path);
+	const char *base = strrchr(path, '/');
 	int r = 0;
 
-	if (!trash)
+	if (!trash || !parent) {
+		gv_free(trash);
+		gv_free(parent);
 		return no_memory(e);
-	if (rename(path, trash))
+	}
+	sweep(parent, base ? base + 1 : path);
+	gv_free(parent);
+	if (rename(path, trash) && errno != ENOENT)
 		r = gv_fail(e, GV_ERR_SYS, "cannot remove '%s':", path);
 	else
 		r = gv_remove_tree(trash, e);

@@ -67,7 +67,8 @@ void gv_dir_cleanup(void);
 /* ---- keeping house ------------------------------------------------------- */
 
 /* Removes a directory so that nobody sees half of it: renamed to
- * PATH.trash.PID first. */
+ * PATH.trash.PID first; what dead processes left of such removals goes, too.
+ * Nothing there is no error. */
 int gv_dir_remove(const char *path, struct gv_error *e) GV_USE_RESULT;
 
 /* Removes what dead processes left in the directory `parent`: any
