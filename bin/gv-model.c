@@ -44,7 +44,7 @@ static const struct gv_opt_prog prog = {
     opts,
 };
 
-/* ---- init ----------------------------------------------------------------- */
+/* ---- init ---------------------------------------------------------------- */
 
 static int
 make_config(struct gv_config *c, const char *name, const struct gv_tokenizer *t,

@@ -113,11 +113,10 @@ struct gv_config {
 	enum gv_resampler resampler;
 	int64_t R; /* rows an image takes in the text */
 	int64_t rs_L, rs_H; /* Perceiver blocks and heads (width vision.C) */
-	int64_t
-	    pj_C; /* projector: hidden width of its 2-layer MLP (erf GELU) */
+	int64_t pj_C; /* projector: hidden width of its two layers */
 	struct gv_init_config init;
 	int32_t image_token; /* image_token_id; -1 without images */
-	/* preprocessor_config.json; squash to vision.image, bicubic, if absent */
+	/* preprocessor_config.json; if absent squash to vision.image, bicubic */
 	struct gv_image_rule rule;
 	int32_t eos[8]; /* generation_config.json, else config.json */
 	int neos;
