@@ -37,6 +37,8 @@ SHA256	= fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f
 
 HERE	:= $(dir $(lastword $(MAKEFILE_LIST)))
 DATA	= $(OUT)/data/easy_vqa/data
+TRAIN	= $(DATA)/train/questions.json
+TEST	= $(DATA)/test/questions.json
 JQ	= jq -c -L $(HERE)
 MODEL	= $(OUT)/model/model.safetensors
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -63,6 +65,7 @@ all: $(OUT)/report.txt
 # ---- data ------------------------------------------------------------------
 
 $(OUT)/$(WHEEL):
+	rm -rf $(@D)/fetch
 	mkdir -p $(@D)/fetch
 	if [ -n "$(COPY)" ]; then
 		cp "$(COPY)" $(@D)/fetch/$(WHEEL)
@@ -79,23 +82,27 @@ $(OUT)/data.done: $(OUT)/$(WHEEL)
 	touch $@
 
 $(OUT)/train.jsonl: $(OUT)/data.done $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; conversations' $(DATA)/train/questions.json >$@
+	$(JQ) 'include "easy-vqa"; conversations' $(TRAIN) >$@.part
+	mv $@.part $@
 
 $(OUT)/text.jsonl: $(OUT)/data.done $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; texts' $(DATA)/train/questions.json >$@
+	$(JQ) 'include "easy-vqa"; texts' $(TRAIN) >$@.part
+	mv $@.part $@
 
 $(OUT)/test.jsonl: $(OUT)/data.done $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; prompts' $(DATA)/test/questions.json >$@
+	$(JQ) 'include "easy-vqa"; prompts' $(TEST) >$@.part
+	mv $@.part $@
 
 # The blind test: the same questions about the right picture, about another
 # one, and about none.
 $(OUT)/right.jsonl $(OUT)/other.jsonl: $(OUT)/%.jsonl: $(OUT)/data.done \
     $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; $*' $(DATA)/test/questions.json >$@
+	$(JQ) 'include "easy-vqa"; $*' $(TEST) >$@.part
+	mv $@.part $@
 
 $(OUT)/grey.jsonl: $(DATA)/test/grey.png $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; same("grey.png")' \
-	    $(DATA)/test/questions.json >$@
+	$(JQ) 'include "easy-vqa"; same("grey.png")' $(TEST) >$@.part
+	mv $@.part $@
 
 $(DATA)/test/grey.png: $(OUT)/data.done
 	base64 -d >$@ <<-'EOF'
@@ -179,7 +186,8 @@ $(OUT)/sheet.png: $(OUT)/right.answers.gv $(OUT)/right.images.gv \
 
 $(OUT)/report.txt: $(OUT)/right.json $(OUT)/other.json $(OUT)/grey.json \
     $(OUT)/sheet.png $(HERE)easy-vqa-report.sh
-	sh $(HERE)easy-vqa-report.sh $(OUT) >$@
+	sh $(HERE)easy-vqa-report.sh $(OUT) >$@.part
+	mv $@.part $@
 
 clean:
 	rm -rf $(OUT)
