@@ -2,6 +2,8 @@
 #include "cli.h"
 #include "stream.h"
 
+#include <inttypes.h>
+
 static struct gv_opt_common common;
 
 static const struct gv_opt_prog prog = {
@@ -21,9 +23,9 @@ begin(struct gv_writer **w, struct gv_out *o, const struct gv_schema *in,
 
 	if (gv_schema_copy(&s, in, e))
 		return e->code;
-	if (!gv_schema_prog(&s, "gv-cat", NULL, NULL, e) &&
-	    !gv_writer_open(w, o, &s, e))
-		cli_say(1, "kind '%s', %zu fields", s.kind, s.nfields);
+	if (gv_schema_prog(&s, "gv-cat", NULL, NULL, e) ||
+	    gv_writer_open(w, o, &s, e))
+		*w = NULL;
 	gv_schema_free(&s);
 	return e->code;
 }
@@ -32,14 +34,16 @@ static int
 copy(struct gv_writer *w, struct gv_reader *r, struct gv_error *e)
 {
 	struct gv_rec rec;
+	uint64_t n = 0;
 	int got;
 
 	while ((got = gv_reader_next(r, &rec, e)) > 0) {
 		if (gv_writer_rec(w, &rec, e))
 			return e->code;
-		cli_progress("%s: record %llu", gv_reader_name(r),
-		    (unsigned long long)rec.n);
+		cli_progress("%s: record %" PRIu64, gv_reader_name(r), ++n);
 	}
+	cli_say(1, "'%s': %" PRIu64 " records, %" PRIu64 " bytes",
+	    gv_reader_name(r), n, gv_reader_offset(r));
 	return got;
 }
 

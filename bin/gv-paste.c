@@ -214,6 +214,8 @@ main(int argc, char **argv)
 	    gv_writer_open(&w, o, &s, &e) || paste(w, &e))
 		cli_die(&e);
 	for (i = 0; i < nin; i++) {
+		cli_say(1, "'%s': %llu bytes", gv_reader_name(in[i].r),
+		    (unsigned long long)gv_reader_offset(in[i].r));
 		bad += gv_reader_bad(in[i].r);
 		gv_reader_close(&in[i].r);
 	}

@@ -103,6 +103,8 @@ open_all(char **args, struct gv_error *e)
 			    gv_reader_name(in[i].r), gv_reader_name(in[0].r));
 			return;
 		}
+		cli_say(1, "'%s': %" PRIu64 " records", gv_reader_name(in[i].r),
+		    in[i].count);
 		in[i].first = total;
 		total += in[i].count;
 	}

@@ -189,6 +189,10 @@ summarise(const char *path, struct gv_error *e)
 			gv_fail_in(
 			    e, "cannot report on '%s'", gv_reader_name(r));
 	}
+	if (!e->code)
+		cli_say(1, "'%s': %" PRIu64 " records checked, %s",
+		    gv_reader_name(r), recs,
+		    gv_reader_mapped(r) ? "mapped" : "read");
 	gv_free(f);
 	gv_reader_close(&r);
 	return e->code;

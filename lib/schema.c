@@ -325,10 +325,36 @@ same_field(const struct gv_field *a, const struct gv_field *b)
 	return true;
 }
 
+/* "'image' U8 (N,64,64,3)" */
+static const char *
+field_text(const struct gv_field *f, char *dst, size_t cap)
+{
+	size_t n;
+	int i;
+
+	n = (size_t)snprintf(
+	    dst, cap, "'%s' %s", f->name, gv_dtype_name(f->dtype));
+	for (i = 0; i < f->rank && n < cap; i++) {
+		const char *sep = i ? "," : " (";
+
+		n += (size_t)(f->shape[i] == GV_ANY
+				  ? snprintf(dst + n, cap - n, "%s%s", sep,
+					f->dim[i])
+				  : snprintf(dst + n, cap - n, "%s%lld", sep,
+					(long long)f->shape[i]));
+	}
+	if (f->dtype != GV_NONE && n < cap)
+		n += (size_t)snprintf(dst + n, cap - n, f->rank ? ")" : " ()");
+	if (f->unit[0] && n < cap)
+		snprintf(dst + n, cap - n, " [%s]", f->unit);
+	return dst;
+}
+
 int
 gv_schema_same(
     const struct gv_schema *a, const struct gv_schema *b, struct gv_error *e)
 {
+	char x[200], y[200];
 	size_t i;
 
 	if (strcmp(a->kind, b->kind))
@@ -336,9 +362,9 @@ gv_schema_same(
 		    e, GV_ERR_MATCH, "kind '%s', not '%s'", b->kind, a->kind);
 	for (i = 0; i < a->nfields && i < b->nfields; i++)
 		if (!same_field(&a->fields[i], &b->fields[i]))
-			return gv_fail(e, GV_ERR_MATCH,
-			    "field '%s' differs from field '%s'",
-			    b->fields[i].name, a->fields[i].name);
+			return gv_fail(e, GV_ERR_MATCH, "field %s, not %s",
+			    field_text(&b->fields[i], x, sizeof x),
+			    field_text(&a->fields[i], y, sizeof y));
 	if (a->nfields != b->nfields)
 		return gv_fail(e, GV_ERR_MATCH, "%zu fields, not %zu",
 		    b->nfields, a->nfields);

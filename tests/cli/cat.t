@@ -30,6 +30,10 @@ is "whole" "$(cmp ab.gv x.gv)" ""
 must_fail 1 "another kind" gv-cat a.gv other.gv -o out.gv
 said "both are named" \
     "join 'other.gv' to 'a.gv': kind 'embeds'"
+tokens 0 1 >one.gv
+"$MK" tokens 'tokens=I32 (N,3)' 'id=plain' </dev/null >rank.gv
+must_fail 1 "another shape" gv-cat one.gv rank.gv -o out.gv
+said "both are shown" "field 'tokens' I32 (N,3), not 'tokens' I32 (T)"
 images 2 3 v2 >v2.gv
 must_fail 1 "other weights" gv-cat other.gv v2.gv -o out.gv
 said "the digest is named" \
