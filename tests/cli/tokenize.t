@@ -1,0 +1,261 @@
+#!/bin/sh
+# gv-tokenize: lines in, records out, nothing bad passes unnamed; and back.
+. "$(dirname "$0")/tap.sh"
+. "$SRC/tests/cli/stream.sh"
+
+G=$SRC/tests/golden/tokens
+stat() { # FILE FILTER
+	gv-stat --json "$1" | jq -rc "$2"
+}
+back() { # DIR FILE: each record as text
+	gv-tokenize -m "$1" --decode --specials "$2"
+}
+
+# ---- training
+ok "train nano" gv-tokenize train -v 700 -o nano "$G/corpus.txt"
+is "two files, no other" "$(find nano -type f | sort | tr '\n' ' ')" \
+	"nano/tokenizer.json nano/tokenizer_config.json "
+is "700 ids" "$(jq '(.model.vocab | length) + (.added_tokens | length)' \
+	nano/tokenizer.json)" 700
+ok "train chatml" gv-tokenize train --vocab 700 --template chatml -o chatml \
+	"$G/corpus.txt"
+ok "train again" gv-tokenize train -v 700 -o again - <"$G/corpus.txt"
+ok "... the same bytes" cmp nano/tokenizer.json again/tokenizer.json
+jq -Rsc '{text: .}' "$G/corpus.txt" >corpus.jsonl
+ok "train on JSON lines" gv-tokenize train -v 700 -o again corpus.jsonl
+ok "... the same bytes" cmp nano/tokenizer.json again/tokenizer.json
+cat >chat.jsonl <<'EOF'
+{"id": "a", "messages": [{"role": "user", "content": "ab ab"}, {"role": "assistant", "content": [{"type": "text", "text": "ab"}]}]}
+{"id": "b", "conversations": [[{"role": "user", "content": "ab"}], [{"role": "user", "content": "ab"}]]}
+EOF
+ok "train on conversations" gv-tokenize train -v 267 -o again chat.jsonl
+is "... their text, not their keys" \
+	"$(jq -c .model.merges again/tokenizer.json)" '[["a","b"]]'
+ok "few words" sh -c 'echo abab | gv-tokenize train -v 5000 -o few --verbose \
+	2>said'
+is "... are said to be" "$(cat said)" \
+	"gv-tokenize: a vocabulary of 267 ids: no pair of tokens is left that occurs twice"
+must_fail 2 "no size" gv-tokenize train -o x "$G/corpus.txt"
+must_fail 2 "no directory" gv-tokenize train -v 300 "$G/corpus.txt"
+must_fail 2 "too small" gv-tokenize train -v 200 -o x "$G/corpus.txt"
+must_fail 2 "unknown template" gv-tokenize train -v 300 --template x -o x \
+	"$G/corpus.txt"
+must_fail 2 "unknown option" gv-tokenize train --nonsense
+must_fail 1 "missing text" gv-tokenize train -v 300 -o x missing
+must_fail 1 "a directory as text" gv-tokenize train -v 300 -o x nano
+must_fail 1 "bad JSON to train on" sh -c \
+	'echo "{" | gv-tokenize train -v 300 --jsonl -o x'
+must_fail 1 "JSON without text to train on" sh -c \
+	'echo "{\"a\": 1}" | gv-tokenize train -v 300 --jsonl -o x'
+is "no directory is left of these" "$(ls -d x 2>/dev/null)" ""
+must_fail 1 "a directory that cannot be made" \
+	gv-tokenize train -v 300 -o no/such/dir "$G/corpus.txt"
+
+# ---- chat
+cat >c.jsonl <<'EOF'
+{"id": "two", "image": "x.png", "conversations": [[{"role": "user", "content": "Shape? <|image|>"}, {"role": "assistant", "content": "circle"}], [{"role": "user", "content": "Colour?"}, {"role": "assistant", "content": "red"}]]}
+
+{"id": 7, "image": ["a", "b"], "messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": " or "}, {"type": "image"}]}, {"role": "assistant", "content": "a"}]}
+{"messages": [{"role": "user", "content": "hi"}]}
+EOF
+ok "chat" gv-tokenize -m nano --chat --image-rows 3 -o c.gv c.jsonl
+is "fields" "$(stat c.gv '[.kind, (.fields[] | [.name, .dtype])]')" \
+	'["tokens",["tokens","I32"],["targets","I32"],["bytes","I32"],["image_at","I32"],["starts","I32"]]'
+is "keys: id, number, line" "$(keys c.gv)" "two 7 4 "
+is "provenance" "$(stat c.gv '.prog[0] | [.name, .args, (.digests | keys)]')" \
+	'["gv-tokenize",["--chat","--image-rows","3"],["tokenizer"]]'
+P='<|image|><|image|><|image|>'
+is "rendered" "$(back nano c.gv)" \
+"<|bos|><|user_start|>${P}Shape? <|image|><|user_end|><|assistant_start|>circle<|assistant_end|><|bos|><|user_start|>${P}Colour?<|user_end|><|assistant_start|>red<|assistant_end|>
+<|bos|><|user_start|>$P or $P<|user_end|><|assistant_start|>a<|assistant_end|>
+<|bos|><|user_start|>hi<|user_end|>"
+is "without specials" "$(gv-tokenize -m nano --decode c.gv | head -1)" \
+	"Shape? <|image|>circleColour?red"
+is "image_at: 4 runs, the first at 2" \
+	"$(stat c.gv '.fields[3] | [.shape[0], .min]')" '[[0,2],2]'
+is "starts" "$(stat c.gv '.fields[4] | [.shape[0], .min]')" '[[1,2],0]'
+ok "chat in ChatML" gv-tokenize -m chatml --chat --image-rows 1 -o m.gv c.jsonl
+is "rendered" "$(back chatml m.gv | tail -3)" "<|im_start|>user
+hi<|im_end|>"
+must_fail 1 "images without rows" gv-tokenize -m nano --chat c.jsonl
+ok "rows of a model" sh -c 'gv-model init vlm_tiny --tokenizer nano \
+	-o tiny && gv-tokenize -m tiny --chat c.jsonl >tiny.gv'
+is "... are 16" "$(back nano tiny.gv | head -1 | grep -o '<|image|>' | wc -l)" 33
+must_fail 1 "a path too many" sh -c 'jq -c ".image = [\"a\", \"b\", \"c\"]" \
+	c.jsonl | sed -n 2p | gv-tokenize -m nano --chat --image-rows 3'
+
+# ---- prompts
+cat >p.jsonl <<'EOF'
+{"id": "x", "image": "i.png", "messages": [{"role": "user", "content": "q"}], "answers": ["1", "2"], "task": "vqa"}
+{"id": "y", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "yes"}]}
+{"id": "z", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "w"}], "answers": "a"}
+EOF
+ok "prompts" gv-tokenize -m nano --prompt --image-rows 2 -o p.gv p.jsonl
+is "rendered" "$(back nano p.gv)" \
+"<|bos|><|user_start|><|image|><|image|>q<|user_end|><|assistant_start|>
+<|bos|><|user_start|>q<|user_end|><|assistant_start|>
+<|bos|><|user_start|>q<|user_end|><|assistant_start|>"
+is "fields" "$(stat p.gv '[.fields[].name]')" \
+	'["tokens","image_at","messages","answers","task"]'
+cat >"$T/plain.c" <<'EOF'
+#include "stream.h"
+#include <stdio.h>
+#include <stdlib.h>
+int
+main(void)
+{
+	struct gv_error e = {0};
+	struct gv_reader *r;
+	struct gv_rec rec;
+	if (gv_reader_open(&r, NULL, &e))
+		return 1;
+	while (gv_reader_next(r, &rec, &e) > 0)
+		for (int i = 2; i < 5; i++) {
+			json_t *v;
+			char *s;
+			if (gv_value_json(&rec.v[i], &v))
+				return 1;
+			s = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+			printf("%s%s", s, i == 4 ? "\n" : " ");
+			free(s);
+			json_decref(v);
+		}
+	gv_reader_close(&r);
+	return e.code != 0;
+}
+EOF
+build plain plain.c
+is "what the prompts came from" "$(./plain <p.gv)" \
+'[{"role":"user","content":"q"}] ["1","2"] "vqa"
+[{"role":"user","content":"q"}] ["yes"] null
+[{"role":"user","content":"q"}] "a" null'
+must_fail 1 "nothing but an answer" sh -c 'echo \
+	"{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}" |
+	gv-tokenize -m nano --prompt'
+
+# ---- text
+printf 'first line\n\n  \nsecond <|bos|>' >t.txt
+ok "documents" gv-tokenize -m nano --text -o t.gv t.txt
+is "a line each" "$(back nano t.gv)" "<|bos|>first line
+<|bos|>second <|bos|>"
+is "keys are lines" "$(keys t.gv)" "1 4 "
+is "no images" "$(stat t.gv '[.fields[].name]')" '["tokens","targets","bytes"]'
+is "bytes add up to the text" \
+	"$(stat t.gv '.fields[2] | .values * .mean | round')" 24
+ok "whole" gv-tokenize -m nano --text --whole -o w.gv t.txt t.txt
+is "a file each" "$(back nano w.gv | tail -4)" "<|bos|>first line
+
+  
+second <|bos|>"
+printf '%s\n' '{"id": 5, "text": "one\ntwo"}' >t.jsonl
+is "JSON lines by name" "$(gv-tokenize -m chatml --text t.jsonl |
+	gv-tokenize -m chatml --decode --specials)" "one
+two<|endoftext|>"
+is "or by option, with its id" "$(gv-tokenize -m nano --text --jsonl <t.jsonl |
+	gv-keys)" 5
+ok "nothing in" sh -c 'gv-tokenize -m nano --text </dev/null >none.gv'
+is "... is a valid stream of nothing" "$(stat none.gv .records)" 0
+ok "... of conversations, too" sh -c \
+	'gv-tokenize -m nano --chat </dev/null | gv-stat --check'
+head -c 20000 /dev/urandom >random
+ok "random bytes as one document" sh -c 'gv-tokenize -m nano --text --whole \
+	random | gv-stat --check'
+
+# ---- lengths
+ok "a cut" gv-tokenize -m nano --chat --image-rows 3 --max-length 6 -o l.gv \
+	c.jsonl --max-errors 1
+is "... keeps images, or drops the record" "$(back nano l.gv)" \
+"<|bos|><|user_start|>${P}S<|bos|><|user_start|>${P}C
+<|bos|><|user_start|>hi<|user_end|>"
+is "... and counts it" "$(stat l.gv .bad)" 1
+must_fail 1 "images that don't fit" gv-tokenize -m nano --chat --image-rows 3 \
+	--max-length 4 -o l2.gv c.jsonl
+said "... are named" "line 1: conversation 1: the images don't fit into 4"
+must_fail 1 "a prompt that doesn't fit" gv-tokenize -m nano --prompt \
+	--image-rows 2 --max-length 5 p.jsonl
+is "documents are cut" "$(gv-tokenize -m nano --text --max-length 3 t.txt |
+	stat - '.fields[0].shape[0]')" '[3,3]'
+
+# ---- threads, order, errors
+i=0
+while [ $i -lt 300 ]; do cat c.jsonl; i=$((i + 1)); done >many.jsonl
+ok "one thread" gv-tokenize -m nano --chat --image-rows 3 --threads 1 \
+	-o 1.gv many.jsonl
+is "900 records" "$(stat 1.gv .records)" 900
+for t in 2 5; do
+	ok "$t threads" gv-tokenize -m nano --chat --image-rows 3 \
+		--threads $t -o $t.gv - <many.jsonl
+	ok "... the same bytes" cmp 1.gv $t.gv
+done
+cat >bad.jsonl <<'EOF'
+{"messages": [{"role": "user", "content": "a"}]}
+{"messages": [{"role": "user", "content": "a"}]
+{"messages": [{"role": "user", "content": "\u0000"}]}
+{"messages": [{"role": "user", "content": "\ud800"}]}
+{"messages": [{"role": "king", "content": "a"}]}
+{"messages": "a"}
+{"id": [], "messages": [{"role": "user", "content": "a"}]}
+{"id": 1, "id": 2, "messages": [{"role": "user", "content": "a"}]}
+{"messages": [{"role": "user", "content": "b"}]}
+EOF
+printf '{"messages": [{"role": "user", "content": "\377"}]}\n[]\n' >>bad.jsonl
+must_fail 1 "a bad line" gv-tokenize -m nano --chat -o bad.gv bad.jsonl
+said "... is named" "'bad.jsonl': line 2: not JSON at byte"
+is "... and leaves no output" "$(ls bad.gv .bad.gv* 2>/dev/null)" ""
+gv-tokenize -m nano --chat --max-errors 8 -o bad.gv bad.jsonl 2>said
+is "one more than allowed" "$? $(grep -c "^gv-tokenize: 'bad" said)" "1 9"
+ok "nine bad lines let pass" sh -c \
+	'gv-tokenize -m nano --chat --max-errors 9 bad.jsonl >bad.gv 2>said'
+is "... are named" "$(grep -c "line [2-8]:\|line 1[01]:" said)" 9
+is "... and counted" "$(stat bad.gv '[.records, .bad]')" '[2,9]'
+is "... the good ones are there" "$(back nano bad.gv)" \
+"<|bos|><|user_start|>a<|user_end|>
+<|bos|><|user_start|>b<|user_end|>"
+is "a stream that failed has no end" "$(gv-tokenize -m nano --chat bad.jsonl \
+	2>/dev/null | gv-stat --check 2>/dev/null; echo $?)" 1
+printf '{"text": "%070000000d"}\n' 0 | must_fail 1 "a line of 70 MB" \
+	gv-tokenize -m nano --text --jsonl -o big.gv
+
+# ---- decoding
+is "ids as numbers" "$(printf '1 2\n\n690 64\n' |
+	gv-tokenize -m nano --decode --ids --specials)" '"#
+
+<|bos|>a'
+must_fail 1 "an id outside" sh -c 'echo 700 | gv-tokenize -m nano --decode --ids'
+said "... is named" "line 1: id 700"
+for bad in -1 1x 99999999999 1.5; do
+	must_fail 1 "'$bad' is no id" sh -c \
+		"echo '$bad' | gv-tokenize -m nano --decode --ids"
+done
+must_fail 1 "tokens of another vocabulary" gv-tokenize -m chatml --decode t.gv
+said "... is said" "another vocabulary"
+gv-cut -f targets t.gv >nofield.gv 2>/dev/null ||
+	images 1 1 >nofield.gv
+must_fail 1 "a stream without tokens" gv-tokenize -m nano --decode nofield.gv
+
+# ---- command lines, models
+must_fail 2 "no mode" gv-tokenize -m nano t.txt
+must_fail 2 "two modes" gv-tokenize -m nano --text --chat t.txt
+must_fail 2 "no model" gv-tokenize --text t.txt
+must_fail 2 "an unknown option" gv-tokenize -m nano --text --nonsense
+must_fail 2 "--whole is for text" gv-tokenize -m nano --chat --whole c.jsonl
+must_fail 2 "--ids is for decoding" gv-tokenize -m nano --text --ids t.txt
+must_fail 2 "--image-rows is not for text" gv-tokenize -m nano --text \
+	--image-rows 3 t.txt
+must_fail 2 "rows out of range" gv-tokenize -m nano --chat --image-rows 0
+must_fail 1 "no such model" gv-tokenize -m missing --text t.txt
+must_fail 1 "a model without vocabulary" gv-tokenize -m "$T" --text t.txt
+mkdir broken
+head -c 3000 nano/tokenizer.json >broken/tokenizer.json
+must_fail 1 "a cut vocabulary" gv-tokenize -m broken --text t.txt
+must_fail 1 "no such file" gv-tokenize -m nano --text t.txt missing
+must_fail 1 "a directory" gv-tokenize -m nano --text nano
+cp c.gv good.gv
+bad_input gv-tokenize -m nano --decode
+for f in random text c.gv; do
+	must_fail 1 "chat: $f" gv-tokenize -m nano --chat -o out.gv $f
+done
+is "nothing is left of it" "$(find . -name out.gv -o -name '*.tmp')" ""
+bad_output gv-tokenize -m nano --text t.txt
+bad_output gv-tokenize -m nano --decode c.gv
+finish
