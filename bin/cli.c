@@ -34,6 +34,20 @@ on_fatal(int sig)
 	raise(sig);
 }
 
+/* A mapped file that someone cut: its pages are gone, and so is the run. */
+static void
+on_bus_error(int sig)
+{
+	static const char text[] =
+	    ": an input file became shorter while it was read\n";
+
+	(void)sig;
+	clean_up();
+	(void)!write(STDERR_FILENO, name, strlen(name));
+	(void)!write(STDERR_FILENO, text, sizeof text - 1);
+	_exit(1);
+}
+
 static void
 on_stop(int sig)
 {
@@ -99,6 +113,7 @@ cli_start(
 	catch (SIGINT, on_fatal);
 	catch (SIGTERM, on_fatal);
 	catch (SIGHUP, on_fatal);
+	catch (SIGBUS, on_bus_error);
 	catch (SIGXFSZ, SIG_IGN); /* EFBIG is a better message */
 	if (gv_opt_parse(p, c, argc, argv, &n, &e))
 		cli_die(&e);

@@ -430,6 +430,18 @@ train(struct run *u, int64_t total)
 	}
 }
 
+/* An output that can't be written is better known before the run than after
+ * it. */
+static void
+check_output(void)
+{
+	struct gv_dir *d;
+
+	if (gv_dir_begin(&d, o.output, &err))
+		cli_die(&err);
+	gv_dir_abort(&d);
+}
+
 /* The model appears whole; then the run's checkpoints are of no more use. */
 static void
 finish(struct run *u)
@@ -476,6 +488,7 @@ main(int argc, char **argv)
 	check_input(in, u.m);
 	fill_law(&law, u.m, in, lr);
 	if (!o.plan && !o.dump_grads) {
+		check_output();
 		snprintf(u.dir, sizeof u.dir, "%s.run", o.output);
 		if (gv_lock(&lock, o.output, &err))
 			cli_die(&err);
