@@ -344,32 +344,61 @@ gv_model_logits(struct gv_model *m, const struct gv_batch *b, float **logits,
 
 /* ---- work ----------------------------------------------------------------- */
 
-/* Forward work of the tower (and its part of a backward pass, x2). */
+/* Work of an op by that of its forward pass: once more for the gradient of its
+ * input, and of its weights.  Attention has two inputs, no weights. */
+static double
+times(bool backward, bool input, bool weights)
+{
+	return backward ? 1 + input + weights : 1;
+}
+
+static double
+tower_flops(const struct gv_model *m, const struct gv_batch *b, bool backward)
+{
+	const struct gv_vision_config *v = &m->cfg.vision;
+	double rows = (double)(b->B * v->P), C = (double)v->C;
+	bool back = back_vision(m);
+
+	return 2 * rows * 3 * (double)(v->patch * v->patch) * C *
+		   times(backward, false, back) +
+	       (double)v->layer * rows *
+		   (8 * C * C + 4 * C * (double)v->F + 4 * (double)v->P * C) *
+		   times(backward, back, back);
+}
+
+static double
+perceiver_flops(
+    const struct gv_model *m, const struct gv_batch *b, bool backward)
+{
+	double P = (double)(b->B * m->cfg.vision.P),
+	       C = (double)m->cfg.vision.C;
+	double R = (double)(b->B * m->cfg.R);
+	double seen = (double)(m->cfg.vision.P + m->cfg.R);
+	bool back = back_resampler(m), trains = m->part[GV_RESAMPLER].trains;
+
+	return (double)m->cfg.rs_L *
+	       ((20 * R * C * C + 4 * (P + R) * C * C) *
+		       times(backward, back, trains) +
+		   4 * R * seen * C * times(backward, back, back));
+}
+
+/* From images, or features, to embeds. */
 static double
 vision_flops(const struct gv_model *m, const struct gv_batch *b, bool backward)
 {
-	const struct gv_vision_config *v = &m->cfg.vision;
-	double rows = (double)(b->B * v->P), C = (double)v->C, f, all;
+	double f = 0, hidden = 2 * (double)(b->B * m->cfg.R * m->cfg.pj_C);
+	bool trains = m->part[GV_PROJECTOR].trains;
 
-	f = 2 * rows * 3 * (double)(v->patch * v->patch) * C;
-	f += (double)v->layer * rows *
-	     (8 * C * C + 4 * C * (double)v->F + 4 * (double)v->P * C);
-	if (b->input != GV_IN_IMAGE)
-		f = 0;
-	all = f * (backward && back_vision(m) ? 3 : 1);
-	f = 0;
-	if (m->cfg.resampler == GV_RESAMPLER_PERCEIVER) {
-		double R = (double)(b->B * m->cfg.R);
-
-		f = (double)m->cfg.rs_L *
-		    (20 * R * C * C + 4 * (rows + R) * C * C +
-			4 * R * (double)(v->P + m->cfg.R) * C);
-	}
-	f += 2 * (double)(b->B * m->cfg.R * m->cfg.pj_C) *
-	     (C + (double)m->cfg.text.C);
 	if (b->input == GV_IN_EMBEDS)
-		f = 0;
-	return all + f * (backward && back_projector(m) ? 3 : 1);
+		return 0;
+	if (b->input == GV_IN_IMAGE)
+		f += tower_flops(m, b, backward);
+	if (m->cfg.resampler == GV_RESAMPLER_PERCEIVER)
+		f += perceiver_flops(m, b, backward);
+	f += hidden * (double)m->cfg.vision.C *
+	     times(backward, back_resampler(m), trains);
+	return f + hidden * (double)m->cfg.text.C *
+		       times(backward, back_projector(m), trains);
 }
 
 double
@@ -378,8 +407,7 @@ gv_model_flops(
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	double N = (double)b->N, C = (double)c->C, pairs = 0, f;
-	bool down = backward && back_language(m);
-	double times = 1 + down + (down && m->part[GV_LANGUAGE].trains);
+	bool back = back_language(m);
 	int64_t s;
 
 	for (s = 0; s < b->S; s++) {
@@ -389,11 +417,12 @@ gv_model_flops(
 		pairs +=
 		    q * (own - (q - 1) / 2) + (b->p_len ? q * b->p_len[s] : 0);
 	}
-	f = (double)c->L *
-	    (N * (2 * C * (double)((2 * c->H + 2 * c->G) * c->D) +
-		     6 * C * (double)c->F) +
-		4 * pairs * (double)(c->H * c->D));
+	f = (double)c->L * N *
+	    (2 * C * (double)((2 * c->H + 2 * c->G) * c->D) +
+		6 * C * (double)c->F);
 	f += 2 * (double)b->M * C * (double)c->V;
-	f *= times;
+	f *= times(backward, back, m->part[GV_LANGUAGE].trains);
+	f += (double)c->L * 4 * pairs * (double)(c->H * c->D) *
+	     times(backward, back, back);
 	return b->B ? f + vision_flops(m, b, backward) : f;
 }

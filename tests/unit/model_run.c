@@ -341,6 +341,41 @@ test_micro(struct test *t)
 	result_free(&c);
 }
 
+/* The first sequence without an image, alone: a batch of text in a model that
+ * sees.  What is only for images gets no gradient. */
+static void
+test_text_only(struct test *t)
+{
+	const struct gv_batch *b = &t->flat.b;
+	unsigned all = all_parts(t->m);
+	struct result a = run(t, b, all), c;
+	struct gv_batch x;
+	int32_t *q, *o;
+	int64_t s = 0, i;
+	size_t n, seen = 0;
+
+	for (i = 0; i < b->q_at[s + 1]; i++)
+		if (b->id[i] < 0)
+			i = b->q_at[++s] - 1;
+	x = slice(b, s, s + 1, &q, &o);
+	x.input = GV_IN_NONE;
+	x.image = NULL;
+	x.B = 0;
+	c = run(t, &x, all);
+	ok(x.M > 0 && distance(c.logp, a.logp + (x.target - b->target),
+			  (size_t)x.M, 0) <= SAME_LOGP,
+	    "%s: text alone, the same log-probabilities", t->name);
+	n = c.grads - t->m->part[GV_LANGUAGE].n; /* the last part */
+	while (n-- > 0)
+		seen += !(fabsf(c.grad[n]) <= 0);
+	is_int((long long)seen, 0, "%s: and no gradient but the decoder's",
+	    t->name);
+	free(q);
+	free(o);
+	result_free(&a);
+	result_free(&c);
+}
+
 /* ---- key/value cache ---------------------------------------------------- */
 
 /* A batch of some tokens of the shared packing, as it goes to the cache. */
@@ -522,6 +557,55 @@ test_cache(struct test *t)
 	free(whole);
 	free(cached);
 	free(every);
+}
+
+/* ---- work --------------------------------------------------------------- */
+
+/* What the kernels counted since they began to; attention that goes back
+ * computes its probabilities a second time, a fifth of its products, which is
+ * no work of the model's. */
+static double
+counted(const struct test *t)
+{
+	struct gvk_profile row[64];
+	size_t n = gvk_profile_get(t->k, row, 64), i;
+	double f = 0;
+
+	for (i = 0; i < n; i++)
+		f += strcmp(row[i].op, "attention_bwd") ? row[i].flops
+							: 0.8 * row[i].flops;
+	return f;
+}
+
+static void
+test_flops(struct test *t)
+{
+	const struct gv_batch *b = &t->shared.b;
+	float *logp = get((size_t)b->M, sizeof *logp);
+	struct gv_limits l = limits_of(b, true);
+	unsigned parts, all = all_parts(t->m);
+	int wrong = 0;
+
+	gvk_profile_on(t->k, true);
+	for (parts = 0; parts <= all; parts++) {
+		double was = counted(t), want;
+
+		if (parts & ~all)
+			continue;
+		must(gv_model_train(t->m, parts, t->e), t->e);
+		must(gv_model_reserve(t->m, &l, t->e), t->e);
+		must(gv_model_loss(t->m, b, true, logp, NULL, t->e), t->e);
+		want = counted(t) - was;
+		if (!(fabs(gv_model_flops(t->m, b, true) / want - 1) <=
+			1e-12)) {
+			printf("# %x: %g, the kernels count %g\n", parts,
+			    gv_model_flops(t->m, b, true), want);
+			wrong++;
+		}
+	}
+	gvk_profile_on(t->k, false);
+	is_int(wrong, 0, "%s: work as the kernels count it", t->name);
+	free(logp);
 }
 
 /* ---- refusals ----------------------------------------------------------- */
@@ -712,11 +796,14 @@ test_model(struct test *t)
 	test_repeat(t);
 	test_threads(t);
 	test_memory(t);
-	if (t->shared.b.B)
+	if (t->shared.b.B) {
 		test_inputs(t);
+		test_text_only(t);
+	}
 	test_shared(t);
 	test_micro(t);
 	test_cache(t);
+	test_flops(t);
 	test_refusals(t);
 	if (gv_st_find(t->gold, "adam/loss"))
 		test_adamw(t);
