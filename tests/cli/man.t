@@ -48,7 +48,8 @@ for path in "$B"/bin/gv-*; do
 		grep -q "^\.Sh $s\$" "$page" || echo "$s"
 	done >missing
 	is "$p: the page has its sections" "$(cat missing)" ""
-	sed -n '/^\.Sh SOURCE/,/^\.Sh BUGS/s/^\.Pa \([^ ]*\).*/\1/p' "$page" |
+	sed -n '/^\.Sh SOURCE/,/^\.Sh [^S]/p' "$page" |
+		sed -n 's/^\.Pa \([bkl][a-z]*\/[^ ]*\).*/\1/p' |
 		while read -r f; do
 			[ -e "$SRC/$f" ] || echo "$f"
 		done >missing
