@@ -167,7 +167,7 @@ static int
 paste(struct gv_writer *w, struct gv_error *e)
 {
 	char key[GV_MAX_KEY + 1] = "", q[300];
-	bool again = false;
+	bool again;
 	int i;
 
 	while (!next(&in[0], e) && in[0].have) {

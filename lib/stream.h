@@ -4,8 +4,8 @@
  * A stream is HEAD REC... END, and streams may follow each other.  The reader
  * gives record after record as if of one stream; it fails on a cut, a wrong
  * checksum, count, type or shape, and on a second HEAD whose kind, fields or
- * digests differ from the first.  A reader that has seen gv_reader_next() return 0 has
- * seen a complete, valid stream.
+ * digests differ from the first.  A reader that has seen gv_reader_next()
+ * return 0 has seen a complete, valid stream.
  */
 #ifndef GV_STREAM_H
 #define GV_STREAM_H
