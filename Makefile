@@ -7,6 +7,8 @@
 #	make lint bench dist clean
 #
 # CUDA=auto|0|1		build the CUDA backend: if nvcc is found, no, yes
+# SM="80 90a"		for these GPUs
+# B=build			where everything is made
 
 PREFIX	= /usr/local
 DESTDIR	=
@@ -41,6 +43,20 @@ ISAS	= base
 ISA_base =
 endif
 
+# The CUDA backend is a shared object that is opened when it is asked for.
+CUDA_CU	:= $(wildcard kernels/cuda/*.cu)
+NVCC	:= $(if $(filter-out 0,$(CUDA)),$(shell command -v nvcc 2>/dev/null))
+SM	= 80 90a
+ifeq ($(CUDA),1)
+ifeq ($(NVCC),)
+$(error CUDA=1, and there is no nvcc)
+endif
+ifeq ($(CUDA_CU),)
+$(error CUDA=1, and this version has no CUDA backend)
+endif
+endif
+CUDA_SO	:= $(if $(NVCC),$(if $(CUDA_CU),$B/lib/libgvk-cuda.so))
+
 LIB_C	:= $(wildcard lib/*.c)
 KERN_C	:= $(wildcard kernels/*.c)
 KCPU_C	:= $(wildcard kernels/cpu/*.c)
@@ -70,7 +86,7 @@ endif
 .SECONDARY:
 .PHONY: all check check-run lint bench demo setup install dist clean
 
-all: $(PROGS) $(ARCHIVES)
+all: $(PROGS) $(ARCHIVES) $(CUDA_SO)
 
 $B/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
@@ -87,6 +103,12 @@ $B/cpu/$1/%.o: kernels/cpu/%.c
 	    -fPIC -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call cpu_rule,$i)))
+
+$B/lib/libgvk-cuda.so: $(CUDA_CU) $(wildcard kernels/cuda/*.cuh kernels/*.h)
+	@mkdir -p $(@D)
+	$(NVCC) -O3 -shared -Xcompiler -fPIC -iquote kernels \
+	    $(foreach s,$(SM),-gencode arch=compute_$s,code=sm_$s) \
+	    -o $@ $(CUDA_CU) -lcublasLt
 
 $B/lib/libgv.a: $(LIB_O)
 	rm -f $@ && $(AR) rcs $@ $^
@@ -152,7 +174,7 @@ install: all
 	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	    $(DESTDIR)$(PREFIX)/include/gv
 	for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin; done
-	install -m 644 $(ARCHIVES) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(ARCHIVES) $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(filter-out lib/banned.h,$(wildcard lib/*.h)) \
 	    kernels/gvk.h $(DESTDIR)$(PREFIX)/include/gv
 	for s in 1 5 7; do \

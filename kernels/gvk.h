@@ -12,7 +12,9 @@
  *	read or written through them before the op runs, and they must stay
  *	valid until it has.  On the CPU backend an op has run when it returns.
  * Allocation.  Ops allocate nothing.  Where one needs scratch memory it takes
- *	`ws`, of the size that the op's `_ws` function gives for its shapes.
+ *	`ws`, of the size that the op's `_ws` function gives for its shapes;
+ *	that size never falls as a shape grows, so what the largest batch needs
+ *	serves all.
  * Errors.  Ops return nothing.  The first failure of a stream (a launch, a
  *	device fault) stays with the stream; gvk_sync() reports it.  Shapes are
  *	the caller's duty: they are asserted, not reported.
@@ -87,7 +89,8 @@ void gvk_put(struct gvk_stream *s, void *dst, const void *host, size_t bytes);
 void gvk_get(struct gvk_stream *s, void *host, const void *src, size_t bytes);
 void gvk_copy(struct gvk_stream *s, void *dst, const void *src, size_t bytes);
 void gvk_zero(struct gvk_stream *s, void *dst, size_t bytes);
-/* dst[i] = src[i] for n elements, rounding to nearest even. */
+/* dst[i] = src[i] for n elements, rounding to nearest even.  To F32 or BF16
+ * from any type, or between equal types. */
 void gvk_convert(struct gvk_stream *s, void *dst, enum gvk_dtype to,
     const void *src, enum gvk_dtype from, size_t n);
 

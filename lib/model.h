@@ -162,7 +162,8 @@ struct gv_batch {
 	const int32_t *k_at, *k_len, *kv_row; /* with a cache, else NULL */
 	int32_t max_q, max_k;
 	int64_t M;
-	const int32_t *out; /* (M) rows of N that go to the head */
+	const int32_t *out; /* (M) rows of N that go to the head; none twice
+	                     * if a backward pass follows */
 	const int32_t *target; /* (M) for gv_model_loss() */
 	const float *g; /* (M) d loss / d logp, for the backward pass */
 };
