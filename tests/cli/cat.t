@@ -14,18 +14,18 @@ is "one END" "$(grep -c 'gv.endd*.recs' ab.gv)" 1
 is "the program named itself" \
     "$(gv-stat --json ab.gv | jq -c '[.prog[].name]')" '["mkstream","gv-cat"]'
 ok "cat's output of two is a stream" sh -c 'cat a.gv b.gv | gv-cat >c.gv'
-is "and gv-cat makes the same of it" "$(cmp ab.gv c.gv)" ""
+ok "and gv-cat makes the same of it" cmp ab.gv c.gv
 ok "from standard input, a file" sh -c 'gv-cat <ab.gv >d.gv'
 ok "and a pipe" sh -c 'cat ab.gv | gv-cat >e.gv'
-is "the same bytes" "$(cmp d.gv e.gv)" ""
+ok "the same bytes" cmp d.gv e.gv
 ok "a file and a pipe" sh -c 'cat b.gv | gv-cat a.gv - >f.gv'
-is "the same bytes again" "$(cmp ab.gv f.gv)" ""
+ok "the same bytes again" cmp ab.gv f.gv
 ok "a FIFO" timeout 5 sh -c \
     'mkfifo p; cat b.gv >p & gv-cat a.gv p >f.gv; wait; rm p'
-is "the same bytes from it" "$(cmp ab.gv f.gv)" ""
+ok "the same bytes from it" cmp ab.gv f.gv
 ok "no records are a stream" sh -c 'gv-cat none.gv | gv-stat --check'
 ok "in place of its input" sh -c 'cp a.gv x.gv; gv-cat x.gv b.gv -o x.gv'
-is "whole" "$(cmp ab.gv x.gv)" ""
+ok "whole" cmp ab.gv x.gv
 
 must_fail 1 "another kind" gv-cat a.gv other.gv -o out.gv
 said "both are named" \
