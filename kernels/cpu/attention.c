@@ -248,6 +248,7 @@ part(void *arg, int64_t i, int thread)
 	while (last < a->S && last % j->run &&
 	       same_range(prefix_range(a, first), prefix_range(a, last)))
 		last++;
+	assert(a->q_at[last] - a->q_at[first] <= j->run * a->max_q);
 	w.r0 = a->q_at[first] + chunk * j->chunk;
 	w.r1 = cpu_min(a->q_at[last], w.r0 + j->chunk);
 	if (w.r0 >= w.r1)
