@@ -58,7 +58,7 @@ int gv_render(const struct gv_render *how, const char *line, size_t n,
 /* ---- files --------------------------------------------------------------- */
 
 enum gv_render_form {
-	GV_RENDER_LINES, /* GV_RENDER_JSON for files named *.jsonl, else as is */
+	GV_RENDER_LINES, /* files named *.jsonl are GV_RENDER_JSON */
 	GV_RENDER_WHOLE /* each file is one document, at most 1 GiB */
 };
 

@@ -20,7 +20,8 @@ extern "C" {
 struct gv_tokenizer; /* immutable after opening; safe to share by threads */
 
 /* Opens DIR/tokenizer.json (and tokenizer_config.json, if it is there).
- * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name. */
+ * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name.
+ */
 int gv_tokenizer_open(
     struct gv_tokenizer **t, const char *dir, struct gv_error *e) GV_USE_RESULT;
 void gv_tokenizer_close(struct gv_tokenizer **t);
@@ -51,7 +52,8 @@ int gv_ids_push(
  * Special tokens spelled in the text are plain text unless `specials`; added
  * tokens that aren't special (<think>) are always found.  A byte that is not
  * UTF-8 counts as a character that is neither letter, number nor space, and is
- * kept: decoding gives the text back, in NFC where the vocabulary asks for it. */
+ * kept: decoding gives the text back, in NFC where the vocabulary asks for
+ * it. */
 int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
