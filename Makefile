@@ -175,7 +175,8 @@ install: all
 	    $(DESTDIR)$(PREFIX)/include/gv
 	for p in $(PROGS); do install -m 755 $$p $(DESTDIR)$(PREFIX)/bin; done
 	install -m 644 $(ARCHIVES) $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib
-	install -m 644 $(filter-out lib/banned.h,$(wildcard lib/*.h)) \
+	install -m 644 $(filter-out lib/banned.h lib/pack.h %_priv.h \
+	    %_impl.h,$(wildcard lib/*.h)) \
 	    kernels/gvk.h $(DESTDIR)$(PREFIX)/include/gv
 	for s in 1 5 7; do \
 	    mkdir -p $(DESTDIR)$(PREFIX)/share/man/man$$s; \

@@ -233,9 +233,9 @@ submit(struct run *r, const struct gv_rec *rec, struct gv_error *e)
 
 	if (!k)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a record");
-	gv_prompt_of(&p, &r->fields, rec);
 	p.user = k;
-	if (!gv_keep(
+	if (!gv_prompt_of(&p, &r->fields, rec, e) &&
+	    !gv_keep(
 		k, rec, r->keep, gv_reader_schema(r->in.first)->nfields, e) &&
 	    !gv_gen_submit(r->g, &p, e))
 		return 0;
@@ -400,7 +400,8 @@ take(struct run *r, struct waiting *w, const struct waiting *before,
 	struct gv_gen_prompt p = {0};
 	struct gv_rec own;
 
-	gv_prompt_of(&p, &r->fields, rec);
+	if (gv_prompt_of(&p, &r->fields, rec, e))
+		return e->code;
 	w->target = gv_alloc(p.n, sizeof *w->target);
 	s->logp = gv_alloc(p.n + 1, sizeof *s->logp);
 	if (!w->target || !s->logp)

@@ -496,7 +496,8 @@ submit(struct run *r, const struct gv_rec *rec, struct gv_error *e)
 {
 	struct gv_gen_prompt p = {.number = rec->n};
 
-	gv_prompt_of(&p, &r->fields, rec);
+	if (gv_prompt_of(&p, &r->fields, rec, e))
+		return e->code;
 	p.user = gv_strdup(rec->key);
 	if (!p.user)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a record");

@@ -35,7 +35,8 @@ gv_prompt_fields(
 	if (gv_reader_need(r, "tokens", "I32 (T)", &at, e) ||
 	    optional(&f->image_at, r, "image_at", "I32 (N)", e) ||
 	    optional(&f->loss_mask, r, "loss_mask", "U8 (T)", e) ||
-	    optional(&f->targets, r, "targets", "I32 (T)", e))
+	    optional(&f->targets, r, "targets", "I32 (T)", e) ||
+	    optional(&f->starts, r, "starts", "I32 (D)", e))
 		return e->code;
 	f->tokens = (int)at;
 	for (i = 0; i < sizeof visual / sizeof *visual; i++) {
@@ -50,12 +51,17 @@ gv_prompt_fields(
 	return 0;
 }
 
-void
+int
 gv_prompt_of(struct gv_gen_prompt *p, const struct gv_prompt_fields *f,
-    const struct gv_rec *rec)
+    const struct gv_rec *rec, struct gv_error *e)
 {
 	const struct gv_tensor *t = &rec->v[f->tokens].t;
 
+	if (f->starts >= 0 && rec->v[f->starts].t.shape[0] > 1)
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "field 'starts': %lld sequences in one record, where a "
+		    "prompt has one",
+		    (long long)rec->v[f->starts].t.shape[0]);
 	p->token = t->data;
 	p->n = (size_t)t->shape[0];
 	p->image_at = NULL;
@@ -67,6 +73,7 @@ gv_prompt_of(struct gv_gen_prompt *p, const struct gv_prompt_fields *f,
 	}
 	p->input = f->input;
 	p->visual = f->visual >= 0 ? &rec->v[f->visual].t : NULL;
+	return 0;
 }
 
 int

@@ -18,6 +18,7 @@ struct gv_prompt_fields {
 	                      * else features, else image */
 	int visual;
 	int loss_mask, targets; /* for scoring */
+	int starts;
 };
 
 /* Looks the fields up in a stream's schema; GV_ERR_MATCH if there are no
@@ -26,9 +27,9 @@ int gv_prompt_fields(struct gv_prompt_fields *f, const struct gv_reader *r,
     struct gv_error *e) GV_USE_RESULT;
 
 /* A record as a prompt: points into the record.  Everything but number,
- * sample and user is set. */
-void gv_prompt_of(struct gv_gen_prompt *p, const struct gv_prompt_fields *f,
-    const struct gv_rec *rec);
+ * sample and user is set.  GV_ERR_NOSUP for a record of several sequences. */
+int gv_prompt_of(struct gv_gen_prompt *p, const struct gv_prompt_fields *f,
+    const struct gv_rec *rec, struct gv_error *e) GV_USE_RESULT;
 
 /* What is to be scored in a record: target[i] (n) is token[i+1] where the
  * loss mask of i+1 is set; without a mask field, where the targets say so (a

@@ -5,8 +5,8 @@ set -eu
 
 need="gcc make pkg-config libc6-dev libjpeg62-turbo-dev libpng-dev
 libmsgpack-dev libjansson-dev libutf8proc-dev libpcre2-dev libopenblas-dev
-nettle-dev zlib1g-dev libcairo2-dev fonts-dejavu-core perl jq unzip python3-pip
-mandoc"
+nettle-dev zlib1g-dev libcairo2-dev fonts-dejavu-core perl jq unzip util-linux python3-pip
+mandoc python3-msgpack-numpy"
 
 missing=
 for p in $need; do

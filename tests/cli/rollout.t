@@ -136,6 +136,10 @@ ok "tokens of a program without provenance" roll -o own.gv ok.gv
 must_fail 1 "nothing to score" roll --score ok.gv -o out.gv
 is "no records give none" "$("$MK" tokens 'tokens=I32 (T)' </dev/null |
 	roll | gv-stat --json | jq .records)" 0
+echo '{"id":"x","conversations":[[{"role":"user","content":"a"}],
+[{"role":"user","content":"b"}]]}' | tr -d '\n' |
+	gv-tokenize -m "$MODEL" --chat -o several.gv
+must_fail 1 "a record of several sequences" roll several.gv -o out.gv
 must_fail 2 "a group of none" roll --group 0 pi.gv
 must_fail 2 "a negative temperature" roll --temperature -1 pi.gv
 bad_stream pi.gv gv-rollout -m "$MODEL"
