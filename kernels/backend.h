@@ -44,7 +44,8 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    (s, dh, dw, dy, dres, h, rstd, w, N, C)) \
 	X(rope, (struct gvk_stream *s, void *x, const int32_t *pos, \
 	    const float *freq, bool inverse, int64_t N, int64_t heads, \
-	    int64_t D, int64_t ld), (s, x, pos, freq, inverse, N, heads, D, ld)) \
+	    int64_t D, int64_t ld), \
+	    (s, x, pos, freq, inverse, N, heads, D, ld)) \
 	X(add_pos, (struct gvk_stream *s, void *y, const void *pos, \
 	    int64_t N, int64_t P, int64_t C), (s, y, pos, N, P, C)) \
 	X(add_pos_bwd, (struct gvk_stream *s, float *dpos, const void *dy, \

@@ -17,10 +17,6 @@ extern const struct gvk_ops gvk_cpu_ops_v2, gvk_cpu_ops_v3, gvk_cpu_ops_v4;
 extern const struct gvk_ops gvk_cpu_ops_base;
 #endif
 
-/* The parts are ours, so OpenBLAS must not start threads inside of one.  Weak:
- * another BLAS links too. */
-void openblas_set_num_threads(int n) __attribute__((weak));
-
 static void
 host_close(struct gvk *k)
 {
@@ -204,8 +200,6 @@ gvk_cpu_open(struct gvk *k, int threads, char *err, size_t cap)
 		snprintf(err, cap, "cannot start %d threads", threads);
 		return -1;
 	}
-	if (openblas_set_num_threads)
-		openblas_set_num_threads(1);
 	k->backend = &host_backend;
 	k->ops = isa.ops;
 	k->dtype = GVK_F32;
