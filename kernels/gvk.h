@@ -10,7 +10,10 @@
  *	stream run in order.  Pointers are device pointers of the stream's
  *	backend (gvk_alloc) unless a parameter is called "host"; nothing is
  *	read or written through them before the op runs, and they must stay
- *	valid until it has.  On the CPU backend an op has run when it returns.
+ *	valid until it has.  Parameter structs (struct gvk_attn, gvk_adamw,
+ *	gvk_sampler) are host memory and are read before the call returns; the
+ *	arrays that they point to are on the device.  On the CPU backend an op
+ *	has run when it returns.
  * Allocation.  Ops allocate nothing.  Where one needs scratch memory it takes
  *	`ws`, of the size that the op's `_ws` function gives for its shapes;
  *	that size never falls as a shape grows, so what the largest batch needs
