@@ -189,9 +189,10 @@ write_record(struct run *r, const struct gv_rec *rec,
 		if (!is_ours(s->fields[i].name))
 			err = gv_writer_value(
 			    r->w, s->fields[i].name, &rec->v[i], e);
-	for (i = 0; i < v->nparts; i++)
-		json_object_set_new(
-		    parts, v->part[i].name, json_real(v->part[i].value));
+	for (i = 0; i < v->nparts && !err; i++)
+		if (json_object_set_new(
+			parts, v->part[i].name, json_real(v->part[i].value)))
+			err = gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	if (!err)
 		err = gv_writer_tensor(r->w, "reward", 0, NULL, &reward, e);
 	if (!err)
@@ -346,9 +347,10 @@ report(struct run *r, struct gv_error *e)
 	json_t *all = gv_tally_json(&r->tally);
 	char *s = NULL;
 
-	if (!all)
+	if (json_object_set_new(all, "bad", json_integer((json_int_t)r->bad))) {
+		json_decref(all);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	json_object_set_new(all, "bad", json_integer((json_int_t)r->bad));
+	}
 	if (!common.json) {
 		(void)!print_text(r, all, e);
 	} else {

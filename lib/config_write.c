@@ -32,12 +32,6 @@ put_f64(json_t *o, const char *key, double v)
 		json_object_set_new(o, key, json_real(v));
 }
 
-static void
-put_three(json_t *o, const char *key, const double v[3])
-{
-	json_object_set_new(o, key, json_pack("[f,f,f]", v[0], v[1], v[2]));
-}
-
 /* The member object, made if it is missing. */
 static json_t *
 member(json_t *o, const char *key)
@@ -156,28 +150,44 @@ gv_config_json(const struct gv_config *c)
 	return o;
 }
 
+/* `o`, or NULL if any member could not be set. */
+static json_t *
+unless(int failed, json_t *o)
+{
+	if (!failed)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+static json_t *
+three(const double v[3])
+{
+	return json_pack("[f,f,f]", v[0], v[1], v[2]);
+}
+
 static json_t *
 make_preprocessor(const struct gv_config *c)
 {
-	json_t *o =
-	    c->preprocessor
-		? json_deep_copy(c->preprocessor)
-		: json_pack("{s:s, s:b, s:b, s:b, s:f, s:b}",
-		      "image_processor_type", "SiglipImageProcessor",
-		      "do_convert_rgb", 1, "do_resize", 1, "do_rescale", 1,
-		      "rescale_factor", 1.0 / 255, "do_normalize", 1);
+	json_t *o, *size = json_pack("{s:i, s:i}", "height",
+		       (int)c->rule.height, "width", (int)c->rule.width);
+	int bad = 0;
 
-	if (!o)
-		return NULL;
-	json_object_set_new(o, "size",
-	    json_pack("{s:i, s:i}", "height", (int)c->rule.height, "width",
-		(int)c->rule.width));
-	put_int(o, "resample", pil_filter[c->rule.filter]);
-	put_three(o, "image_mean", c->vision.mean);
-	put_three(o, "image_std", c->vision.std);
-	/* mean 0 and std 1 say the same in numbers */
-	json_object_set_new(o, "do_normalize", json_true());
-	return o;
+	if (c->preprocessor)
+		o = json_deep_copy(c->preprocessor);
+	else
+		o = json_pack("{s:s, s:b, s:b, s:b, s:f}",
+		    "image_processor_type", "SiglipImageProcessor",
+		    "do_convert_rgb", 1, "do_resize", 1, "do_rescale", 1,
+		    "rescale_factor", 1.0 / 255);
+	bad |= json_object_set_new(o, "size", size);
+	bad |= json_object_set_new(
+	    o, "resample", json_integer(pil_filter[c->rule.filter]));
+	bad |= json_object_set_new(o, "image_mean", three(c->vision.mean));
+	bad |= json_object_set_new(o, "image_std", three(c->vision.std));
+	/* mean 0 and std 1 say in numbers what false would */
+	bad |= json_object_set_new(o, "do_normalize", json_true());
+	return unless(bad, o);
 }
 
 static json_t *
@@ -186,16 +196,17 @@ make_generation(const struct gv_config *c)
 	json_t *o =
 	    c->generation ? json_deep_copy(c->generation) : json_object();
 	json_t *ids = json_array();
-	int i;
+	int i, bad = 0;
 
 	for (i = 0; i < c->neos; i++)
-		json_array_append_new(ids, json_integer(c->eos[i]));
+		bad |= json_array_append_new(ids, json_integer(c->eos[i]));
 	if (c->neos == 1)
-		json_object_set_new(o, "eos_token_id", json_integer(c->eos[0]));
+		bad |=
+		    json_object_set(o, "eos_token_id", json_array_get(ids, 0));
 	else
-		json_object_set(o, "eos_token_id", ids);
+		bad |= json_object_set(o, "eos_token_id", ids);
 	json_decref(ids);
-	return o;
+	return unless(bad, o);
 }
 
 /* Takes `o` over. */
@@ -225,11 +236,37 @@ save(json_t *o, const char *dir, const char *name, struct gv_error *e)
 	return r;
 }
 
+/* What was built says all that the struct says: reading it and building again
+ * gives the same.  A key that was lost for want of memory, or a value that no
+ * reader would take, is found here. */
+static int
+check(const json_t *o, struct gv_error *e)
+{
+	struct gv_config back;
+	json_t *again;
+	bool same;
+
+	if (!o)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (gv_config_parse(&back, o, e))
+		return gv_fail_in(e, "cannot write 'config.json'");
+	again = gv_config_json(&back);
+	gv_config_free(&back);
+	same = again && json_equal(again, o);
+	json_decref(again);
+	return same ? 0 : gv_fail(e, GV_ERR_NOMEM, "out of memory");
+}
+
 int
 gv_config_write(const struct gv_config *c, const char *dir, struct gv_error *e)
 {
-	int r = save(gv_config_json(c), dir, "config.json", e);
+	json_t *o = gv_config_json(c);
+	int r = check(o, e);
 
+	if (r)
+		json_decref(o);
+	else
+		r = save(o, dir, "config.json", e);
 	if (!r && c->has_vision)
 		r = save(
 		    make_preprocessor(c), dir, "preprocessor_config.json", e);

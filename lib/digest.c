@@ -199,18 +199,21 @@ gv_digest_weights(const struct gv_st *s, const char *dir, enum gv_part part,
 {
 	char path[GV_PATH_MAX], hex[GV_DIGEST];
 	json_t *facts, *cache;
+	bool whole; /* there was memory for all facts */
 
 	if (!dir)
 		return compute(s, part, out, e);
 	snprintf(path, sizeof path, "%s/" CACHE, dir);
 	facts = facts_of(s);
 	cache = load(path, facts);
+	whole = json_array_size(facts) == gv_st_files(s);
 	json_decref(facts);
-	if (!remembered(cache, part, out) && !compute(s, part, hex, e)) {
+	if ((!whole || !remembered(cache, part, out)) &&
+	    !compute(s, part, hex, e)) {
 		snprintf(out, GV_DIGEST, "%s", hex);
 		json_object_set_new(json_object_get(cache, "parts"),
 		    part_name[part], json_string(out));
-		if (!too_young(s))
+		if (!too_young(s) && whole)
 			save(path, cache);
 	}
 	json_decref(cache);

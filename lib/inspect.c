@@ -83,19 +83,54 @@ tensors_json(const struct gv_st *st)
 {
 	json_t *list = json_array();
 	size_t i;
-	int k;
+	int k, bad = 0;
 
 	for (i = 0; i < gv_st_count(st); i++) {
 		const struct gv_tensor *t = gv_st_tensor(st, i);
 		json_t *shape = json_array();
 
 		for (k = 0; k < t->rank; k++)
-			json_array_append_new(shape, json_integer(t->shape[k]));
-		json_array_append_new(list,
+			bad |= json_array_append_new(
+			    shape, json_integer(t->shape[k]));
+		bad |= json_array_append_new(list,
 		    json_pack("{s:s, s:s, s:o}", "name", gv_st_name(st, i),
 			"dtype", gv_dtype_name(t->dtype), "shape", shape));
 	}
-	return list;
+	if (!bad)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+/* The list of parts that have tensors, and their sum. */
+static json_t *
+parts_json(const struct part_sum sum[GV_PARTS + 1], const struct gv_st *st,
+    const char *dir, unsigned what, struct gv_error *e)
+{
+	json_t *list = json_array();
+	char hex[GV_DIGEST];
+	int i, bad = 0;
+
+	for (i = 0; i <= GV_PARTS && !e->code; i++) {
+		const char *name =
+		    i < GV_PARTS ? gv_part_name((enum gv_part)i) : "unused";
+		json_t *p;
+
+		if (!sum[i].tensors)
+			continue;
+		p = part_json(name, &sum[i]);
+		if (what & GV_INSPECT_DIGESTS && i < GV_PARTS &&
+		    !gv_digest_weights(st, dir, (enum gv_part)i, hex, e))
+			bad |=
+			    json_object_set_new(p, "digest", json_string(hex));
+		bad |= json_array_append_new(list, p);
+	}
+	if (bad)
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (!e->code)
+		return list;
+	json_decref(list);
+	return NULL;
 }
 
 static json_t *
@@ -103,38 +138,29 @@ facts(const struct gv_model *m, const struct gv_st *st, const char *dir,
     unsigned what, struct gv_error *e)
 {
 	struct part_sum sum[GV_PARTS + 1] = {0}, all = {0};
-	json_t *o = json_object(), *parts = json_array(), *p;
-	char hex[GV_DIGEST];
+	json_t *o, *parts;
 	int i;
 
 	sum_up(m, st, sum);
 	for (i = 0; i <= GV_PARTS; i++) {
-		if (!sum[i].tensors)
-			continue;
-		p = part_json(
-		    i < GV_PARTS ? gv_part_name((enum gv_part)i) : "unused",
-		    &sum[i]);
-		if (what & GV_INSPECT_DIGESTS && i < GV_PARTS && !e->code &&
-		    !gv_digest_weights(st, dir, (enum gv_part)i, hex, e))
-			json_object_set_new(p, "digest", json_string(hex));
-		json_array_append_new(parts, p);
 		all.tensors += sum[i].tensors;
 		all.parameters += sum[i].parameters;
 		all.bytes += sum[i].bytes;
 	}
-	json_object_set_new(o, "config", gv_config_json(&m->cfg));
-	json_object_set_new(o, "parts", parts);
-	json_object_set_new(
-	    o, "tensors", json_integer((json_int_t)all.tensors));
-	json_object_set_new(
-	    o, "parameters", json_integer((json_int_t)all.parameters));
-	json_object_set_new(o, "bytes", json_integer((json_int_t)all.bytes));
-	if (what & GV_INSPECT_TENSORS)
-		json_object_set_new(o, "list", tensors_json(st));
-	if (!e->code)
-		return o;
-	json_decref(o);
-	return NULL;
+	parts = parts_json(sum, st, dir, what, e);
+	if (!parts)
+		return NULL;
+	o = json_pack("{s:o, s:I, s:I, s:I, s:o}", "parts", parts, "tensors",
+	    (json_int_t)all.tensors, "parameters", (json_int_t)all.parameters,
+	    "bytes", (json_int_t)all.bytes, "config", gv_config_json(&m->cfg));
+	if (o && what & GV_INSPECT_TENSORS &&
+	    json_object_set_new(o, "list", tensors_json(st))) {
+		json_decref(o);
+		o = NULL;
+	}
+	if (!o)
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	return o;
 }
 
 int

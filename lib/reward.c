@@ -250,12 +250,12 @@ gv_tally_free(struct gv_tally *t)
 	memset(t, 0, sizeof *t);
 }
 
-/* Sums rows first .. last-1 into a new object that begins with key: name. */
+/* Sums rows first .. last-1 into a new object that has key: name. */
 static json_t *
 line(const struct gv_tally *t, size_t first, size_t last, const char *key,
     const char *name)
 {
-	json_t *o = json_object();
+	json_t *o, *mean;
 	double sum = 0, low, high;
 	uint64_t n = 0;
 	size_t i;
@@ -265,13 +265,13 @@ line(const struct gv_tally *t, size_t first, size_t last, const char *key,
 		sum += t->row[i].sum;
 	}
 	gv_wilson(sum, n, &low, &high);
-	if (key)
-		json_object_set_new(o, key, json_string(name));
-	json_object_set_new(o, "n", json_integer((json_int_t)n));
-	json_object_set_new(
-	    o, "accuracy", n ? json_real(sum / (double)n) : json_null());
-	json_object_set_new(o, "low", json_real(low));
-	json_object_set_new(o, "high", json_real(high));
+	mean = n ? json_real(sum / (double)n) : json_null();
+	o = json_pack("{s:I, s:o, s:f, s:f}", "n", (json_int_t)n, "accuracy",
+	    mean, "low", low, "high", high);
+	if (o && key && json_object_set_new(o, key, json_string(name))) {
+		json_decref(o);
+		return NULL;
+	}
 	return o;
 }
 
@@ -281,33 +281,38 @@ task_json(const struct gv_tally *t, size_t first, size_t last)
 	json_t *o = line(t, first, last, "task", t->row[first].task);
 	json_t *types;
 	size_t i;
+	int bad = 0;
 
-	if (last - first == 1 && !*t->row[first].type)
+	if (!o || (last - first == 1 && !*t->row[first].type))
 		return o;
 	types = json_array();
 	for (i = first; i < last; i++)
-		json_array_append_new(
+		bad |= json_array_append_new(
 		    types, line(t, i, i + 1, "type", t->row[i].type));
-	json_object_set_new(o, "types", types);
-	return o;
+	bad |= json_object_set_new(o, "types", types);
+	if (!bad)
+		return o;
+	json_decref(o);
+	return NULL;
 }
 
 json_t *
-gv_tally_json(struct gv_tally *t)
+gv_tally_json(const struct gv_tally *t)
 {
 	json_t *o = line(t, 0, t->nrows, NULL, NULL), *list = json_array();
 	size_t i, last;
+	int bad = 0;
 
 	for (i = 0; i < t->nrows; i = last) {
 		for (last = i + 1; last < t->nrows &&
 				   !strcmp(t->row[i].task, t->row[last].task);
 		     last++)
 			;
-		json_array_append_new(list, task_json(t, i, last));
+		bad |= json_array_append_new(list, task_json(t, i, last));
 	}
-	if (json_object_set_new(o, "tasks", list)) {
-		json_decref(o);
-		return NULL;
-	}
-	return o;
+	bad |= json_object_set_new(o, "tasks", list);
+	if (!bad)
+		return o;
+	json_decref(o);
+	return NULL;
 }

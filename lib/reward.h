@@ -88,7 +88,7 @@ struct gv_tally {
 /* More different rows than this are GV_ERR_LIMIT. */
 #define GV_TALLY_ROWS 10000
 
-/* Counts a reward; type may be NULL. */
+/* Counts a reward; task and type are UTF-8, type may be NULL. */
 int gv_tally_add(struct gv_tally *t, const char *task, const char *type,
     double reward, struct gv_error *e) GV_USE_RESULT;
 void gv_tally_free(struct gv_tally *t);
@@ -99,7 +99,7 @@ void gv_tally_free(struct gv_tally *t);
  *	            "types": [{"type", "n", "accuracy", "low", "high"}]}]}
  * in order of task and type; "types" only where a record had one; accuracy is
  * the mean reward, null if n is 0.  NULL without memory. */
-json_t *gv_tally_json(struct gv_tally *t);
+json_t *gv_tally_json(const struct gv_tally *t);
 
 #ifdef __cplusplus
 }

@@ -647,34 +647,59 @@ struct gv_st_writer {
 	size_t want, put; /* bytes of data declared, and given */
 };
 
+/* A string that jansson refuses is not UTF-8, unless memory is out; both end
+ * here. */
+static int
+refused(struct gv_error *e, const char *what, const char *name)
+{
+	json_t *again = json_string(name);
+	bool utf8 = again != NULL;
+
+	json_decref(again);
+	if (utf8)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	return gv_fail(e, GV_ERR_FORMAT, "%s '%s' is not UTF-8", what, name);
+}
+
+static json_t *
+shape_json(const struct gv_st_entry *t)
+{
+	json_t *shape = json_array();
+	int i, bad = shape == NULL;
+
+	for (i = 0; i < t->rank && !bad; i++)
+		bad = json_array_append_new(shape, json_integer(t->shape[i]));
+	if (!bad)
+		return shape;
+	json_decref(shape);
+	return NULL;
+}
+
 static int
 add_entry(
     json_t *header, const struct gv_st_entry *t, size_t *at, struct gv_error *e)
 {
-	json_t *shape = json_array(), *o;
 	size_t bytes, end;
-	int i;
+	json_t *shape, *o;
 
 	if (t->rank < 0 || t->rank > GV_MAX_RANK ||
 	    !gv_shape_bytes(t->dtype, t->shape, t->rank, &bytes) ||
-	    !gv_add(*at, bytes, &end) || end > INT64_MAX) {
-		json_decref(shape);
+	    !gv_add(*at, bytes, &end) || end > INT64_MAX)
 		return gv_fail(
 		    e, GV_ERR_LIMIT, "tensor '%s' is too large", t->name);
-	}
-	for (i = 0; i < t->rank; i++)
-		json_array_append_new(shape, json_integer(t->shape[i]));
 	if (!strcmp(t->name, "__metadata__") ||
-	    json_object_get(header, t->name)) {
-		json_decref(shape);
+	    json_object_get(header, t->name))
 		return gv_fail(
 		    e, GV_ERR_MATCH, "tensor '%s' is named twice", t->name);
-	}
-	o = json_pack("{s:s, s:o, s:[I,I]}", "dtype", gv_dtype_name(t->dtype),
-	    "shape", shape, "data_offsets", (json_int_t)*at, (json_int_t)end);
+	shape = shape_json(t);
+	o = shape ? json_pack("{s:s, s:o, s:[I,I]}", "dtype",
+			gv_dtype_name(t->dtype), "shape", shape, "data_offsets",
+			(json_int_t)*at, (json_int_t)end)
+		  : NULL;
+	if (!o)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	if (json_object_set_new(header, t->name, o))
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "tensor '%s': its name is not UTF-8", t->name);
+		return refused(e, "tensor name", t->name);
 	*at = end;
 	return 0;
 }
@@ -690,14 +715,12 @@ make_header(const struct gv_st_entry *t, size_t n, const char *const (*meta)[2],
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
 		return NULL;
 	}
-	if (nmeta) {
-		json_object_set_new(header, "__metadata__", m = json_object());
-		for (i = 0; i < nmeta; i++)
-			if (json_object_set_new(
-				m, meta[i][0], json_string(meta[i][1])))
-				gv_fail(e, GV_ERR_FORMAT,
-				    "metadata '%s' is not UTF-8", meta[i][0]);
-	}
+	m = nmeta ? json_object() : NULL;
+	if (nmeta && json_object_set_new(header, "__metadata__", m))
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	for (i = 0; i < nmeta && !e->code; i++)
+		if (json_object_set_new(m, meta[i][0], json_string(meta[i][1])))
+			refused(e, "metadata", meta[i][1]);
 	*bytes = 0;
 	for (i = 0; i < n && !e->code; i++)
 		add_entry(header, &t[i], bytes, e);

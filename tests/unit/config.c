@@ -2,6 +2,7 @@
 #include "config.h"
 #include "dir.h"
 #include "model.h"
+#include "philox.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -109,6 +110,54 @@ parse(json_t *o, const char *patch, struct gv_config *c, struct gv_error *e)
 	r = gv_config_parse(c, o, e);
 	json_decref(o);
 	return r;
+}
+
+/* Bytes changed at random: refused in one line, or a model within limits that
+ * is read back as it is written. */
+static void
+mutations(void)
+{
+	struct gv_error e = {0};
+	struct gv_config c;
+	struct gv_rng rng;
+	int i, taken = 0, parsed = 0, bad = 0;
+	char text[sizeof small];
+	size_t k;
+
+	gv_rng_init(&rng, 2, GV_PURPOSE_TEST);
+	for (i = 0; i < 20000; i++) {
+		json_t *o;
+
+		memcpy(text, small, sizeof small);
+		for (k = 0; k < sizeof small; k++)
+			if (text[k] == '\'')
+				text[k] = '"';
+		for (k = gv_rng_below(&rng, 3) + 1; k > 0; k--)
+			text[gv_rng_below(&rng, sizeof small - 1)] =
+			    "0123456789-.eE{}[],:\"ntrual_ x"[gv_rng_below(
+				&rng, 30)];
+		o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		if (!o)
+			continue;
+		parsed++;
+		gv_error_clear(&e);
+		if (!gv_config_parse(&c, o, &e)) {
+			json_t *again = gv_config_json(&c);
+
+			taken++;
+			bad += c.text.V > GV_MAX_VOCAB || c.R > c.vision.P ||
+			       c.image_token < 0 || c.image_token >= c.text.V ||
+			       c.text.C > GV_MAX_WIDTH || !again;
+			json_decref(again);
+			gv_config_free(&c);
+		} else {
+			bad += !e.msg[0] || strchr(e.msg, '\n');
+		}
+		json_decref(o);
+	}
+	ok(parsed > 1000 && taken > 100 && taken < parsed,
+	    "%d of 20000 mutations are JSON, %d of them models", parsed, taken);
+	is_int(bad, 0, "all others are refused in one line");
 }
 
 static int
@@ -604,6 +653,7 @@ main(void)
 	layers();
 	faults();
 	at_limits();
+	mutations();
 	round_trips();
 	beside();
 	gv_error_clear(&e);
