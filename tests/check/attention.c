@@ -313,9 +313,10 @@ cross(struct chk *c, bool causal)
 	run_case(c, &t, true, 1, "latents with patches as prefix");
 }
 
-/* One query a sequence, own keys in a cache of 40 rows each. */
+/* One query a sequence, own keys in a cache: `grow` more for each. */
 static void
-decode(struct chk *c, int32_t H, int32_t G, int32_t D, int32_t prompt)
+decode(struct chk *c, int32_t H, int32_t G, int32_t D, int32_t prompt,
+    int32_t grow)
 {
 	struct attn t = heads(H, G, D, true);
 
@@ -326,8 +327,8 @@ decode(struct chk *c, int32_t H, int32_t G, int32_t D, int32_t prompt)
 		t.q_at[s + 1] = s + 1;
 		t.p_len[s] = s < 12 ? prompt : 7;
 		t.p_at[s] = s < 12 ? 0 : prompt;
-		t.k_at[s] = prompt + 7 + 40 * s;
-		t.k_len[s] = s * 2;
+		t.k_at[s] = prompt + 7 + 20 * grow * s;
+		t.k_len[s] = s * grow;
 	}
 	run_case(c, &t, false, 1, "decoding from a cache");
 }
@@ -424,10 +425,12 @@ check(struct chk *c)
 	families(c, 4, 4, 32, 3, 10, 18, 12);
 	families(c, 4, 1, 24, 1, 20, 9, 3);
 	families(c, 2, 2, 16, 1, 3, 280, 4);
+	families(c, 2, 1, 16, 1, 3, 30, 290); /* own keys past a block */
 	cross(c, false);
 	cross(c, true);
-	decode(c, 4, 4, 32, 21);
-	decode(c, 12, 2, 128, 270);
+	decode(c, 4, 4, 32, 21, 2);
+	decode(c, 2, 1, 16, 21, 23); /* own keys past a block */
+	decode(c, 12, 2, 128, 270, 2);
 	blind(c, false);
 	blind(c, true);
 	/* Scores up to a hundred: the running maximum must hold. */
