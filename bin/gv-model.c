@@ -5,6 +5,7 @@
 #include "config_edit.h"
 #include "dir.h"
 #include "inspect.h"
+#include "json.h"
 #include "mem.h"
 #include "model.h"
 #include "token.h"
@@ -224,12 +225,12 @@ show(const char *dir, struct gv_error *e)
 	if (gv_inspect(&o, dir, what, e))
 		return e->code;
 	if (common.json) {
-		s = json_dumps(o, JSON_COMPACT);
+		s = gv_json_text(o, JSON_COMPACT);
 		if (s)
 			puts(s);
 		else
 			gv_fail(e, GV_ERR_NOMEM, "out of memory");
-		free(s);
+		gv_free(s);
 	} else if (!gv_config_open(&c, dir, e)) {
 		print_config(&c);
 		print_table(o);

@@ -3,6 +3,7 @@
  */
 #include "cli.h"
 #include "inputs.h"
+#include "json.h"
 #include "mem.h"
 #include "reward.h"
 
@@ -354,13 +355,13 @@ report(struct run *r, struct gv_error *e)
 	if (!common.json) {
 		(void)!print_text(r, all, e);
 	} else {
-		s = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9));
+		s = gv_json_text(all, JSON_COMPACT | JSON_REAL_PRECISION(9));
 		if (s)
 			(void)!gv_out_printf(r->o, e, "%s\n", s);
 		else
 			gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	}
-	free(s);
+	gv_free(s);
 	json_decref(all);
 	return e->code;
 }

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "io.h"
+#include "json.h"
 #include "banned.h"
 
 #include <errno.h>
@@ -674,7 +675,7 @@ gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 	if (c.has_vision)
 		c.rule = (struct gv_image_rule){(int32_t)c.vision.image,
 		    (int32_t)c.vision.image, GV_FIT_SQUASH, GV_BICUBIC};
-	c.json = json_deep_copy(o);
+	c.json = gv_json_copy(o);
 	if (!c.json)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	*out = c;
@@ -686,7 +687,6 @@ static int
 load(json_t **out, const char *dir, const char *name, bool optional,
     struct gv_error *e)
 {
-	json_error_t je;
 	struct gv_map m;
 	char path[4096];
 
@@ -701,13 +701,11 @@ load(json_t **out, const char *dir, const char *name, bool optional,
 		return gv_fail(e, GV_ERR_LIMIT, "'%s' is larger than %zu bytes",
 		    path, MAX_JSON);
 	}
-	*out = json_loadb(
-	    (const char *)m.data, m.size, JSON_REJECT_DUPLICATES, &je);
+	if (gv_json_parse(out, (const char *)m.data, m.size, e))
+		gv_fail_in(e, "'%s'", path);
 	gv_map_close(&m);
-	if (!*out)
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "'%s' is not valid JSON: %s on line %d", path, je.text,
-		    je.line);
+	if (e->code)
+		return e->code;
 	if (!json_is_object(*out)) {
 		json_decref(*out);
 		*out = NULL;

@@ -3,6 +3,7 @@
 
 #include "config.h"
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 #include "banned.h"
 
@@ -14,7 +15,6 @@ int
 gv_config_read(json_t **out, const char *name, struct gv_error *e)
 {
 	json_t *o = gv_config_preset(name);
-	json_error_t je;
 	char *text;
 	size_t n;
 
@@ -28,13 +28,15 @@ gv_config_read(json_t **out, const char *name, struct gv_error *e)
 		    gv_config_presets());
 	if (gv_slurp(name, MAX_CONFIG, &text, &n, e))
 		return e->code;
-	o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+	if (gv_json_parse(&o, text, n, e))
+		gv_fail_in(e, "'%s'", name);
 	gv_free(text);
-	if (!json_is_object(o)) {
-		gv_fail(e, GV_ERR_FORMAT, "'%s' is no configuration: %s", name,
-		    o ? "not a JSON object" : je.text);
-		json_decref(o);
+	if (e->code)
 		return e->code;
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return gv_fail(e, GV_ERR_FORMAT,
+		    "'%s' is no configuration: not a JSON object", name);
 	}
 	*out = o;
 	return 0;

@@ -2,6 +2,8 @@
 #include "config.h"
 
 #include "io.h"
+#include "json.h"
+#include "mem.h"
 #include "banned.h"
 
 /* As config.c reads them. */
@@ -130,7 +132,7 @@ put_init(json_t *o, const struct gv_init_config *c)
 json_t *
 gv_config_json(const struct gv_config *c)
 {
-	json_t *o = json_deep_copy(c->json);
+	json_t *o = gv_json_copy(c->json);
 	bool ours = !strcmp(c->model_type, "ghostvis");
 
 	if (!o)
@@ -174,7 +176,7 @@ make_preprocessor(const struct gv_config *c)
 	int bad = 0;
 
 	if (c->preprocessor)
-		o = json_deep_copy(c->preprocessor);
+		o = gv_json_copy(c->preprocessor);
 	else
 		o = json_pack("{s:s, s:b, s:b, s:b, s:f}",
 		    "image_processor_type", "SiglipImageProcessor",
@@ -193,8 +195,7 @@ make_preprocessor(const struct gv_config *c)
 static json_t *
 make_generation(const struct gv_config *c)
 {
-	json_t *o =
-	    c->generation ? json_deep_copy(c->generation) : json_object();
+	json_t *o = c->generation ? gv_json_copy(c->generation) : json_object();
 	json_t *ids = json_array();
 	int i, bad = 0;
 
@@ -217,8 +218,8 @@ save(json_t *o, const char *dir, const char *name, struct gv_error *e)
 	char path[4096], *text;
 	int r;
 
-	text =
-	    o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+	text = o ? gv_json_text(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17))
+		 : NULL;
 	json_decref(o);
 	if (!text)
 		return gv_fail(
@@ -232,7 +233,7 @@ save(json_t *o, const char *dir, const char *name, struct gv_error *e)
 		else
 			r = gv_out_commit(&out, e);
 	}
-	free(text);
+	gv_free(text);
 	return r;
 }
 

@@ -3,9 +3,9 @@
 
 #include "dir.h"
 #include "io.h"
+#include "json.h"
+#include "mem.h"
 #include "banned.h"
-
-#include <jansson.h>
 
 #define CACHE     ".gv-digests.json"
 #define MAX_CACHE ((size_t)1 << 20)
@@ -152,8 +152,8 @@ load(const char *path, const json_t *facts)
 
 	if (!gv_map_open(&m, path, &quiet)) {
 		if (m.size <= MAX_CACHE)
-			o = json_loadb((const char *)m.data, m.size,
-			    JSON_REJECT_DUPLICATES, NULL);
+			(void)!gv_json_parse(
+			    &o, (const char *)m.data, m.size, &quiet);
 		gv_map_close(&m);
 	}
 	if (json_equal(json_object_get(o, "files"), facts) &&
@@ -168,7 +168,7 @@ static void
 save(const char *path, const json_t *cache)
 {
 	struct gv_error quiet = {0};
-	char *text = json_dumps(cache, JSON_INDENT(1));
+	char *text = gv_json_text(cache, JSON_INDENT(1));
 	struct gv_out *o;
 
 	if (text && !gv_out_open(&o, path, false, false, &quiet)) {
@@ -177,7 +177,7 @@ save(const char *path, const json_t *cache)
 		else if (gv_out_commit(&o, &quiet))
 			gv_error_clear(&quiet);
 	}
-	free(text);
+	gv_free(text);
 }
 
 static bool

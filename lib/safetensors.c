@@ -2,11 +2,11 @@
 #include "safetensors.h"
 
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 #include "banned.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <sys/stat.h>
 
 #define INDEX      "model.safetensors.index.json"
@@ -79,16 +79,12 @@ static json_t *
 parse_object(const char *s, size_t n, const char *path, const char *what,
     struct gv_error *e)
 {
-	json_error_t je;
 	json_t *o;
 
 	if (within_budget(s, n, path, what, e))
 		return NULL;
-	o = json_loadb(s, n, JSON_REJECT_DUPLICATES, &je);
-	if (!o) {
-		gv_fail(e, GV_ERR_FORMAT,
-		    "'%s': %s is not valid JSON: %s at byte %d", path, what,
-		    je.text, je.position);
+	if (gv_json_parse(&o, s, n, e)) {
+		gv_fail_in(e, "'%s': %s", path, what);
 		return NULL;
 	}
 	if (!json_is_object(o)) {
@@ -734,7 +730,7 @@ static int
 write_header(struct gv_out *o, const json_t *header, const char *path,
     struct gv_error *e)
 {
-	char *s = json_dumps(header, JSON_COMPACT), pad[GV_ALIGN];
+	char *s = gv_json_text(header, JSON_COMPACT), pad[GV_ALIGN];
 	uint8_t len[PREFIX_LEN];
 	size_t n, all;
 	int i, r;
@@ -756,7 +752,7 @@ write_header(struct gv_out *o, const json_t *header, const char *path,
 		r = gv_out_write(o, s, n, e);
 	if (!r)
 		r = gv_out_write(o, pad, all - PREFIX_LEN - n, e);
-	free(s);
+	gv_free(s);
 	return r;
 }
 

@@ -594,8 +594,8 @@ static const struct {
     {"{\"image_std\":[0.5,0.5,0]}", GV_ERR_FORMAT, "'image_std' is not"},
     {"[]", GV_ERR_FORMAT, "is not a JSON object"},
     {"{\"size\":64,\"size\":64}", GV_ERR_FORMAT, "duplicate object key"},
-    {"{", GV_ERR_FORMAT, "'m/preprocessor_config.json' is not valid JSON"},
-    {"", GV_ERR_FORMAT, "is not valid JSON"},
+    {"{", GV_ERR_FORMAT, "'m/preprocessor_config.json': not valid JSON"},
+    {"", GV_ERR_FORMAT, "not valid JSON"},
 };
 
 static void

@@ -1,0 +1,95 @@
+/* Jansson with an allocator that remembers when it had nothing to give. */
+#include "json.h"
+
+#include "banned.h"
+
+#include <stdbool.h>
+
+/* Where jansson can't grow the buffer of a number it aborts, so that growth (by
+ * doubling from 16 bytes) has some room of its own; what is read then is
+ * thrown away. */
+static _Thread_local struct {
+	bool refused, reading;
+	size_t used;
+	_Alignas(16) char room[4096];
+} heap;
+
+static void *
+watched(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p)
+		return p;
+	heap.refused = true;
+	if (!heap.reading || n < 32 || n & (n - 1) ||
+	    n > sizeof heap.room - heap.used)
+		return NULL;
+	p = heap.room + heap.used;
+	heap.used += n;
+	return p;
+}
+
+static void
+release(void *p)
+{
+	const char *c = p;
+
+	if (c < heap.room || c >= heap.room + sizeof heap.room)
+		free(p);
+}
+
+__attribute__((constructor)) static void
+watch(void)
+{
+	json_set_alloc_funcs(watched, release);
+}
+
+int
+gv_json_parse(json_t **out, const char *s, size_t n, struct gv_error *e)
+{
+	json_error_t je;
+	json_t *v;
+
+	heap.refused = false;
+	heap.reading = true;
+	heap.used = 0;
+	v = json_loadb(s, n, JSON_REJECT_DUPLICATES, &je);
+	heap.reading = false;
+	if (heap.refused) {
+		json_decref(v);
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory for JSON");
+	}
+	if (!v)
+		return gv_fail(e, GV_ERR_FORMAT,
+		    "not valid JSON: %s on line %d, byte %d", je.text, je.line,
+		    je.position);
+	*out = v;
+	return 0;
+}
+
+char *
+gv_json_text(const json_t *v, size_t flags)
+{
+	char *s;
+
+	heap.refused = false;
+	s = json_dumps(v, flags);
+	if (!heap.refused)
+		return s;
+	free(s);
+	return NULL;
+}
+
+json_t *
+gv_json_copy(const json_t *v)
+{
+	json_t *copy;
+
+	heap.refused = false;
+	copy = json_deep_copy(v);
+	if (!heap.refused)
+		return copy;
+	json_decref(copy);
+	return NULL;
+}

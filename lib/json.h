@@ -1,0 +1,41 @@
+/* JSON by jansson, sure of memory.
+ *
+ * Jansson reports a want of memory where a value can't be made, but not
+ * everywhere: while it reads it may drop a digit or abort, while it writes
+ * drop a key, and in a deep copy a member, and call that success (2.14).  Here its
+ * allocator is watched, so each of these is GV_ERR_NOMEM instead.  Values that
+ * are built by hand are safe if every json_..._new() is checked.
+ *
+ * The allocator is replaced before main() by one that calls malloc() and
+ * free(); a program that sets another one loses the watch and nothing else.
+ */
+#ifndef GV_JSON_H
+#define GV_JSON_H
+
+#include "err.h"
+
+#include <jansson.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads the JSON value in n bytes, a new reference.  A key twice in an object,
+ * bytes that are not UTF-8, and anything behind the value are GV_ERR_FORMAT;
+ * the message is "not valid JSON: ..." with line and byte, for the caller to
+ * put a name in front of. */
+int gv_json_parse(
+    json_t **out, const char *s, size_t n, struct gv_error *e) GV_USE_RESULT;
+
+/* The value as NUL-terminated text, with jansson's JSON_... flags; freed with
+ * gv_free().  NULL without memory. */
+char *gv_json_text(const json_t *v, size_t flags);
+
+/* A deep copy; NULL without memory. */
+json_t *gv_json_copy(const json_t *v);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
