@@ -112,7 +112,7 @@ struct gv_config {
 	/* what stands between them, when both are there; else 0 */
 	enum gv_resampler resampler;
 	int64_t R; /* rows an image takes in the text */
-	int64_t rs_L, rs_H; /* Perceiver blocks and heads (width vision.C) */
+	int64_t rs_L, rs_H; /* Perceiver: blocks, heads (width vision.C) */
 	int64_t pj_C; /* projector: hidden width of its two layers */
 	struct gv_init_config init;
 	int32_t image_token; /* image_token_id; -1 without images */

@@ -1,10 +1,10 @@
 /* JSON by jansson, sure of memory.
  *
  * Jansson reports a want of memory where a value can't be made, but not
- * everywhere: while it reads it may drop a digit or abort, while it writes
- * drop a key, and in a deep copy a member, and call that success (2.14).  Here its
- * allocator is watched, so each of these is GV_ERR_NOMEM instead.  Values that
- * are built by hand are safe if every json_..._new() is checked.
+ * everywhere (2.14): reading it may drop a digit or abort, writing it may drop
+ * a key, copying a member, and call that success.  Here its allocator is
+ * watched, so each of these is GV_ERR_NOMEM instead.  Values that are built by
+ * hand are safe if every json_..._new() is checked.
  *
  * The allocator is replaced before main() by one that calls malloc() and
  * free(); a program that sets another one loses the watch and nothing else.
