@@ -16,11 +16,13 @@ accuracy() {
 
 # work LOG: steps, tokens, images and operations of a training run.
 work() {
-	jq -rs 'map(select(.loss)) | "\(length) steps, " +
-	    "\(map(.records) | max) records, " +
-	    "\(map(.tokens) | add) trained tokens" +
-	    ((map(.flops // 0) | add) as $f | if $f > 0 then
-	    ", \($f / 1e10 | round / 100) TFLOP" else "" end)' "$1"
+	jq -rs 'def commas: tostring | if length > 3 then
+	        (.[:-3] | commas) + "," + .[-3:] else . end;
+	    map(select(.loss))
+	    | "\(length | commas) steps, " +
+	      "\(map(.records) | max | commas) records, " +
+	      "\(map(.tokens) | add | commas) trained tokens, " +
+	      "\(map(.flops) | add / 1e10 | round / 100) TFLOP"' "$1"
 }
 
 # stage LABEL WORK FILE...: the sum of the files' costs.
