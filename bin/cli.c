@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -101,6 +102,21 @@ hold_standard_fds(void)
 		}
 }
 
+/* JSON is built in many small steps, and a step that is left out would go
+ * unseen: so here, where the end of the process is allowed, none can fail. */
+static void *
+json_memory(size_t n)
+{
+	void *p = malloc(n);
+	struct gv_error e = {0};
+
+	if (!p) {
+		gv_fail(&e, GV_ERR_NOMEM, "out of memory");
+		cli_die(&e);
+	}
+	return p;
+}
+
 int
 cli_start(
     const struct gv_opt_prog *p, struct gv_opt_common *c, int argc, char **argv)
@@ -109,6 +125,7 @@ cli_start(
 	int n;
 
 	name = p->name;
+	json_set_alloc_funcs(json_memory, free);
 	hold_standard_fds();
 	catch (SIGINT, on_fatal);
 	catch (SIGTERM, on_fatal);

@@ -1,6 +1,7 @@
 /* Schemas: what every record of a stream holds, and who made it. */
 #include "pack.h"
 
+#include "json.h"
 #include "mem.h"
 #include "version.h"
 #include "banned.h"
@@ -258,14 +259,21 @@ gv_schema_merge_progs(
 
 	for (i = 0; i < src->nprogs; i++) {
 		const struct gv_prog *g = &src->progs[i];
+		json_t *args, *digests;
 
 		for (j = 0; j < had; j++)
 			if (same_prog(&dst->progs[j], g))
 				break;
 		if (j < had)
 			continue;
-		if (gv_schema_add_prog(dst, g->name, g->ver,
-			json_deep_copy(g->args), json_deep_copy(g->digests), e))
+		args = gv_json_copy(g->args);
+		digests = gv_json_copy(g->digests);
+		if (!args || !digests) {
+			json_decref(args);
+			json_decref(digests);
+			return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+		}
+		if (gv_schema_add_prog(dst, g->name, g->ver, args, digests, e))
 			return e->code;
 	}
 	return 0;
