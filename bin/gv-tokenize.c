@@ -408,6 +408,24 @@ static const struct gv_opt_prog train_prog = {
     train_opts,
 };
 
+/* A new directory appears with all its files; in one that is there, as that of
+ * a model, each file is replaced. */
+static int
+write_vocabulary(const struct gv_bpe_train *b, struct gv_error *e)
+{
+	struct gv_dir *d;
+
+	if (!access(dir, F_OK))
+		return gv_bpe_train_write(b, dir, e);
+	if (gv_dir_begin(&d, dir, e))
+		return e->code;
+	if (gv_bpe_train_write(b, gv_dir_tmp(d), e)) {
+		gv_dir_abort(&d);
+		return e->code;
+	}
+	return gv_dir_commit(&d, e);
+}
+
 static int
 train(int argc, char **argv)
 {
@@ -428,12 +446,7 @@ train(int argc, char **argv)
 			cli_die(&e);
 	if (gv_bpe_train_learn(b, &size, &e))
 		cli_die(&e);
-	if (mkdir(dir, 0777) && errno != EEXIST) {
-		(void)gv_fail(
-		    &e, GV_ERR_SYS, "cannot make directory '%s':", dir);
-		cli_die(&e);
-	}
-	if (gv_bpe_train_write(b, dir, &e))
+	if (write_vocabulary(b, &e))
 		cli_die(&e);
 	cli_say(1, "a vocabulary of %d ids%s", (int)size,
 	    size < vocab ? ": no pair of tokens is left that occurs twice"

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "dir.h"
+#include "json.h"
 #include "mem.h"
 #include "prov.h"
 #include "train.h"
@@ -106,7 +107,7 @@ static const struct gv_opt_prog prog = {"gv-train",
 static struct gv_opt_common common;
 static struct gv_error err;
 
-/* ---- command line ----------------------------------------------------------- */
+/* ---- command line -------------------------------------------------------- */
 
 /* "language=1e-3,vision=1e-4" into rates; returns the set of parts. */
 static unsigned
@@ -222,7 +223,7 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 	w->keep = (int)o.keep;
 }
 
-/* ---- reports ---------------------------------------------------------------- */
+/* ---- reports ------------------------------------------------------------- */
 
 static void
 log_step(struct gv_log *log, const struct gv_train_step *s)
@@ -297,14 +298,14 @@ static void
 print_json(json_t *j)
 {
 	char *text =
-	    j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+	    j ? gv_json_text(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
 
 	if (!text) {
 		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
 		cli_die(&err);
 	}
 	printf("%s\n", text);
-	free(text);
+	gv_free(text);
 	json_decref(j);
 }
 
@@ -357,7 +358,7 @@ print_plan(
 		plan_text(&p, &s, sec, w->schedule.total);
 }
 
-/* ---- the run ---------------------------------------------------------------- */
+/* ---- the run ------------------------------------------------------------- */
 
 struct run {
 	struct gv_train *t;

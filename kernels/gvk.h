@@ -152,7 +152,8 @@ void gvk_logits(struct gvk_stream *s, float *logits, const void *x,
  * gradient that reaches h along the residual path, or NULL.  `h` is the
  * normalised input.  dh may be dres (in place); not dy.  dh is the gradient of
  * both x and r.  dw, db NULL: not computed.
- * Source: Ba et al. 2016, arXiv 1607.06450; Zhang, Sennrich 2019, 1910.07467. */
+ * Source: Ba et al. 2016, arXiv 1607.06450; Zhang, Sennrich 2019,
+ * arXiv 1910.07467. */
 void gvk_layernorm(struct gvk_stream *s, void *y, void *h, float *mean,
     float *rstd, const void *x, const void *r, const void *w, const void *b,
     float eps, int64_t N, int64_t C);
@@ -166,7 +167,7 @@ void gvk_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw,
     const void *dy, const void *dres, const void *h, const float *rstd,
     const void *w, int64_t N, int64_t C);
 
-/* ---- positions ------------------------------------------------------------ */
+/* ---- positions ----------------------------------------------------------- */
 
 /* Rotary embedding in place on the first `heads` heads of width D of each row
  * of x (N, ld), in the half-split convention (Hugging Face): for i < D/2,
@@ -187,7 +188,7 @@ void gvk_add_pos(struct gvk_stream *s, void *y, const void *pos, int64_t N,
 void gvk_add_pos_bwd(struct gvk_stream *s, float *dpos, const void *dy,
     int64_t N, int64_t P, int64_t C);
 
-/* ---- attention ------------------------------------------------------------ */
+/* ---- attention ----------------------------------------------------------- */
 
 /* Packed attention over S sequences.  Sequence s has the query rows
  * [q_at[s], q_at[s+1]) and sees two ranges of key/value rows: its prefix
@@ -232,10 +233,11 @@ void gvk_attention_bwd(struct gvk_stream *s, void *dq, void *dk, void *dv,
     const void *dout, const void *o, const float *lse, const void *q,
     const void *k, const void *v, const struct gvk_attn *a, void *ws);
 
-/* ---- activations ---------------------------------------------------------- */
+/* ---- activations --------------------------------------------------------- */
 
 /* y = silu(g) * u:  gu (N,2F) holds g in the first F columns of a row, u in
- * the others; y (N,F).  dgu from dy (N,F).  Source: Shazeer 2020, 2002.05202. */
+ * the others; y (N,F).  dgu from dy (N,F).
+ * Source: Shazeer 2020, arXiv 2002.05202. */
 void gvk_swiglu(struct gvk_stream *s, void *y, const void *gu, int64_t N,
     int64_t F);
 void gvk_swiglu_bwd(struct gvk_stream *s, void *dgu, const void *dy,
@@ -251,7 +253,7 @@ void gvk_gelu_bwd(struct gvk_stream *s, void *dx, const void *dy,
 /* y += x, n elements. */
 void gvk_add(struct gvk_stream *s, void *y, const void *x, int64_t n);
 
-/* ---- rows ----------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------- */
 
 /* y[n] = w[id[n]] if id[n] >= 0, else e[~id[n]]: token rows from the table
  * w (V,C), and rows given from outside (image rows) from e (E,C), which may be
@@ -271,7 +273,7 @@ void gvk_gather(struct gvk_stream *s, void *y, const void *x,
 void gvk_scatter(struct gvk_stream *s, void *y, const void *x,
     const int32_t *at, int64_t M, int64_t C, int64_t ldy, int64_t ldx);
 
-/* ---- images --------------------------------------------------------------- */
+/* ---- images -------------------------------------------------------------- */
 
 /* Cuts images (B,H,W,3) U8 into non-overlapping p x p patches, row by row;
  * what is left at the right and bottom is dropped ("valid").
@@ -292,7 +294,7 @@ void gvk_avgpool(struct gvk_stream *s, void *y, const void *x, int64_t B,
 void gvk_avgpool_bwd(struct gvk_stream *s, void *dx, const void *dy,
     int64_t B, int64_t gh, int64_t gw, int64_t oh, int64_t ow, int64_t C);
 
-/* ---- loss ----------------------------------------------------------------- */
+/* ---- loss ---------------------------------------------------------------- */
 
 /* The output head and its loss, in chunks of rows, so that N x V logits never
  * exist.  x (N,C), w (V,C), target (N) with 0 <= target < V:
@@ -309,7 +311,7 @@ void gvk_xent(struct gvk_stream *s, float *logp, float *entropy, void *dx,
     float *dw, const void *x, const void *w, const int32_t *target,
     const float *g, float cap, int64_t N, int64_t C, int64_t V, void *ws);
 
-/* ---- optimizer ------------------------------------------------------------ */
+/* ---- optimizer ----------------------------------------------------------- */
 
 /* *sum (+)= sum of x[i]^2 over n elements of F32, in a fixed order, F64 on the
  * device.  Cleared first unless `add`. */
@@ -343,7 +345,7 @@ void gvk_adamw(struct gvk_stream *s, void *p, float *master, float *m,
     const struct gvk_range *range, int64_t ranges,
     const struct gvk_adamw *o);
 
-/* ---- sampling ------------------------------------------------------------- */
+/* ---- sampling ------------------------------------------------------------ */
 
 /* Draws one id a row from logits (B,V) F32.  The law: banned ids (ban (V) U8,
  * 1 = never; may be NULL) get no mass; logits are divided by temperature;

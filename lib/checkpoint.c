@@ -3,6 +3,7 @@
 
 #include "dir.h"
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 #include "sha.h"
 #include "banned.h"
@@ -38,7 +39,7 @@ static int
 write_json(const char *path, const json_t *o, struct gv_error *e)
 {
 	struct gv_out *out;
-	char *s = json_dumps(o, JSON_INDENT(2) | JSON_SORT_KEYS);
+	char *s = gv_json_text(o, JSON_INDENT(2) | JSON_SORT_KEYS);
 	int r;
 
 	if (!s)
@@ -50,7 +51,7 @@ write_json(const char *path, const json_t *o, struct gv_error *e)
 			r = gv_out_commit(&out, e);
 		gv_out_abort(&out);
 	}
-	free(s);
+	gv_free(s);
 	return r;
 }
 
@@ -107,7 +108,7 @@ write_state(
 	return r;
 }
 
-/* ---- which checkpoints there are ------------------------------------------- */
+/* ---- which checkpoints there are ----------------------------------------- */
 
 struct steps {
 	int64_t *v;
@@ -180,7 +181,7 @@ prune(const char *run, int keep, struct gv_error *e)
 	return r;
 }
 
-/* ---- saving ---------------------------------------------------------------- */
+/* ---- saving -------------------------------------------------------------- */
 
 static int
 fill(const struct gv_dir *d, struct gv_model *m, struct gv_optim *o,
@@ -222,23 +223,20 @@ gv_checkpoint_save(const char *run, struct gv_model *m, struct gv_optim *o,
 	return prune(run, keep, e);
 }
 
-/* ---- loading --------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------- */
 
 static int
 read_json(const char *path, json_t **o, struct gv_error *e)
 {
-	json_error_t je;
 	char *text;
 	size_t n;
 
 	if (gv_slurp(path, (size_t)16 << 20, &text, &n, e))
 		return e->code;
-	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+	if (gv_json_parse(o, text, n, e))
+		gv_fail_in(e, "'%s'", path);
 	gv_free(text);
-	if (!*o)
-		return gv_fail(e, GV_ERR_FORMAT, "'%s': line %d: %s", path,
-		    je.line, je.text);
-	return 0;
+	return e->code;
 }
 
 static int

@@ -116,7 +116,7 @@ struct gv_config {
 	int64_t pj_C; /* projector: hidden width of its two layers */
 	struct gv_init_config init;
 	int32_t image_token; /* image_token_id; -1 without images */
-	/* preprocessor_config.json; if absent squash to vision.image, bicubic */
+	/* preprocessor_config.json; if absent squash to vision.image */
 	struct gv_image_rule rule;
 	int32_t eos[8]; /* generation_config.json, else config.json */
 	int neos;

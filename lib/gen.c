@@ -9,7 +9,7 @@
 #include <math.h>
 
 #define MIN_IMAGES  16 /* encoded in one pass at least, if so many wait */
-#define PREFILL     1024 /* prompt tokens in a pass, if the longest is shorter */
+#define PREFILL     1024 /* prompt tokens in a pass, or the longest prompt */
 #define MAX_WAITING 4096 /* prompts whose result waits for an older one */
 
 static int

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OUT_BUF (1u << 20)
+#define OUT_BUF      (1u << 20)
 #define MAX_OPEN_OUT 64
 
 static bool
@@ -68,7 +68,7 @@ gv_write_full(int fd, const void *buf, size_t n)
 struct gv_out {
 	int fd;
 	char *path, *tmp; /* tmp is NULL when written in place */
-	int slot;         /* in temporaries[] */
+	int slot; /* in temporaries[] */
 	uint8_t *buf;
 	size_t fill;
 	uint64_t offset;
@@ -101,7 +101,7 @@ remember(char *path)
 		char *none = NULL;
 
 		if (atomic_compare_exchange_strong(
-		        &temporaries[i], &none, path))
+			&temporaries[i], &none, path))
 			return i;
 	}
 	return -1;
@@ -155,8 +155,8 @@ open_path(struct gv_out *o, const char *path, struct gv_error *e)
 			return gv_fail(
 			    e, GV_ERR_LIMIT, "too many open outputs");
 		unlink(o->tmp);
-		o->fd = open(
-		    o->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		o->fd =
+		    open(o->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	}
 	if (o->fd < 0)
 		return gv_fail(e, GV_ERR_SYS, "cannot write '%s':", path);
@@ -218,8 +218,7 @@ gv_out_flush(struct gv_out *o, struct gv_error *e)
 }
 
 int
-gv_out_write(
-    struct gv_out *o, const void *buf, size_t n, struct gv_error *e)
+gv_out_write(struct gv_out *o, const void *buf, size_t n, struct gv_error *e)
 {
 	if (o->failed)
 		return gv_fail(
@@ -282,8 +281,8 @@ static void
 sync_directory(const char *path)
 {
 	const char *base = strrchr(path, '/');
-	char *dir = base ? gv_strndup(path, (size_t)(base - path) + 1)
-	                 : gv_strdup(".");
+	char *dir =
+	    base ? gv_strndup(path, (size_t)(base - path) + 1) : gv_strdup(".");
 	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
 	/* the data is safe already; a directory that can't sync is no error */
@@ -408,8 +407,8 @@ open_input(const char *path, const char **name, int *fd, struct gv_error *e)
 }
 
 int
-gv_slurp(const char *path, size_t limit, char **out, size_t *n,
-    struct gv_error *e)
+gv_slurp(
+    const char *path, size_t limit, char **out, size_t *n, struct gv_error *e)
 {
 	const char *name;
 	void *buf = NULL;
@@ -421,8 +420,8 @@ gv_slurp(const char *path, size_t limit, char **out, size_t *n,
 		return e->code;
 	do {
 		if (gv_grow(&buf, &cap, len + 65536, 1)) {
-			gv_fail(e, GV_ERR_NOMEM, "out of memory for '%s'",
-			    name);
+			gv_fail(
+			    e, GV_ERR_NOMEM, "out of memory for '%s'", name);
 			break;
 		}
 		r = gv_read_full(fd, (char *)buf + len, cap - len - 1);
@@ -512,8 +511,8 @@ more(struct gv_lines *l, struct gv_error *e)
 }
 
 int
-gv_lines_next(struct gv_lines *l, const char **line, size_t *n,
-    struct gv_error *e)
+gv_lines_next(
+    struct gv_lines *l, const char **line, size_t *n, struct gv_error *e)
 {
 	size_t seen = 0;
 	char *nl = NULL;

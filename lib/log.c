@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 #include "banned.h"
 
@@ -43,13 +44,13 @@ gv_log_line(struct gv_log *l, const json_t *o, struct gv_error *e)
 
 	if (!l)
 		return 0;
-	s = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	s = gv_json_text(o, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	if (!s)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	n = strlen(s);
 	s[n] = '\n'; /* the NUL's place: the line is written by length */
 	r = gv_write_full(l->fd, s, n + 1);
-	free(s);
+	gv_free(s);
 	if (r)
 		return gv_fail(e, GV_ERR_SYS, "cannot write '%s':", l->path);
 	return 0;

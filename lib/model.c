@@ -20,7 +20,7 @@ gv_part_name(enum gv_part p)
 	return part_names[p];
 }
 
-/* ---- the table ------------------------------------------------------------ */
+/* ---- the table ----------------------------------------------------------- */
 
 struct table {
 	struct gv_model *m;
@@ -341,7 +341,7 @@ build_table(struct gv_model *m, struct gv_error *e)
 	return 0;
 }
 
-/* ---- buffers -------------------------------------------------------------- */
+/* ---- buffers ------------------------------------------------------------- */
 
 static int
 device_oom(const char *what, size_t bytes, struct gv_error *e)
@@ -535,7 +535,7 @@ gv_backend_open(
 	return 0;
 }
 
-/* ---- values --------------------------------------------------------------- */
+/* ---- values -------------------------------------------------------------- */
 
 #define PIECE ((size_t)1 << 18) /* elements moved at a time */
 
@@ -604,7 +604,7 @@ gv_model_init(struct gv_model *m, uint64_t seed, struct gv_error *e)
 	return err;
 }
 
-/* ---- files ---------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 static bool
 ends_with(const char *s, const char *tail)

@@ -20,30 +20,35 @@ common_table(const struct gv_opt_prog *p, struct gv_opt_common *c,
 		unsigned need;
 		struct gv_opt o;
 	} all[] = {
-	    {GV_OPT_C_OUTPUT, {"output", 'o', GV_OPT_STR, &c->output, "FILE",
-	         "write to FILE (made whole, then renamed)", 0, 0, NULL}},
-	    {GV_OPT_C_OUTPUT | GV_OPT_C_FORCE, {"force", 'f', GV_OPT_FLAG,
-	         &c->force, NULL, "write binary data to a terminal, too",
-	         0, 0, NULL}},
-	    {GV_OPT_C_SEED, {"seed", 0, GV_OPT_INT, &c->seed, "N",
-	         "seed of all random numbers (0)", 0, 9e15, NULL}},
-	    {GV_OPT_C_DEVICE, {"device", 0, GV_OPT_STR, &c->device, "DEV",
-	         "auto, cpu, cuda or cuda:N (auto)", 0, 0, NULL}},
-	    {GV_OPT_C_THREADS, {"threads", 0, GV_OPT_INT, &c->threads, "N",
-	         "worker threads (one a core)", 0, 1024, NULL}},
-	    {GV_OPT_C_ERRORS, {"max-errors", 0, GV_OPT_INT, &c->max_errors,
-	         "N", "let N bad records pass, each named on stderr (0)", 0,
-	         9e15, NULL}},
+	    {GV_OPT_C_OUTPUT,
+		{"output", 'o', GV_OPT_STR, &c->output, "FILE",
+		    "write to FILE (made whole, then renamed)", 0, 0, NULL}},
+	    {GV_OPT_C_OUTPUT | GV_OPT_C_FORCE,
+		{"force", 'f', GV_OPT_FLAG, &c->force, NULL,
+		    "write binary data to a terminal, too", 0, 0, NULL}},
+	    {GV_OPT_C_SEED,
+		{"seed", 0, GV_OPT_INT, &c->seed, "N",
+		    "seed of all random numbers (0)", 0, 9e15, NULL}},
+	    {GV_OPT_C_DEVICE,
+		{"device", 0, GV_OPT_STR, &c->device, "DEV",
+		    "auto, cpu, cuda or cuda:N (auto)", 0, 0, NULL}},
+	    {GV_OPT_C_THREADS,
+		{"threads", 0, GV_OPT_INT, &c->threads, "N",
+		    "worker threads (one a core)", 0, 1024, NULL}},
+	    {GV_OPT_C_ERRORS,
+		{"max-errors", 0, GV_OPT_INT, &c->max_errors, "N",
+		    "let N bad records pass, each named on stderr (0)", 0, 9e15,
+		    NULL}},
 	    {GV_OPT_C_JSON, {"json", 0, GV_OPT_FLAG, &c->json, NULL,
-	         "report as JSON", 0, 0, NULL}},
+				"report as JSON", 0, 0, NULL}},
 	    {~0u, {"quiet", 'q', GV_OPT_FLAG, &c->quiet, NULL,
-	         "no progress line", 0, 0, NULL}},
+		      "no progress line", 0, 0, NULL}},
 	    {~0u, {"verbose", 'v', GV_OPT_COUNT, &c->verbose, NULL,
-	         "say more on stderr; twice for still more", 0, 0, NULL}},
+		      "say more on stderr; twice for still more", 0, 0, NULL}},
 	    {~0u, {"help", 'h', GV_OPT_FLAG, &c->help, NULL,
-	         "print this and exit", 0, 0, NULL}},
+		      "print this and exit", 0, 0, NULL}},
 	    {~0u, {"version", 0, GV_OPT_FLAG, &c->version, NULL,
-	         "print the version and exit", 0, 0, NULL}},
+		      "print the version and exit", 0, 0, NULL}},
 	};
 	size_t i, j, n = 0;
 
@@ -125,8 +130,8 @@ find(const struct gv_opt *own, const struct gv_opt *common, const char *name,
 
 		for (; o && o->name; o++)
 			if (name ? strlen(o->name) == len &&
-			        !memcmp(o->name, name, len)
-			         : o->letter == letter)
+				       !memcmp(o->name, name, len)
+				 : o->letter == letter)
 				return o;
 	}
 	return NULL;
@@ -338,9 +343,9 @@ help_row(const struct gv_opt *o, FILE *f)
 		n = snprintf(left, sizeof left, "-%c, ", o->letter);
 	snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", o->name,
 	    takes_value(o) ? " " : "",
-	    !takes_value(o)            ? ""
-	        : o->type == GV_OPT_WORD ? o->words
-	                                 : o->arg);
+	    !takes_value(o)          ? ""
+	    : o->type == GV_OPT_WORD ? o->words
+				     : o->arg);
 	if (strlen(left) > 24)
 		fprintf(f, "  %s\n  %-24s %s\n", left, "", o->help);
 	else

@@ -45,7 +45,7 @@ struct gv_opt {
 	enum gv_opt_type type;
 	void *to;              /* where the value goes, by type */
 	const char *arg;       /* what --help calls the value, "FILE" */
-	const char *help;      /* one line; names the default where it matters */
+	const char *help;      /* one line; names the default if it matters */
 	double min, max;       /* GV_OPT_INT and GV_OPT_F64: both 0 = any */
 	const char *words;     /* GV_OPT_WORD: "exact|cider" */
 };

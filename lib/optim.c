@@ -203,7 +203,7 @@ gv_optim_step(
 	    "the gradient is not finite: the weights are as before");
 }
 
-/* ---- state ---------------------------------------------------------------- */
+/* ---- state --------------------------------------------------------------- */
 
 /* Visits "m.PART" and "v.PART" of the trained parts in order. */
 static float *

@@ -96,7 +96,7 @@ gv_packer_reset(struct gv_packer *p)
 	p->input = GV_IN_NONE;
 }
 
-/* ---- images --------------------------------------------------------------- */
+/* ---- images -------------------------------------------------------------- */
 
 /* FNV-1a over 8-byte words: only a filter before memcmp(). */
 static uint64_t
@@ -178,7 +178,7 @@ map_images(struct gv_packer *p, const struct gv_example *x, struct gv_error *e)
 	return 1;
 }
 
-/* ---- sequences ------------------------------------------------------------ */
+/* ---- sequences ----------------------------------------------------------- */
 
 /* One sequence of an example, as far as it matters: up to its last trained
  * position. */

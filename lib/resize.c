@@ -116,6 +116,7 @@ axis_free(struct axis *a)
 	gv_free(a->count);
 	gv_free(a->w);
 	gv_free(a->digit);
+	*a = (struct axis){0};
 }
 
 /* The weights of output x, first as real numbers in `k`. */

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* ---- memory --------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 static void
 use_stores(const struct gv_model *m, struct acts *a)
@@ -93,7 +93,7 @@ gv_model_reserve(
 	return upload_latent_ids(m, e);
 }
 
-/* ---- uploads -------------------------------------------------------------- */
+/* ---- uploads ------------------------------------------------------------- */
 
 static int
 check(const struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
@@ -250,7 +250,7 @@ upload_tokens(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 	return r;
 }
 
-/* ---- passes --------------------------------------------------------------- */
+/* ---- passes -------------------------------------------------------------- */
 
 int
 gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
@@ -342,7 +342,7 @@ gv_model_logits(struct gv_model *m, const struct gv_batch *b, float **logits,
 	return 0;
 }
 
-/* ---- work ----------------------------------------------------------------- */
+/* ---- work ---------------------------------------------------------------- */
 
 /* Work of an op by that of its forward pass: once more for the gradient of its
  * input, and of its weights.  Attention has two inputs, no weights. */

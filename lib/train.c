@@ -2,6 +2,7 @@
 #include "train.h"
 
 #include "digest.h"
+#include "json.h"
 #include "mem.h"
 #include "sha.h"
 #include "banned.h"
@@ -47,13 +48,13 @@ input_digest(const struct gv_reader *r, char out[65], struct gv_error *e)
 		    json_pack("[s,s,O?,O?]", s->progs[i].name, s->progs[i].ver,
 			s->progs[i].args, s->progs[i].digests));
 	if (o)
-		text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
+		text = gv_json_text(o, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(o);
 	if (!text || !gv_sha_of(text, strlen(text), out)) {
-		free(text);
+		gv_free(text);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	}
-	free(text);
+	gv_free(text);
 	return 0;
 }
 
@@ -166,7 +167,7 @@ gv_train_steps(const struct gv_train *t)
 	return t->state.step;
 }
 
-/* ---- a step ---------------------------------------------------------------- */
+/* ---- a step -------------------------------------------------------------- */
 
 /* Examples beyond the old capacity start as zeros, as they must. */
 static int
@@ -329,7 +330,7 @@ gv_train_drain(struct gv_train *t, struct gv_error *e)
 	return t->ended ? 0 : gv_reader_next(t->in, &rec, e);
 }
 
-/* ---- evaluation ------------------------------------------------------------- */
+/* ---- evaluation ---------------------------------------------------------- */
 
 static int
 eval_stream(struct gv_train *t, struct gv_examples *x, struct gv_eval *r,
@@ -382,7 +383,7 @@ gv_train_eval(
 	return k;
 }
 
-/* ---- checkpoints ------------------------------------------------------------- */
+/* ---- checkpoints --------------------------------------------------------- */
 
 static json_t *
 law_json(const struct gv_train_law *w)
@@ -434,7 +435,7 @@ gv_train_save(struct gv_train *t, const char *run, const json_t *args,
 	struct gv_run_state s = t->state;
 	int r;
 
-	s.args = json_deep_copy(args);
+	s.args = gv_json_copy(args);
 	if (!s.args)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r = gv_checkpoint_save(
@@ -450,7 +451,7 @@ gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
 	struct gv_run_state s = t->state;
 	int r;
 
-	s.args = json_deep_copy(args);
+	s.args = gv_json_copy(args);
 	if (!s.args)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r = gv_checkpoint_load(run, t->m, t->optim, &s, warning, cap, e);

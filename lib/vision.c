@@ -50,7 +50,7 @@ patch_attention(const struct gv_model *m, int64_t B)
 	return t;
 }
 
-/* ---- tower ---------------------------------------------------------------- */
+/* ---- tower --------------------------------------------------------------- */
 
 /* Runs layer l on the residual stream x + r; afterwards the stream is
  * u->mid + *r. */
@@ -167,7 +167,7 @@ tower_backward(struct gv_model *m, const struct gv_batch *b)
 	    a->patches, NULL, VP(p->at.patch_w), GVK_ACT_NONE, false, N, K, C);
 }
 
-/* ---- Perceiver ------------------------------------------------------------ */
+/* ---- Perceiver ----------------------------------------------------------- */
 
 /* Latents attend to [patches; latents]: the rows of n1, q and kv are all
  * patches of the batch, then all latents; an image's patches are the prefix. */
@@ -296,7 +296,7 @@ perceiver_backward(struct gv_model *m, int64_t B)
 		    a->latent_id, BR, C, m->cfg.R, 0);
 }
 
-/* ---- resampler and projector ---------------------------------------------- */
+/* ---- resampler and projector --------------------------------------------- */
 
 static int64_t
 pool_side(const struct gv_model *m)

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that building, testing and the demo need; where
-# that is not allowed, names them.
+# Installs the Debian packages that building, testing and the demo need, and
+# those given as arguments; where that is not allowed, names them.
 set -eu
 
 need="gcc make pkg-config libc6-dev libjpeg62-turbo-dev libpng-dev
-libmsgpack-dev libjansson-dev libutf8proc-dev libpcre2-dev libopenblas-dev
-nettle-dev zlib1g-dev libcairo2-dev fonts-dejavu-core perl jq unzip util-linux python3-pip
-mandoc python3-msgpack-numpy"
+libmsgpack-dev libjansson-dev libutf8proc-dev libpcre2-dev nettle-dev
+zlib1g-dev libcairo2-dev fonts-dejavu-core perl jq unzip util-linux
+python3-pip mandoc python3-msgpack-numpy $*"
 
 missing=
 for p in $need; do

@@ -36,7 +36,7 @@ cpu_rows(int64_t C)
  * partial rows, in order, to the result:
  *
  *	float *row = cpu_colsum_row(s, part);	cleared
- *	...					row[c] += ... for the part's rows
+ *	...					row[c] += ... over its rows
  *	if (cpu_colsum_last(s))
  *		cpu_colsum_add(dw, s, 0, C);	dw[c] += sum of row[0 + c]
  *
