@@ -150,24 +150,25 @@ $B/tests/bench/%: tests/bench/%.c $(ARCHIVES)
 	    $(LIBS) -lopenblas
 
 # Set-up installs what is missing, so the rest runs in a make of its own that
-# sees it.
+# sees it; on all cores, unless the caller says how many.
+JOBS	= $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 setup:
 	@sh pipelines/setup.sh
 
 check: setup
-	@$(MAKE) --no-print-directory check-run
+	@$(MAKE) --no-print-directory $(JOBS) check-run
 
 check-run: all $(UNIT) $(CHECKS)
 	$(PROVE) --timer -j2 $(UNIT) $(CHECKS) $(CLI_T)
 
 demo: setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@$(MAKE) --no-print-directory -f pipelines/easy-vqa.mk
 
 # OpenBLAS is what the matrix products are compared with.
 bench:
 	@sh pipelines/setup.sh libopenblas-dev
-	@$(MAKE) --no-print-directory bench-run
+	@$(MAKE) --no-print-directory $(JOBS) bench-run
 
 bench-run: all $(BENCH)
 	@for b in $(BENCH); do echo "# $$b"; $$b || exit 1; done

@@ -1,6 +1,7 @@
 /* gv-tokenize: text and conversations to token ids, and back. */
 #include "cli.h"
 #include "config.h"
+#include "dir.h"
 #include "io.h"
 #include "mem.h"
 #include "render.h"
@@ -411,7 +412,7 @@ static const struct gv_opt_prog train_prog = {
 /* A new directory appears with all its files; in one that is there, as that of
  * a model, each file is replaced. */
 static int
-write_vocabulary(const struct gv_bpe_train *b, struct gv_error *e)
+write_vocabulary(struct gv_bpe_train *b, struct gv_error *e)
 {
 	struct gv_dir *d;
 
