@@ -23,7 +23,7 @@ VERSION	:= $(shell sed -n 's/^.define GV_VERSION "\(.*\)"/\1/p' lib/version.h)
 MACHINE	:= $(shell $(CC) -dumpmachine)
 
 WARN	= -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
-	  -Wmissing-prototypes -Wvla
+	  -Wmissing-prototypes -Wvla -Werror=implicit-function-declaration
 CPPFLAGS = -D_GNU_SOURCE -iquote lib -iquote kernels
 CFLAGS	= -std=c11 $(OPT) -g -pthread -fno-math-errno -ffp-contract=off \
 	  -fstack-protector-strong $(WARN)
