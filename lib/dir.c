@@ -24,8 +24,30 @@ struct gv_dir {
 	int slot; /* in building[], or -1 */
 };
 
-/* Directories that a dying process must remove. */
+/* Directories and lock files that a dying process must remove. */
 static _Atomic(char *) building[MAX_OPEN];
+
+/* Enters a path there; its slot, or -1 if all are taken. */
+static int
+remember(char *path)
+{
+	int i;
+
+	for (i = 0; i < MAX_OPEN; i++) {
+		char *none = NULL;
+
+		if (atomic_compare_exchange_strong(&building[i], &none, path))
+			return i;
+	}
+	return -1;
+}
+
+static void
+forget(int slot)
+{
+	if (slot >= 0)
+		atomic_store(&building[slot], NULL);
+}
 
 static int
 no_memory(struct gv_error *e)
@@ -322,20 +344,13 @@ replaceable(const char *path, struct gv_error *e)
 static int
 make_tmp(struct gv_dir *d, struct gv_error *e)
 {
-	int i;
-
 	if (mkdir(d->tmp, 0777)) {
 		if (errno == EEXIST)
 			return gv_fail(e, GV_ERR_SYS,
 			    "'%s' is being written already", d->path);
 		return gv_fail(e, GV_ERR_SYS, "cannot make '%s':", d->tmp);
 	}
-	for (i = 0; i < MAX_OPEN && d->slot < 0; i++) {
-		char *none = NULL;
-
-		if (atomic_compare_exchange_strong(&building[i], &none, d->tmp))
-			d->slot = i;
-	}
+	d->slot = remember(d->tmp);
 	d->fd = open(d->tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB)) {
 		gv_fail(e, GV_ERR_SYS, "cannot lock '%s':", d->tmp);
@@ -347,8 +362,7 @@ make_tmp(struct gv_dir *d, struct gv_error *e)
 static void
 dir_free(struct gv_dir *d)
 {
-	if (d->slot >= 0)
-		atomic_store(&building[d->slot], NULL);
+	forget(d->slot);
 	if (d->fd >= 0)
 		close(d->fd);
 	gv_free(d->path);
@@ -561,7 +575,7 @@ out:
 /* ---- one writer ---------------------------------------------------------- */
 
 struct gv_lock {
-	int fd;
+	int fd, slot; /* in building[], or -1 */
 	char *file;
 };
 
@@ -627,6 +641,7 @@ gv_lock(struct gv_lock **out, const char *path, struct gv_error *e)
 		gv_free(l);
 		return e->code;
 	}
+	l->slot = remember(l->file);
 	/* only for the other's message: no fault if it can't be written */
 	n = (size_t)snprintf(text, sizeof text, "%ld\n", (long)getpid());
 	if (!ftruncate(l->fd, 0))
@@ -644,6 +659,7 @@ gv_unlock(struct gv_lock **out)
 		return;
 	*out = NULL;
 	(void)unlink(l->file);
+	forget(l->slot);
 	close(l->fd);
 	gv_free(l->file);
 	gv_free(l);

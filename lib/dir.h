@@ -60,8 +60,8 @@ int gv_dir_commit(struct gv_dir **d, struct gv_error *e) GV_USE_RESULT;
 /* Removes what was built and frees; NULL is allowed. */
 void gv_dir_abort(struct gv_dir **d);
 
-/* Removes all directories under construction; async-signal-safe, for a handler
- * that is about to end the process. */
+/* Removes all directories under construction and the files of locks that are
+ * held; async-signal-safe, for a handler that is about to end the process. */
 void gv_dir_cleanup(void);
 
 /* ---- keeping house ------------------------------------------------------- */
