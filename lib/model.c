@@ -529,9 +529,12 @@ gv_backend_open(
     struct gvk **k, const char *device, int64_t threads, struct gv_error *e)
 {
 	char err[256];
+	bool host = !strcmp(device, "cpu") || !strcmp(device, "auto");
 
+	/* auto ends at the cpu: what fails there is the system */
 	if (gvk_open(device, (int)threads, k, err, sizeof err))
-		return gv_fail(e, GV_ERR_DEVICE, "%s", err);
+		return gv_fail(
+		    e, host ? GV_ERR_NOMEM : GV_ERR_DEVICE, "%s", err);
 	return 0;
 }
 

@@ -193,7 +193,8 @@ int gv_model_sync(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;
 double gv_model_flops(
     const struct gv_model *m, const struct gv_batch *b, bool backward);
 
-/* Opens a backend by --device; GV_ERR_DEVICE with its reason. */
+/* Opens a backend by --device; GV_ERR_DEVICE with its reason, GV_ERR_NOMEM if
+ * it was the host that had no memory or threads for one. */
 int gv_backend_open(struct gvk **k, const char *device, int64_t threads,
     struct gv_error *e) GV_USE_RESULT;
 
