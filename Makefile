@@ -73,6 +73,7 @@ PROGS	:= $(BIN_C:bin/%.c=$B/bin/%)
 UNIT	:= $(UNIT_C:tests/unit/%.c=$B/tests/unit/%.t)
 CHECKS	:= $(CHECK_C:tests/check/%.c=$B/tests/check/%.t)
 BENCH	:= $(BENCH_C:tests/bench/%.c=$B/tests/bench/%)
+FAULT	:= $B/tests/fault/drive $B/tests/fault/fail.so
 ARCHIVES = $B/lib/libgv.a $B/lib/libgvk.a
 
 # gv-view draws with cairo, and is left out where that is missing.
@@ -149,6 +150,17 @@ $B/tests/bench/%: tests/bench/%.c $(ARCHIVES)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
 	    $(LIBS) -lopenblas
 
+$B/tests/fault/drive: tests/fault/drive.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
+	    $(LIBS)
+
+# Preloaded into programs under test, so without a sanitizer of its own.
+FAIL_C	:= $(addprefix tests/fault/,arm.c alloc.c call.c)
+$B/tests/fault/fail.so: $(FAIL_C) tests/fault/fault.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=c11 -O2 -g $(WARN) -fPIC -shared -o $@ $(FAIL_C)
+
 # Set-up installs what is missing, so the rest runs in a make of its own that
 # sees it; on all cores, unless the caller says how many.
 JOBS	= $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -158,7 +170,7 @@ setup:
 check: setup
 	@$(MAKE) --no-print-directory $(JOBS) check-run
 
-check-run: all $(UNIT) $(CHECKS)
+check-run: all $(UNIT) $(CHECKS) $(FAULT)
 	$(PROVE) --timer -j2 $(UNIT) $(CHECKS) $(CLI_T)
 
 demo: setup
@@ -206,4 +218,5 @@ clean:
 	rm -rf $B
 
 -include $(LIB_O:.o=.d) $(KCPU_O:.o=.d) $(PROGS:=.d) $(KERN_O:.o=.d) $B/cli.d \
-    $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $B/tests/check/check.d
+    $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $B/tests/check/check.d \
+    $B/tests/fault/drive.d
