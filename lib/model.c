@@ -392,8 +392,8 @@ gv_model_new(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
 	m->cfg = *cfg;
 	memset(cfg, 0, sizeof *cfg);
 	if (gvk_stream_open(k, &m->s)) {
-		gv_fail(e, GV_ERR_DEVICE, "cannot open a stream on %s",
-		    gvk_name(k));
+		gv_fail(e, gvk_is_host(k) ? GV_ERR_NOMEM : GV_ERR_DEVICE,
+		    "cannot open a stream on %s", gvk_name(k));
 		goto fail;
 	}
 	if (build_table(m, e))
