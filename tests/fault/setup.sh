@@ -50,3 +50,53 @@ inputs() {
 	gv-reward -o r.gv s.gv
 }
 (inputs) || exit 1
+
+# ---- commands ---------------------------------------------------------------
+
+# A good input for a program.
+good_for() { # PROG
+	case $1 in
+	gv-decode) echo pic.png ;;
+	gv-encode-vision | gv-paste) echo i.gv ;;
+	gv-model) echo config.json ;;
+	gv-reward) echo s.gv ;;
+	gv-rollout | gv-sample) echo pi.gv ;;
+	*) echo t.gv ;;
+	esac
+}
+
+# command_of PROG: sets $c to the program's command, which reads $IN and writes
+# $OUT, or standard output if that is empty; and $t to what drive is told.
+IN=in OUT=out WRAP='' MORE=''
+command_of() {
+	o=${OUT:+-o $OUT}
+	t=$o
+	m='--threads 1 -m m'
+	case $1 in
+	gv-cat | gv-reward | gv-shuf | gv-view) c="$1 $o $IN" ;;
+	gv-decode) c="$1 --threads 1 -s 4 $o $IN" ;;
+	gv-encode-vision) c="$1 $m --stage full $o $IN" ;;
+	gv-model) c="$1 init $IN --tokenizer tok $o" t=${OUT:+-O $OUT} ;;
+	gv-paste) c="$1 $o p.gv $IN" ;;
+	gv-rollout) c="$1 $m --max-tokens 2 $o $IN" ;;
+	gv-sample) c="$1 $m --max-tokens 2 --records $IN" t='' ;;
+	gv-tokenize) c="$1 $m --decode $o $IN" ;;
+	gv-train) c="$1 $m -q $o --train language=1 --steps 1 --batch 1 $IN"
+		t=${OUT:+-O $OUT} ;;
+	*) c="$1 $IN" t='' ;; # a new one just reads
+	esac
+	case $1$OUT in
+	gv-model) c="$1 show m" ;;
+	gv-train) c="$1 -m m --plan --train language=1 $IN" ;;
+	esac
+	[ "$OUT" = out ] || t=''
+}
+
+# drive PROG [OPTION...] MODE [ARG...]: drives that command, with $WRAP in
+# front and $MORE at its end.
+drive() {
+	command_of "$1"
+	shift
+	# shellcheck disable=SC2086 # these are lists
+	"$DRIVE" $t "$@" -- $WRAP $c $MORE
+}
