@@ -21,7 +21,8 @@ before() { # PROG CALL
 	echo $((n > 0 ? n : 0))
 }
 
-for p in ${*:-gv-cat gv-stat gv-decode gv-tokenize gv-model gv-train}; do
+[ $# -gt 0 ] || set -- gv-cat gv-stat gv-decode gv-tokenize gv-model gv-train
+for p; do
 	cp "$(good_for "$p")" in
 	OUT=$(case $p in gv-sample | gv-stat) ;; *) echo want ;; esac)
 	rm -rf want
