@@ -105,11 +105,16 @@ $B/cpu/$1/%.o: kernels/cpu/%.c
 endef
 $(foreach i,$(ISAS),$(eval $(call cpu_rule,$i)))
 
-$B/lib/libgvk-cuda.so: $(CUDA_CU) $(wildcard kernels/cuda/*.cuh kernels/*.h)
+$B/cuda/%.o: kernels/cuda/%.cu $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh) \
+    $(wildcard kernels/*.h)
 	@mkdir -p $(@D)
-	$(NVCC) -O3 -shared -Xcompiler -fPIC -iquote kernels \
+	$(NVCC) -O3 -std=c++17 -I kernels -Xcompiler -fPIC,-Wall,-Wextra \
 	    $(foreach s,$(SM),-gencode arch=compute_$s,code=sm_$s) \
-	    -o $@ $(CUDA_CU) -lcublasLt
+	    -c -o $@ $<
+
+$B/lib/libgvk-cuda.so: $(CUDA_CU:kernels/cuda/%.cu=$B/cuda/%.o)
+	@mkdir -p $(@D)
+	$(NVCC) -shared -o $@ $^ -lcublasLt
 
 $B/lib/libgv.a: $(LIB_O)
 	rm -f $@ && $(AR) rcs $@ $^

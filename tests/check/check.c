@@ -14,10 +14,10 @@
 /* Tolerances by storage type.  F32: rounding is 6e-8 an operation, and sums of
  * up to some hundred terms in any order.  BF16: an output's own rounding is
  * 2^-9 = 2e-3 of its value; DEEP has rounded values in between. */
-static const double tolerance[2][4] = {
-    /*	     EXACT ELEM  SUM   DEEP */
-    [0] = {0, 1e-6, 4e-6, 2e-5}, /* F32 */
-    [1] = {0, 4e-3, 6e-3, 2e-2}, /* BF16 */
+static const double tolerance[2][5] = {
+    /*	     EXACT ELEM  SUM   DEEP  STORED */
+    [0] = {0, 1e-6, 4e-6, 2e-5, 4e-6}, /* F32 */
+    [1] = {0, 4e-3, 6e-3, 2e-2, 1e-2}, /* BF16 */
 };
 
 enum role { ROLE_IN, ROLE_OUT, ROLE_INOUT, ROLE_WS };
@@ -559,13 +559,15 @@ chk_near(struct chk *c, struct chk_buf *b, const double *want,
 {
 	uint64_t rng = own(c)->rng; /* the same draws in all runs */
 	const unsigned char *now = look(c, b);
+	enum gvk_dtype type;
 	double tol, worst, *got;
 	bool pass;
 	va_list ap;
 
 	if (!c->ref)
 		return;
-	tol = tolerance[b->type == GVK_BF16][class];
+	type = class == CHK_STORED ? gvk_dtype(c->k) : b->type;
+	tol = tolerance[type == GVK_BF16][class];
 	got = to_doubles(c, now, b);
 	worst = chk_error(got, want, b->n, tol);
 	pass = worst <= 1 && rest_untouched(node_of(c, b), now, want);

@@ -65,7 +65,9 @@ enum chk_tol {
 	CHK_EXACT, /* copies, and results that are exact in the type */
 	CHK_ELEM, /* a few operations an element */
 	CHK_SUM, /* sums of products */
-	CHK_DEEP /* several sums after each other: attention, losses */
+	CHK_DEEP, /* several sums after each other: attention, losses */
+	CHK_STORED /* sums, in F32 too, of what was rounded to storage on the
+		    * way: by the tolerance of the backend's storage type */
 };
 
 /* Runs `check` for all configurations; the exit code for main(). */
