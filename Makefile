@@ -2,6 +2,7 @@
 #
 #	make			programs and libraries, into build/
 #	make check		everything that can be tested here
+#	make check-gpu		the kernels on a GPU
 #	make demo		pipelines/easy-vqa.mk: data to trained model
 #	make install		PREFIX=/usr/local DESTDIR=
 #	make lint bench dist clean
@@ -85,7 +86,7 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-run lint bench bench-run demo setup install dist clean
+.PHONY: all check check-run check-gpu lint bench bench-run demo setup install dist clean
 
 all: $(PROGS) $(ARCHIVES) $(CUDA_SO)
 
@@ -177,6 +178,11 @@ check: setup
 
 check-run: all $(UNIT) $(CHECKS) $(FAULT)
 	$(PROVE) --timer -j2 $(UNIT) $(CHECKS) $(CLI_T)
+
+# Every kernel check on the GPU: CUDA against the reference in double.
+check-gpu: all $(CHECKS)
+	LD_LIBRARY_PATH=$(abspath $B/lib) $(PROVE) --timer \
+	    $(filter-out %/vmath.t,$(CHECKS)) :: 20261123 cuda
 
 demo: setup
 	@$(MAKE) --no-print-directory $(JOBS) all

@@ -31,6 +31,12 @@ load_cuda(char *err, size_t cap)
 	void *so = NULL;
 	gvk_open_fn *open_fn = NULL;
 
+	/* Without the driver's library there is no device, and cuBLAS need not
+	 * be loaded to find that out. */
+	if (!dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL)) {
+		snprintf(err, cap, "no CUDA driver: %s", dlerror());
+		return NULL;
+	}
 	if (n > 0) {
 		while (n > 0 && path[n - 1] != '/')
 			n--;

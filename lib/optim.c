@@ -13,6 +13,7 @@ struct gv_optim {
 	struct gv_optim_law law;
 	int64_t t; /* updates done */
 	float *mom[GV_PARTS], *var[GV_PARTS];
+	float *master[GV_PARTS]; /* exact parameters, if storage rounds */
 	struct gvk_range *range[GV_PARTS]; /* host */
 	int64_t ranges[GV_PARTS];
 	struct gvk_range *dev; /* device, all parts' ranges */
@@ -75,6 +76,13 @@ find_ranges(struct gv_optim *o, enum gv_part part, struct gv_error *e)
 	return 0;
 }
 
+/* F32 numbers of state a parameter. */
+static size_t
+numbers(const struct gv_model *m)
+{
+	return gvk_dtype(m->k) == GVK_F32 ? 2 : 3;
+}
+
 size_t
 gv_optim_need(const struct gv_model *m)
 {
@@ -83,23 +91,29 @@ gv_optim_need(const struct gv_model *m)
 
 	for (i = 0; i < GV_PARTS; i++)
 		if (m->part[i].trains)
-			bytes += 2 * m->part[i].n * sizeof(float);
+			bytes += numbers(m) * m->part[i].n * sizeof(float);
 	return bytes;
 }
 
 static int
 open_part(struct gv_optim *o, enum gv_part i, struct gv_error *e)
 {
-	size_t bytes = o->m->part[i].n * sizeof(float);
+	struct gv_model *m = o->m;
+	size_t n = m->part[i].n, bytes = n * sizeof(float);
 
-	o->mom[i] = gvk_alloc(o->m->k, bytes);
-	o->var[i] = gvk_alloc(o->m->k, bytes);
-	if (!o->mom[i] || !o->var[i])
+	o->mom[i] = gvk_alloc(m->k, bytes);
+	o->var[i] = gvk_alloc(m->k, bytes);
+	if (numbers(m) == 3)
+		o->master[i] = gvk_alloc(m->k, bytes);
+	if (!o->mom[i] || !o->var[i] || (numbers(m) == 3 && !o->master[i]))
 		return gv_fail(e, GV_ERR_NOMEM,
 		    "out of memory: the optimizer needs %.1f MiB",
-		    (double)gv_optim_need(o->m) / 1048576);
-	gvk_zero(o->m->s, o->mom[i], bytes);
-	gvk_zero(o->m->s, o->var[i], bytes);
+		    (double)gv_optim_need(m) / 1048576);
+	gvk_zero(m->s, o->mom[i], bytes);
+	gvk_zero(m->s, o->var[i], bytes);
+	if (o->master[i])
+		gvk_convert(m->s, o->master[i], GVK_F32, m->part[i].w,
+		    gvk_dtype(m->k), n);
 	return find_ranges(o, i, e);
 }
 
@@ -145,6 +159,7 @@ gv_optim_close(struct gv_optim **out)
 	for (i = 0; i < GV_PARTS; i++) {
 		gvk_free(o->m->k, o->mom[i]);
 		gvk_free(o->m->k, o->var[i]);
+		gvk_free(o->m->k, o->master[i]);
 		gv_free(o->range[i]);
 	}
 	gvk_free(o->m->k, o->dev);
@@ -164,7 +179,7 @@ update_part(struct gv_optim *o, int i, struct gvk_range *dev, double factor)
 	for (k = 0; k < n; k++)
 		o->range[i][k].lr = (float)(o->law.lr[i] * factor);
 	gvk_put(m->s, dev, o->range[i], (size_t)n * sizeof *dev);
-	gvk_adamw(m->s, m->part[i].w, NULL, o->mom[i], o->var[i],
+	gvk_adamw(m->s, m->part[i].w, o->master[i], o->mom[i], o->var[i],
 	    m->part[i].grad, o->scale, dev, n, &law);
 }
 
@@ -205,13 +220,24 @@ gv_optim_step(
 
 /* ---- state --------------------------------------------------------------- */
 
-/* Visits "m.PART" and "v.PART" of the trained parts in order. */
+#define STATES 3
+
+/* The state tensors of a part: "m.PART", "v.PART" and "master.PART"; NULL for
+ * one that there isn't. */
 static float *
-state(const struct gv_optim *o, int i, int second)
+state(const struct gv_optim *o, int i, int k)
 {
-	if (!o->m->part[i].trains)
-		return NULL;
-	return second ? o->var[i] : o->mom[i];
+	float *const all[STATES] = {o->mom[i], o->var[i], o->master[i]};
+
+	return all[k];
+}
+
+static void
+state_name(char name[32], int i, int k)
+{
+	static const char *const all[STATES] = {"m", "v", "master"};
+
+	snprintf(name, 32, "%s.%s", all[k], gv_part_name((enum gv_part)i));
 }
 
 static int
@@ -233,8 +259,8 @@ save_one(struct gv_optim *o, struct gv_st_writer *w, const float *src,
 int
 gv_optim_save(struct gv_optim *o, const char *path, struct gv_error *e)
 {
-	struct gv_st_entry t[2 * GV_PARTS];
-	char name[2 * GV_PARTS][32];
+	struct gv_st_entry t[STATES * GV_PARTS];
+	char name[STATES * GV_PARTS][32];
 	struct gv_st_writer *w;
 	float *tmp;
 	size_t n = 0;
@@ -242,11 +268,10 @@ gv_optim_save(struct gv_optim *o, const char *path, struct gv_error *e)
 
 	memset(t, 0, sizeof t);
 	for (i = 0; i < GV_PARTS; i++)
-		for (j = 0; j < 2; j++) {
+		for (j = 0; j < STATES; j++) {
 			if (!state(o, i, j))
 				continue;
-			snprintf(name[n], sizeof name[n], "%c.%s", "mv"[j],
-			    gv_part_name((enum gv_part)i));
+			state_name(name[n], i, j);
 			t[n].name = name[n];
 			t[n].dtype = GV_F32;
 			t[n].rank = 1;
@@ -260,7 +285,7 @@ gv_optim_save(struct gv_optim *o, const char *path, struct gv_error *e)
 		return e->code;
 	}
 	for (i = 0; i < GV_PARTS && !r; i++)
-		for (j = 0; j < 2 && !r; j++)
+		for (j = 0; j < STATES && !r; j++)
 			if (state(o, i, j))
 				r = save_one(o, w, state(o, i, j),
 				    o->m->part[i].n, tmp, e);
@@ -283,14 +308,13 @@ gv_optim_load(
 	if (r)
 		return r;
 	for (i = 0; i < GV_PARTS && !r; i++)
-		for (j = 0; j < 2 && !r; j++) {
+		for (j = 0; j < STATES && !r; j++) {
 			const struct gv_tensor *t;
 			float *dst = state(o, i, j);
 
 			if (!dst)
 				continue;
-			snprintf(name, sizeof name, "%c.%s", "mv"[j],
-			    gv_part_name((enum gv_part)i));
+			state_name(name, i, j);
 			t = gv_st_find(st, name);
 			if (!t || t->dtype != GV_F32 || t->rank != 1 ||
 			    t->shape[0] != (int64_t)o->m->part[i].n)

@@ -35,8 +35,10 @@ struct gv_optim_law {
 
 struct gv_optim;
 
-/* Takes state memory (2 F32 a trained parameter) for the parts of `m` that
- * train, all zeros.  `m` stays the caller's and must outlive it. */
+/* Takes state memory for the parts of `m` that train: 2 F32 a parameter, all
+ * zeros, and where the backend's storage rounds (BF16) a third, the exact
+ * parameters, which start as the stored ones.  `m` stays the caller's and must
+ * outlive it. */
 int gv_optim_open(struct gv_optim **o, struct gv_model *m,
     const struct gv_optim_law *law, struct gv_error *e) GV_USE_RESULT;
 void gv_optim_close(struct gv_optim **o);
@@ -50,7 +52,8 @@ size_t gv_optim_need(const struct gv_model *m);
 int gv_optim_step(struct gv_optim *o, double factor, double *norm,
     struct gv_error *e) GV_USE_RESULT;
 
-/* The state as tensors "m.PART" and "v.PART" (F32) in one file; the count of
+/* The state as tensors "m.PART", "v.PART" and, where storage rounds,
+ * "master.PART" (F32) in one file; the count of
  * steps is the caller's to keep. */
 int gv_optim_save(
     struct gv_optim *o, const char *path, struct gv_error *e) GV_USE_RESULT;

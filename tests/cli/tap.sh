@@ -5,7 +5,9 @@
 # the current one and goes away at the end.
 
 set -u
-unset GV_DEVICE GVK_ISA MAKEFLAGS MFLAGS MAKELEVEL
+GV_DEVICE=cpu
+export GV_DEVICE
+unset GVK_ISA MAKEFLAGS MFLAGS MAKELEVEL
 SRC=$(cd "$(dirname "$0")/../.." && pwd)
 B=${B:-$SRC/build}
 case $B in /*) ;; *) B=$SRC/$B ;; esac

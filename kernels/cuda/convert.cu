@@ -1,0 +1,122 @@
+/* Conversion between storage types.
+ *
+ * To BF16 is rounding to nearest even on the bits of the F32; a NaN keeps its
+ * sign and upper bits and is made quiet.  I32 to BF16 goes through F32 after
+ * folding the bits that F32 can't hold into one sticky bit, so that it rounds
+ * once.  Bound by memory: the bytes of both types.  One element a thread, so
+ * a warp moves 32 to 128 bytes at a time; the next rung is 16 bytes a thread.
+ */
+#include "cuda.h"
+
+#define THREADS 256
+
+static __device__ __forceinline__ uint16_t
+bf16_bits(float f)
+{
+	uint32_t u = __float_as_uint(f);
+	uint32_t up = u + 0x7fff + (u >> 16 & 1);
+
+	up = (u & 0x7fffffff) > 0x7f800000 ? u | 0x400000 : up;
+	return (uint16_t)(up >> 16);
+}
+
+static __device__ __forceinline__ float
+sticky_float(int32_t i)
+{
+	uint32_t u = i < 0 ? 0 - (uint32_t)i : (uint32_t)i;
+	float f;
+
+	if (u >> 24)
+		u = (u & ~0xffu) | (u & 0xff ? 0x80 : 0);
+	f = (float)u;
+	return i < 0 ? -f : f;
+}
+
+static __device__ __forceinline__ float
+f32_of(uint16_t bits)
+{
+	return __uint_as_float((uint32_t)bits << 16);
+}
+
+static __device__ __forceinline__ float
+f32_of(int32_t i)
+{
+	return (float)i;
+}
+
+static __device__ __forceinline__ float
+f32_of(uint8_t i)
+{
+	return (float)i;
+}
+
+template <class S>
+static __device__ __forceinline__ void
+convert_one(float *d, S s)
+{
+	*d = f32_of(s);
+}
+
+static __device__ __forceinline__ void
+convert_one(uint16_t *d, float s)
+{
+	*d = bf16_bits(s);
+}
+
+static __device__ __forceinline__ void
+convert_one(uint16_t *d, int32_t s)
+{
+	*d = bf16_bits(sticky_float(s));
+}
+
+static __device__ __forceinline__ void
+convert_one(uint16_t *d, uint8_t s)
+{
+	*d = bf16_bits((float)s);
+}
+
+template <class D, class S>
+static __global__ void
+__launch_bounds__(THREADS) convert_kernel(D *__restrict__ dst, const S *__restrict__ src, int64_t n)
+{
+	int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+
+	if (i < n)
+		convert_one(dst + i, src[i]);
+}
+
+template <class D, class S>
+static void
+convert(struct gvk_stream *s, void *dst, const void *src, int64_t n)
+{
+	CUDA_LAUNCH(s, (convert_kernel<D, S>), cuda_blocks(n, THREADS), THREADS, 0, (D *)dst,
+	    (const S *)src, n);
+}
+
+void
+gvk_cuda_convert(struct gvk_stream *s, void *dst, enum gvk_dtype to, const void *src,
+    enum gvk_dtype from, size_t n)
+{
+	static const size_t size[] = {4, 2, 4, 1}; /* by enum gvk_dtype */
+	struct cuda_stream *c = cuda_of(s);
+	int64_t m = (int64_t)n;
+
+	assert(to == from || to == GVK_F32 || to == GVK_BF16);
+	if (n == 0)
+		return;
+	if (to == from)
+		cuda_ok(s, cudaMemcpyAsync(dst, src, n * size[to], cudaMemcpyDeviceToDevice, c->st),
+		    "convert");
+	else if (to == GVK_F32 && from == GVK_BF16)
+		convert<float, uint16_t>(s, dst, src, m);
+	else if (to == GVK_F32 && from == GVK_I32)
+		convert<float, int32_t>(s, dst, src, m);
+	else if (to == GVK_F32)
+		convert<float, uint8_t>(s, dst, src, m);
+	else if (from == GVK_F32)
+		convert<uint16_t, float>(s, dst, src, m);
+	else if (from == GVK_I32)
+		convert<uint16_t, int32_t>(s, dst, src, m);
+	else
+		convert<uint16_t, uint8_t>(s, dst, src, m);
+}

@@ -1,0 +1,301 @@
+/* The CUDA backend around its ops: the device, memory, streams and copies, and
+ * the two tables that gvk.c calls through.
+ *
+ * A stream is a non-blocking CUDA stream with scratch of its own (cuda.h), so
+ * that ops allocate nothing.  Copies of pinned memory (gvk_host_alloc) run
+ * beside kernels of other streams; those of ordinary memory are staged by the
+ * driver and may make the caller wait.
+ */
+#include "cuda.h"
+
+#include <stdlib.h>
+
+/* ---- memory ------------------------------------------------------------- */
+
+static void
+cuda_close(struct gvk *k)
+{
+	struct cuda_device *d = (struct cuda_device *)k->priv;
+
+	cudaSetDevice(d->n);
+	cublasLtDestroy(d->lt);
+	free(d);
+}
+
+/* A failure is told by NULL and must not show up as a later launch's. */
+static void *
+cuda_alloc(struct gvk *k, size_t bytes)
+{
+	void *p = NULL;
+
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (bytes > SIZE_MAX / 2 || cudaMalloc(&p, bytes ? bytes : 1) != cudaSuccess) {
+		cudaGetLastError();
+		return NULL;
+	}
+	return p;
+}
+
+/* Waits for the device, so memory of queued ops is not taken away. */
+static void
+cuda_free(struct gvk *k, void *p)
+{
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (cudaFree(p) != cudaSuccess)
+		cudaGetLastError();
+}
+
+static void *
+cuda_host_alloc(struct gvk *k, size_t bytes)
+{
+	void *p = NULL;
+
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (bytes > SIZE_MAX / 2 ||
+	    cudaHostAlloc(&p, bytes ? bytes : 1, cudaHostAllocPortable) != cudaSuccess) {
+		cudaGetLastError();
+		return NULL;
+	}
+	return p;
+}
+
+static void
+cuda_host_free(struct gvk *k, void *p)
+{
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (cudaFreeHost(p) != cudaSuccess)
+		cudaGetLastError();
+}
+
+static void
+cuda_memory(struct gvk *k, size_t *total, size_t *avail)
+{
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (cudaMemGetInfo(avail, total) != cudaSuccess) {
+		cudaGetLastError();
+		*total = *avail = 0;
+	}
+}
+
+/* ---- streams ------------------------------------------------------------ */
+
+static void
+release(struct cuda_stream *c)
+{
+	if (c->lt_free)
+		c->lt_free(c->lt_cache);
+	if (c->scratch)
+		cudaFree(c->scratch);
+	if (c->lt_ws)
+		cudaFree(c->lt_ws);
+	if (c->mark)
+		cudaEventDestroy(c->mark);
+	if (c->st)
+		cudaStreamDestroy(c->st);
+	cudaGetLastError();
+	free(c);
+}
+
+static int
+cuda_stream_open(struct gvk_stream *s)
+{
+	struct cuda_device *d = (struct cuda_device *)s->k->priv;
+	struct cuda_stream *c = (struct cuda_stream *)calloc(1, sizeof *c);
+
+	if (!c)
+		return -1;
+	c->dev = d;
+	c->lt = d->lt;
+	cudaSetDevice(d->n);
+	if (cudaStreamCreateWithFlags(&c->st, cudaStreamNonBlocking) != cudaSuccess ||
+	    cudaEventCreateWithFlags(&c->mark, cudaEventDisableTiming) != cudaSuccess ||
+	    cudaMalloc(&c->scratch, CUDA_SCRATCH) != cudaSuccess ||
+	    cudaMalloc(&c->lt_ws, CUDA_LT_WS) != cudaSuccess) {
+		release(c);
+		return -1;
+	}
+	s->priv = c;
+	return 0;
+}
+
+static void
+cuda_stream_close(struct gvk_stream *s)
+{
+	struct cuda_stream *c = cuda_of(s);
+
+	cudaStreamSynchronize(c->st);
+	release(c);
+	s->priv = NULL;
+}
+
+/* What `on` has failed to compute, `s` would use. */
+static void
+cuda_wait(struct gvk_stream *s, struct gvk_stream *on)
+{
+	struct cuda_stream *c = cuda_of(s);
+	struct cuda_stream *other = (struct cuda_stream *)on->priv;
+
+	if (on->err[0])
+		gvk_stream_fail(s, on->err);
+	if (c == other)
+		return;
+	if (cuda_ok(s, cudaEventRecord(other->mark, other->st), "wait"))
+		cuda_ok(s, cudaStreamWaitEvent(c->st, other->mark, 0), "wait");
+}
+
+static void
+cuda_sync(struct gvk_stream *s)
+{
+	struct cuda_stream *c = cuda_of(s);
+
+	cuda_ok(s, cudaStreamSynchronize(c->st), "sync");
+}
+
+static void
+copy(struct gvk_stream *s, void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind,
+    const char *what)
+{
+	struct cuda_stream *c = cuda_of(s);
+
+	if (bytes)
+		cuda_ok(s, cudaMemcpyAsync(dst, src, bytes, kind, c->st), what);
+}
+
+static void
+cuda_put(struct gvk_stream *s, void *dst, const void *host, size_t bytes)
+{
+	copy(s, dst, host, bytes, cudaMemcpyHostToDevice, "put");
+}
+
+static void
+cuda_get(struct gvk_stream *s, void *host, const void *src, size_t bytes)
+{
+	copy(s, host, src, bytes, cudaMemcpyDeviceToHost, "get");
+}
+
+static void
+cuda_copy(struct gvk_stream *s, void *dst, const void *src, size_t bytes)
+{
+	copy(s, dst, src, bytes, cudaMemcpyDeviceToDevice, "copy");
+}
+
+static void
+cuda_zero(struct gvk_stream *s, void *dst, size_t bytes)
+{
+	struct cuda_stream *c = cuda_of(s);
+
+	if (bytes)
+		cuda_ok(s, cudaMemsetAsync(dst, 0, bytes, c->st), "zero");
+}
+
+/* ---- tables ------------------------------------------------------------- */
+
+/* In the order of struct gvk_backend. */
+static const struct gvk_backend cuda_backend = {
+    cuda_close,
+    cuda_alloc,
+    cuda_free,
+    cuda_host_alloc,
+    cuda_host_free,
+    cuda_memory,
+    cuda_stream_open,
+    cuda_stream_close,
+    cuda_wait,
+    cuda_sync,
+    cuda_put,
+    cuda_get,
+    cuda_copy,
+    cuda_zero,
+};
+
+/* In the order of GVK_OPS. */
+static const struct gvk_ops cuda_ops = {
+#define X(name, params, args) gvk_cuda_##name,
+    GVK_OPS(X)
+#undef X
+	gvk_cuda_attention_bwd_ws,
+    gvk_cuda_xent_ws,
+    gvk_cuda_sample_ws,
+};
+
+/* ---- opening ------------------------------------------------------------ */
+
+__global__ void
+probe_kernel(void)
+{
+}
+
+/* One line in err, with CUDA's words if there are any; -1. */
+static int
+refuse(char *err, size_t cap, const char *what, cudaError_t e)
+{
+	cudaGetLastError();
+	if (e == cudaSuccess)
+		snprintf(err, cap, "%s", what);
+	else
+		snprintf(err, cap, "%s: %s", what, cudaGetErrorString(e));
+	return -1;
+}
+
+/* Fills *d from device n, which is made to run a kernel of this library: an
+ * older GPU, or a driver that is too old, is found here. */
+static int
+examine(struct cuda_device *d, int n, char *name, size_t name_cap, char *err, size_t cap)
+{
+	struct cudaDeviceProp prop;
+	struct cudaFuncAttributes attr;
+	cudaError_t e;
+	int count = 0;
+
+	e = cudaGetDeviceCount(&count);
+	if (e != cudaSuccess || count < 1)
+		return refuse(err, cap, "no CUDA device", e);
+	if (n >= count) {
+		snprintf(err, cap, "no CUDA device %d: there %s %d", n, count == 1 ? "is" : "are",
+		    count);
+		return -1;
+	}
+	e = cudaSetDevice(n);
+	if (e == cudaSuccess)
+		e = cudaGetDeviceProperties(&prop, n);
+	if (e != cudaSuccess)
+		return refuse(err, cap, "cannot use the CUDA device", e);
+	e = cudaFuncGetAttributes(&attr, probe_kernel);
+	if (e != cudaSuccess)
+		return refuse(err, cap, "cannot run on the CUDA device", e);
+	d->n = n;
+	d->sm = 10 * prop.major + prop.minor;
+	d->processors = prop.multiProcessorCount;
+	d->smem = prop.sharedMemPerBlockOptin;
+	snprintf(name, name_cap, "cuda:%d: %.70s", n, prop.name);
+	return 0;
+}
+
+extern "C" int
+gvk_cuda_open(struct gvk *k, int abi, int n, char *err, size_t cap)
+{
+	struct cuda_device *d;
+
+	if (abi != GVK_BACKEND_ABI)
+		return refuse(err, cap, "the CUDA backend is of another version", cudaSuccess);
+	d = (struct cuda_device *)calloc(1, sizeof *d);
+	if (!d)
+		return refuse(err, cap, "out of memory", cudaSuccess);
+	if (examine(d, n, k->name, sizeof k->name, err, cap)) {
+		free(d);
+		return -1;
+	}
+	if (cublasLtCreate(&d->lt) != CUBLAS_STATUS_SUCCESS) {
+		free(d);
+		return refuse(err, cap, "cannot start cublas", cudaSuccess);
+	}
+	k->backend = &cuda_backend;
+	k->ops = &cuda_ops;
+	k->dtype = GVK_BF16;
+	k->host = false;
+	k->threads = 1;
+	k->priv = d;
+	if (cap)
+		err[0] = 0;
+	return 0;
+}
