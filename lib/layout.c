@@ -54,9 +54,7 @@ uploads(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	a->v_len = I32(B);
 	a->r_q = I32(B + 1);
 	a->r_k = I32(B);
-	a->r_klen = I32(B);
-	a->r_p = I32(B);
-	a->r_plen = I32(B);
+	a->r_len = I32(B);
 	a->latent_id = I32(B * m->cfg.R);
 }
 

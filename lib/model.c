@@ -542,9 +542,8 @@ gv_backend_open(
 
 #define PIECE ((size_t)1 << 18) /* elements moved at a time */
 
-/* Writes `n` F32 values to parameters at `at`, as stored by the backend. */
-static int
-put_values(
+int
+gv_put_f32(
     struct gv_model *m, void *dst, const float *v, size_t n, struct gv_error *e)
 {
 	static const enum gv_dtype as[] = {GV_F32, GV_BF16};
@@ -599,7 +598,7 @@ gv_model_init(struct gv_model *m, uint64_t seed, struct gv_error *e)
 		for (j = 0; j < p->n && !err; j += n) {
 			n = p->n - j < PIECE ? p->n - j : PIECE;
 			fresh(p, &r, v, n);
-			err = put_values(
+			err = gv_put_f32(
 			    m, param(m, p->part, p->at + j), v, n, e);
 		}
 	}
@@ -687,7 +686,7 @@ load_one(struct gv_model *m, const struct gv_param *p, const struct gv_st *st,
 		if (gv_to_f32(
 			v, (const char *)t->data + j * size, t->dtype, n, e))
 			return gv_fail_in(e, "tensor '%s'", p->name);
-		if (put_values(m, param(m, p->part, p->at + j), v, n, e))
+		if (gv_put_f32(m, param(m, p->part, p->at + j), v, n, e))
 			return e->code;
 	}
 	return 0;
@@ -714,9 +713,8 @@ gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
 	return r;
 }
 
-/* Reads `n` elements of device memory as F32. */
-static int
-get_values(struct gv_model *m, float *v, const void *src, enum gvk_dtype t,
+int
+gv_get_f32(struct gv_model *m, float *v, const void *src, enum gvk_dtype t,
     size_t n, struct gv_error *e)
 {
 	uint16_t raw;
@@ -753,7 +751,7 @@ write_one(struct gv_model *m, const struct gv_param *p, bool grads,
 					: param(m, p->part, p->at + j);
 
 		n = p->n - j < PIECE ? p->n - j : PIECE;
-		if (get_values(m, mv->v, src, grads ? GVK_F32 : gvk_dtype(m->k),
+		if (gv_get_f32(m, mv->v, src, grads ? GVK_F32 : gvk_dtype(m->k),
 			n, e) ||
 		    gv_from_f32(mv->o, mv->dtype, mv->v, n, e) ||
 		    gv_st_writer_data(

@@ -64,7 +64,7 @@ struct acts {
 	int32_t *id, *pos, *out, *target, *kv_row;
 	int32_t *q_at, *k_at, *k_len, *p_at, *p_len;
 	int32_t *v_at, *v_len; /* (B+1), (B): patches of each image */
-	int32_t *r_q, *r_k, *r_klen, *r_p, *r_plen; /* Perceiver */
+	int32_t *r_q, *r_k, *r_len; /* (B+1), (B), (B): latents of each */
 	int32_t *latent_id; /* (BR) */
 	float *g, *logp, *entropy;
 	/* vision */
@@ -155,6 +155,15 @@ row(const struct gv_model *m, void *p, int64_t elements)
 {
 	return (char *)p + (size_t)elements * m->priv->esize;
 }
+
+/* model.c: writes n F32 values of the host to device memory of storage type.
+ * Waits, so `v` need not stay. */
+int gv_put_f32(struct gv_model *m, void *dst, const float *v, size_t n,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* The other way: n elements of type t (F32 or BF16) of device memory. */
+int gv_get_f32(struct gv_model *m, float *v, const void *src,
+    enum gvk_dtype t, size_t n, struct gv_error *e) GV_USE_RESULT;
 
 /* layout.c: assigns all of `a` for limits `l` within `base` (NULL to count
  * only); returns the bytes used. */

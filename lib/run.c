@@ -134,22 +134,45 @@ check_parts(const struct gv_model *m, const struct gv_batch *b,
 	return has_part(m, GV_PROJECTOR, e);
 }
 
-/* Rows i*len .. of each of B images, and their cumulative form. */
 static void
-ranges(struct gv_model *m, int32_t *dev_at, int32_t *dev_len, int64_t B,
-    int64_t start, int64_t len, int32_t *tmp)
+put_i32(struct gv_model *m, int32_t *dst, const int32_t *src, int64_t n)
+{
+	if (src)
+		gvk_put(m->s, dst, src, (size_t)n * sizeof *src);
+}
+
+/* at[i] = start + i * len for i = 0..n-1. */
+static void
+put_steps(struct gv_model *m, int32_t *dst, int64_t start, int64_t len,
+    int64_t n, int32_t *tmp)
 {
 	int64_t i;
 
-	for (i = 0; i <= B; i++)
+	for (i = 0; i < n; i++)
 		tmp[i] = (int32_t)(start + i * len);
-	/* one past the last is only there for cumulative arrays */
-	gvk_put(m->s, dev_at, tmp, (size_t)(dev_len ? B : B + 1) * sizeof *tmp);
-	if (!dev_len)
-		return;
-	for (i = 0; i < B; i++)
-		tmp[B + 1 + i] = (int32_t)len;
-	gvk_put(m->s, dev_len, tmp + B + 1, (size_t)B * sizeof *tmp);
+	put_i32(m, dst, tmp, n);
+}
+
+/* Which rows each image has: its patches, and its latents behind the patches
+ * of all. */
+static int
+upload_ranges(struct gv_model *m, int64_t B, struct gv_error *e)
+{
+	struct acts *a = &m->priv->a;
+	int64_t P = m->cfg.vision.P, R = m->cfg.R, n = B + 1;
+	int32_t *tmp = gv_alloc((size_t)(5 * n), sizeof *tmp);
+	int r;
+
+	if (!tmp)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	put_steps(m, a->v_at, 0, P, n, tmp);
+	put_steps(m, a->v_len, P, 0, B, tmp + n);
+	put_steps(m, a->r_q, 0, R, n, tmp + 2 * n);
+	put_steps(m, a->r_k, B * P, R, B, tmp + 3 * n);
+	put_steps(m, a->r_len, R, 0, B, tmp + 4 * n);
+	r = gv_model_sync(m, e); /* before tmp goes */
+	gv_free(tmp);
+	return r;
 }
 
 static int
@@ -157,63 +180,21 @@ upload_images(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	struct acts *a = &m->priv->a;
-	int64_t B = b->B, n;
-	int32_t *tmp;
-	void *to;
+	int64_t B = b->B;
 
 	if (!B)
 		return 0;
-	tmp = gv_alloc((size_t)(12 * B + 16), sizeof *tmp);
-	if (!tmp)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	ranges(m, a->v_at, NULL, B, 0, v->P, tmp);
-	ranges(m, a->r_p, a->v_len, B, 0, v->P, tmp + 2 * B + 2);
-	ranges(m, a->r_q, NULL, B, 0, m->cfg.R, tmp + 4 * B + 4);
-	ranges(m, a->r_k, a->r_klen, B, B * v->P, m->cfg.R, tmp + 6 * B + 6);
-	ranges(m, a->r_p, a->r_plen, B, 0, v->P, tmp + 8 * B + 8);
-	if (b->input == GV_IN_IMAGE) {
-		gvk_put(m->s, a->image, b->image,
-		    (size_t)(B * v->image * v->image * 3));
-	} else {
-		n = b->input == GV_IN_FEATURES ? B * v->P * v->C
-					       : B * m->cfg.R * m->cfg.text.C;
-		to = b->input == GV_IN_FEATURES ? a->features : a->embeds;
-		if (gvk_dtype(m->k) == GVK_F32) {
-			gvk_put(m->s, to, b->image, (size_t)n * sizeof(float));
-		} else {
-			/* the logits buffer's place is not free: convert on
-			 * the host */
-			uint16_t *h = gv_alloc((size_t)n, sizeof *h);
-
-			if (!h ||
-			    gv_from_f32(h, GV_BF16, b->image, (size_t)n, e)) {
-				gv_free(h);
-				gv_free(tmp);
-				return gv_fail(
-				    e, GV_ERR_NOMEM, "out of memory");
-			}
-			gvk_put(m->s, to, h, (size_t)n * sizeof *h);
-			if (gv_model_sync(m, e)) {
-				gv_free(h);
-				gv_free(tmp);
-				return e->code;
-			}
-			gv_free(h);
-		}
-	}
-	if (gv_model_sync(m, e)) {
-		gv_free(tmp);
+	if (upload_ranges(m, B, e))
 		return e->code;
-	}
-	gv_free(tmp);
-	return 0;
-}
-
-static void
-put_i32(struct gv_model *m, int32_t *dst, const int32_t *src, int64_t n)
-{
-	if (src)
-		gvk_put(m->s, dst, src, (size_t)n * sizeof *src);
+	if (b->input == GV_IN_FEATURES)
+		return gv_put_f32(
+		    m, a->features, b->image, (size_t)(B * v->P * v->C), e);
+	if (b->input == GV_IN_EMBEDS)
+		return gv_put_f32(m, a->embeds, b->image,
+		    (size_t)(B * m->cfg.R * m->cfg.text.C), e);
+	gvk_put(
+	    m->s, a->image, b->image, (size_t)(B * v->image * v->image * 3));
+	return gv_model_sync(m, e);
 }
 
 static int
@@ -258,9 +239,8 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 {
 	const struct gv_config *c = &m->cfg;
 	struct acts *a = &m->priv->a;
-	size_t n, i;
+	size_t n;
 	void *src;
-	uint16_t h;
 
 	if (check(m, b, e) || check_parts(m, b, to, e) ||
 	    upload_images(m, b, e))
@@ -269,14 +249,7 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 	n = to == GV_IN_FEATURES ? (size_t)(b->B * c->vision.P * c->vision.C)
 				 : (size_t)(b->B * c->R * c->text.C);
 	src = to == GV_IN_FEATURES ? a->features : a->embeds;
-	gvk_get(m->s, out, src, n * m->priv->esize);
-	if (gv_model_sync(m, e))
-		return e->code;
-	for (i = gvk_dtype(m->k) == GVK_BF16 ? n : 0; i-- > 0;) {
-		memcpy(&h, (const char *)out + i * sizeof h, sizeof h);
-		out[i] = gv_bf16_to_f32(h);
-	}
-	return 0;
+	return gv_get_f32(m, out, src, gvk_dtype(m->k), n, e);
 }
 
 /* Uploads and runs up to the hidden rows that the head reads. */

@@ -185,9 +185,9 @@ latent_attention(const struct gv_model *m, int64_t B)
 	t.max_k = (int32_t)(m->cfg.R + m->cfg.vision.P);
 	t.q_at = a->r_q;
 	t.k_at = a->r_k;
-	t.k_len = a->r_klen;
-	t.p_at = a->r_p;
-	t.p_len = a->r_plen;
+	t.k_len = a->r_len;
+	t.p_at = a->v_at;
+	t.p_len = a->v_len;
 	t.scale = 1 / sqrtf((float)t.D);
 	t.ldq = t.ldo = C;
 	t.ldk = t.ldv = 2 * C;
