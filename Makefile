@@ -48,15 +48,10 @@ endif
 CUDA_CU	:= $(wildcard kernels/cuda/*.cu)
 NVCC	:= $(if $(filter-out 0,$(CUDA)),$(shell command -v nvcc 2>/dev/null))
 SM	= 80 90a
-ifeq ($(CUDA),1)
-ifeq ($(NVCC),)
+ifeq ($(CUDA)$(NVCC),1)
 $(error CUDA=1, and there is no nvcc)
 endif
-ifeq ($(CUDA_CU),)
-$(error CUDA=1, and this version has no CUDA backend)
-endif
-endif
-CUDA_SO	:= $(if $(NVCC),$(if $(CUDA_CU),$B/lib/libgvk-cuda.so))
+CUDA_SO	:= $(if $(NVCC),$B/lib/libgvk-cuda.so)
 
 LIB_C	:= $(wildcard lib/*.c)
 KERN_C	:= $(wildcard kernels/*.c)
