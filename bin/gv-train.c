@@ -487,10 +487,26 @@ main(int argc, char **argv)
 		cli_die(&err);
 	cli_say(1, "%s", gvk_name(k));
 	check_input(in, u.m);
+	if (o.eval) {
+		struct gv_reader *eval;
+
+		if (gv_reader_open(&eval, o.eval, &err))
+			cli_die(&err);
+		check_input(eval, u.m);
+		gv_reader_close(&eval);
+	}
 	fill_law(&law, u.m, in, lr);
 	if (!o.plan && !o.dump_grads) {
 		check_output();
 		snprintf(u.dir, sizeof u.dir, "%s.run", o.output);
+		/* the new run's checkpoints would mix with the old one's */
+		if (!o.resume && !access(u.dir, F_OK)) {
+			gv_fail(&err, GV_ERR_MATCH,
+			    "'%s' holds an earlier run: go on with --resume, "
+			    "or remove it",
+			    u.dir);
+			cli_die(&err);
+		}
 		if (gv_lock(&lock, o.output, &err))
 			cli_die(&err);
 	}

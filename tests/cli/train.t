@@ -109,6 +109,8 @@ is 'a damaged checkpoint is named' \
 same '... and the one before gives the same bits' kept
 
 ok 'again' train -o kept --keep-run passes.gv
+must_fail 1 'an earlier run is not mixed with a new one' \
+    train -o kept passes.gv
 must_fail 1 'another rate is another run' \
     train -o kept --resume --train language=1e-3 passes.gv
 must_fail 1 'another input is another run' \
@@ -148,6 +150,7 @@ head -c 3000 passes.gv >cut.gv
 head -c 2000 /dev/urandom >junk
 gv-tokenize train --vocab 280 -o tok2 config.json
 gv-model init config.json --tokenizer tok2 -o other --seed 3
+gv-tokenize -m other --text -o foreign.gv text.txt
 must_fail 1 'an empty input' train -o no empty
 must_fail 1 'a cut input' train -o no cut.gv
 must_fail 1 'random bytes' train -o no junk
@@ -160,6 +163,8 @@ must_fail 1 'a part that the model lacks' \
     gv-train -m m0 -o no --train vision=1 passes.gv
 must_fail 1 'records larger than a micro-batch' \
     train -o no --micro-tokens 8 passes.gv
+must_fail 1 'an evaluation stream of another vocabulary' \
+    train -o no --eval foreign.gv passes.gv
 must_fail 1 'an evaluation stream that is cut' \
     train -o no --eval cut.gv passes.gv
 rm -rf no.run
