@@ -431,16 +431,27 @@ train(struct run *u, int64_t total)
 	}
 }
 
-/* An output that can't be written is better known before the run than after
- * it. */
+/* Takes the output for this run.  One that can't be written is better known
+ * before the run than after it. */
 static void
-check_output(void)
+claim_output(struct run *u, struct gv_lock **lock)
 {
 	struct gv_dir *d;
 
 	if (gv_dir_begin(&d, o.output, &err))
 		cli_die(&err);
 	gv_dir_abort(&d);
+	snprintf(u->dir, sizeof u->dir, "%s.run", o.output);
+	/* the new run's checkpoints would mix with the old one's */
+	if (!o.resume && !access(u->dir, F_OK)) {
+		gv_fail(&err, GV_ERR_MATCH,
+		    "'%s' holds an earlier run: go on with --resume, or "
+		    "remove it",
+		    u->dir);
+		cli_die(&err);
+	}
+	if (gv_lock(lock, o.output, &err))
+		cli_die(&err);
 }
 
 /* The model appears whole; then the run's checkpoints are of no more use. */
@@ -463,13 +474,44 @@ finish(struct run *u)
 		cli_die(&err);
 }
 
+static void
+dump_grads(struct run *u)
+{
+	struct gv_train_step s;
+
+	if (gv_train_grads(u->t, &s, &err) < 0 ||
+	    gv_model_save_grads(u->m, o.dump_grads, &err))
+		cli_die(&err);
+}
+
+static void
+run(struct run *u, const struct gv_train_law *law)
+{
+	if (gv_train_args(&u->args, law, o.model, &err) ||
+	    (o.log && gv_log_open(&u->log, o.log, &err)))
+		cli_die(&err);
+	cli_catch_stop();
+	if (o.resume)
+		resume(u);
+	train(u, law->schedule.total);
+	if (o.eval) {
+		checkpoint(u);
+		evaluate(u->t, u->log);
+	}
+	finish(u);
+	print_profile(u->m);
+	json_decref(u->args);
+	if (gv_log_close(&u->log, &err))
+		cli_die(&err);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct run u = {0};
 	struct gv_lock *lock = NULL;
 	struct gv_train_law law;
-	struct gv_reader *in;
+	struct gv_reader *in, *eval;
 	struct gvk *k;
 	double lr[GV_PARTS] = {0};
 	unsigned parts;
@@ -488,58 +530,23 @@ main(int argc, char **argv)
 	cli_say(1, "%s", gvk_name(k));
 	check_input(in, u.m);
 	if (o.eval) {
-		struct gv_reader *eval;
-
 		if (gv_reader_open(&eval, o.eval, &err))
 			cli_die(&err);
 		check_input(eval, u.m);
 		gv_reader_close(&eval);
 	}
 	fill_law(&law, u.m, in, lr);
-	if (!o.plan && !o.dump_grads) {
-		check_output();
-		snprintf(u.dir, sizeof u.dir, "%s.run", o.output);
-		/* the new run's checkpoints would mix with the old one's */
-		if (!o.resume && !access(u.dir, F_OK)) {
-			gv_fail(&err, GV_ERR_MATCH,
-			    "'%s' holds an earlier run: go on with --resume, "
-			    "or remove it",
-			    u.dir);
-			cli_die(&err);
-		}
-		if (gv_lock(&lock, o.output, &err))
-			cli_die(&err);
-	}
+	if (!o.plan && !o.dump_grads)
+		claim_output(&u, &lock);
 	if (gv_train_open(&u.t, u.m, in, &law, &err))
 		cli_die(&err);
 	gvk_profile_on(k, common.verbose > 0);
-	if (o.plan) {
+	if (o.plan)
 		print_plan(u.t, u.m, &law);
-	} else if (o.dump_grads) {
-		struct gv_train_step s;
-
-		if (gv_train_grads(u.t, &s, &err) < 0 ||
-		    gv_model_save_grads(u.m, o.dump_grads, &err))
-			cli_die(&err);
-	} else {
-		if (gv_train_args(&u.args, &law, o.model, &err))
-			cli_die(&err);
-		if (o.log && gv_log_open(&u.log, o.log, &err))
-			cli_die(&err);
-		cli_catch_stop();
-		if (o.resume)
-			resume(&u);
-		train(&u, law.schedule.total);
-		if (o.eval) {
-			checkpoint(&u);
-			evaluate(u.t, u.log);
-		}
-		finish(&u);
-		print_profile(u.m);
-	}
-	if (gv_log_close(&u.log, &err))
-		cli_die(&err);
-	json_decref(u.args);
+	else if (o.dump_grads)
+		dump_grads(&u);
+	else
+		run(&u, &law);
 	gv_train_close(&u.t);
 	gv_model_close(&u.m);
 	gvk_close(&k);
