@@ -244,6 +244,19 @@ submit(struct run *r, const struct gv_rec *rec, struct gv_error *e)
 	return bad_record(r, rec->n, e);
 }
 
+/* A bad record that may pass counts as fed. */
+static int
+feed(void *arg, struct gv_error *e)
+{
+	struct run *r = arg;
+	struct gv_rec rec;
+	int more = gv_inputs_next(&r->in, &rec, e);
+
+	if (more <= 0)
+		return more;
+	return submit(r, &rec, e) ? e->code : 1;
+}
+
 /* Tokens, mask and log-probabilities of prompt and sample as one sequence. */
 static int
 put_sequence(struct run *r, const struct gv_gen_result *p,
@@ -324,8 +337,9 @@ write_sample(
 }
 
 static int
-write_result(struct run *r, const struct gv_gen_result *p, struct gv_error *e)
+write_result(void *arg, const struct gv_gen_result *p, struct gv_error *e)
 {
+	struct run *r = arg;
 	struct gv_kept *k = p->user;
 	int64_t i;
 
@@ -334,6 +348,8 @@ write_result(struct run *r, const struct gv_gen_result *p, struct gv_error *e)
 			break;
 	gv_kept_free(k);
 	gv_free(k);
+	cli_progress("%llu prompts read, %llu tokens sampled",
+	    (unsigned long long)r->in.records, (unsigned long long)r->tokens);
 	return e->code;
 }
 
@@ -347,29 +363,11 @@ sample(struct run *r, struct gv_error *e)
 	    .max_tokens = max_tokens,
 	    .rows = batch,
 	    .seed = (uint64_t)common.seed};
-	struct gv_gen_result p;
-	struct gv_rec rec;
-	int more = 1;
+	const struct gv_gen_work work = {feed, write_result, r};
 
 	if (gv_gen_open(&r->g, r->m, r->t, &law, e))
 		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
-	for (;;) {
-		while (more > 0 && gv_gen_room(r->g)) {
-			more = gv_inputs_next(&r->in, &rec, e);
-			if (more < 0 || (more && submit(r, &rec, e)))
-				return e->code;
-		}
-		if (!gv_gen_pending(r->g))
-			return 0;
-		if (gv_gen_step(r->g, e))
-			return e->code;
-		while (gv_gen_take(r->g, &p))
-			if (write_result(r, &p, e))
-				return e->code;
-		cli_progress("%llu prompts read, %llu tokens sampled",
-		    (unsigned long long)r->in.records,
-		    (unsigned long long)r->tokens);
-	}
+	return gv_gen_run(r->g, &work, e);
 }
 
 /* ---- scoring ------------------------------------------------------------- */

@@ -470,9 +470,9 @@ score(struct run *r, const char *s, size_t n, struct gv_error *e)
 /* ---- records ------------------------------------------------------------- */
 
 static int
-print_record(
-    const struct run *r, const struct gv_gen_result *p, struct gv_error *e)
+print_record(void *arg, const struct gv_gen_result *p, struct gv_error *e)
 {
+	const struct run *r = arg;
 	const struct gv_gen_sample *s = p->sample;
 	json_t *o = NULL;
 	char *text;
@@ -488,7 +488,8 @@ print_record(
 	json_decref(o);
 	gv_free(text);
 	gv_free(p->user);
-	return e->code;
+	/* why stdout failed is for cli_finish() to say */
+	return e->code ? e->code : ferror(stdout) != 0;
 }
 
 static int
@@ -509,33 +510,21 @@ submit(struct run *r, const struct gv_rec *rec, struct gv_error *e)
 }
 
 static int
-answer_records(struct run *r, struct gv_error *e)
+feed(void *arg, struct gv_error *e)
 {
-	struct gv_gen_result p;
+	struct run *r = arg;
 	struct gv_rec rec;
-	int more = 1;
+	int more = gv_inputs_next(&r->in, &rec, e);
 
-	for (;;) {
-		while (more > 0 && gv_gen_room(r->g)) {
-			more = gv_inputs_next(&r->in, &rec, e);
-			if (more < 0 || (more && submit(r, &rec, e)))
-				return e->code;
-		}
-		if (!gv_gen_pending(r->g))
-			return 0;
-		if (gv_gen_step(r->g, e))
-			return e->code;
-		while (gv_gen_take(r->g, &p))
-			if (print_record(r, &p, e))
-				return e->code;
-		if (ferror(stdout))
-			return 0; /* cli_finish() says why */
-	}
+	if (more <= 0)
+		return more;
+	return submit(r, &rec, e) ? e->code : 1;
 }
 
 static int
 run_records(struct run *r, char *const *path, int n, struct gv_error *e)
 {
+	const struct gv_gen_work work = {feed, print_record, r};
 	struct gv_facts f = {.dir = model_dir};
 	struct gv_reader *in;
 
@@ -551,7 +540,7 @@ run_records(struct run *r, char *const *path, int n, struct gv_error *e)
 		return gv_fail_in(e, "cannot use '%s'", gv_reader_name(in));
 	if (open_gen(r, batch, NULL, e))
 		return e->code;
-	return answer_records(r, e);
+	return gv_gen_run(r->g, &work, e);
 }
 
 /* ---- main ---------------------------------------------------------------- */

@@ -681,6 +681,30 @@ gv_gen_take(struct gv_gen *g, struct gv_gen_result *r)
 	return true;
 }
 
+int
+gv_gen_run(struct gv_gen *g, const struct gv_gen_work *w, struct gv_error *e)
+{
+	struct gv_gen_result r;
+	int more = 1, k;
+
+	for (;;) {
+		while (more > 0 && gv_gen_room(g)) {
+			more = w->feed(w->arg, e);
+			if (more < 0)
+				return more;
+		}
+		if (!gv_gen_pending(g))
+			return 0;
+		if (gv_gen_step(g, e))
+			return e->code;
+		while (gv_gen_take(g, &r)) {
+			k = w->done(w->arg, &r, e);
+			if (k)
+				return k < 0 ? k : 0;
+		}
+	}
+}
+
 void
 gv_gen_stats(const struct gv_gen *g, struct gv_gen_stats *s)
 {

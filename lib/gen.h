@@ -128,6 +128,18 @@ int gv_gen_step(struct gv_gen *g, struct gv_error *e) GV_USE_RESULT;
  * of submission. */
 bool gv_gen_take(struct gv_gen *g, struct gv_gen_result *r);
 
+/* The loop at the top of this file.  feed() submits the next prompt: 1 it did,
+ * or passed over a bad one; 0 there are no more; negative: an error.  done()
+ * gets each result: 0 go on, 1 stop without an error, negative: an error. */
+struct gv_gen_work {
+	int (*feed)(void *arg, struct gv_error *e);
+	int (*done)(
+	    void *arg, const struct gv_gen_result *r, struct gv_error *e);
+	void *arg;
+};
+int gv_gen_run(struct gv_gen *g, const struct gv_gen_work *w,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* What was done so far, for reports. */
 struct gv_gen_stats {
 	uint64_t passes; /* forward passes of the decoder */
