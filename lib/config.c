@@ -687,32 +687,13 @@ static int
 load(json_t **out, const char *dir, const char *name, bool optional,
     struct gv_error *e)
 {
-	struct gv_map m;
 	char path[4096];
 
 	*out = NULL;
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	if (optional && access(path, F_OK) && errno == ENOENT)
 		return 0;
-	if (gv_map_open(&m, path, e))
-		return e->code;
-	if (m.size > MAX_JSON) {
-		gv_map_close(&m);
-		return gv_fail(e, GV_ERR_LIMIT, "'%s' is larger than %zu bytes",
-		    path, MAX_JSON);
-	}
-	if (gv_json_parse(out, (const char *)m.data, m.size, e))
-		gv_fail_in(e, "'%s'", path);
-	gv_map_close(&m);
-	if (e->code)
-		return e->code;
-	if (!json_is_object(*out)) {
-		json_decref(*out);
-		*out = NULL;
-		return gv_fail(
-		    e, GV_ERR_FORMAT, "'%s' is not a JSON object", path);
-	}
-	return 0;
+	return gv_json_load(out, path, MAX_JSON, e);
 }
 
 /* The two files beside config.json. */

@@ -1,6 +1,7 @@
 /* Jansson with an allocator that remembers when it had nothing to give. */
 #include "json.h"
 
+#include "io.h"
 #include "banned.h"
 
 #include <stdbool.h>
@@ -92,4 +93,28 @@ gv_json_copy(const json_t *v)
 		return copy;
 	json_decref(copy);
 	return NULL;
+}
+
+int
+gv_json_load(json_t **out, const char *path, size_t max, struct gv_error *e)
+{
+	struct gv_map m;
+	json_t *o = NULL;
+
+	if (gv_map_open(&m, path, e))
+		return e->code;
+	if (m.size > max)
+		gv_fail(e, GV_ERR_LIMIT, "'%s' is larger than %zu bytes", path,
+		    max);
+	else if (gv_json_parse(&o, (const char *)m.data, m.size, e))
+		gv_fail_in(e, "'%s'", path);
+	else if (!json_is_object(o))
+		gv_fail(e, GV_ERR_FORMAT, "'%s' is not a JSON object", path);
+	gv_map_close(&m);
+	if (e->code) {
+		json_decref(o);
+		return e->code;
+	}
+	*out = o;
+	return 0;
 }

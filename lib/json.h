@@ -28,6 +28,11 @@ extern "C" {
 int gv_json_parse(
     json_t **out, const char *s, size_t n, struct gv_error *e) GV_USE_RESULT;
 
+/* The object in a regular file of at most `max` bytes, a new reference.  The
+ * message begins with the path. */
+int gv_json_load(json_t **out, const char *path, size_t max,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* The value as NUL-terminated text, with jansson's JSON_... flags; freed with
  * gv_free().  NULL without memory. */
 char *gv_json_text(const json_t *v, size_t flags);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Calls of malloc() that still succeed, -1 is all; after the first that
  * doesn't, `forever` none does, else all do again. */
@@ -114,6 +115,30 @@ faults(void)
 	}
 }
 
+/* Files: only regular ones, of a bounded size, that hold an object. */
+static void
+load(void)
+{
+	char path[] = "/tmp/gv-json-XXXXXX";
+	int fd = mkstemp(path);
+	struct gv_error e = {0};
+	json_t *v = NULL;
+
+	ok(fd >= 0 && write(fd, "{\"a\":1}", 7) == 7, "a file");
+	is_int(gv_json_load(&v, path, 7, &e), 0, "an object of 7 bytes");
+	is_int(json_integer_value(json_object_get(v, "a")), 1, "its value");
+	json_decref(v);
+	is_int(gv_json_load(&v, path, 6, &e), GV_ERR_LIMIT, "where 6 may be");
+	gv_error_clear(&e);
+	ok(pwrite(fd, "[     ]", 7, 0) == 7, "another file");
+	is_int(
+	    gv_json_load(&v, path, 7, &e), GV_ERR_FORMAT, "a list: %s", e.msg);
+	gv_error_clear(&e);
+	is_int(gv_json_load(&v, "/tmp", 7, &e), GV_ERR_SYS, "a directory");
+	close(fd);
+	unlink(path);
+}
+
 int
 main(void)
 {
@@ -123,5 +148,6 @@ main(void)
 		print();
 	}
 	faults();
+	load();
 	return done();
 }
