@@ -494,6 +494,10 @@ run(struct run *u, const struct gv_train_law *law)
 	if (o.resume)
 		resume(u);
 	train(u, law->schedule.total);
+	if (gv_train_cut(u->t))
+		cli_warn("%llu sequences with images lost their end to "
+			 "--max-length",
+		    (unsigned long long)gv_train_cut(u->t));
 	if (o.eval) {
 		checkpoint(u);
 		evaluate(u->t, u->log);

@@ -15,7 +15,8 @@
 
 static const char *const hashed[] = {
     "config.json", "model.safetensors", "optimizer.safetensors", "state.json"};
-#define HASHED (sizeof hashed / sizeof *hashed)
+#define MAX_JSON ((size_t)16 << 20)
+#define HASHED   (sizeof hashed / sizeof *hashed)
 
 int
 gv_model_copy_files(const char *from, const char *to, struct gv_error *e)
@@ -226,20 +227,6 @@ gv_checkpoint_save(const char *run, struct gv_model *m, struct gv_optim *o,
 /* ---- loading ------------------------------------------------------------- */
 
 static int
-read_json(const char *path, json_t **o, struct gv_error *e)
-{
-	char *text;
-	size_t n;
-
-	if (gv_slurp(path, (size_t)16 << 20, &text, &n, e))
-		return e->code;
-	if (gv_json_parse(o, text, n, e))
-		gv_fail_in(e, "'%s'", path);
-	gv_free(text);
-	return e->code;
-}
-
-static int
 verify(const char *dir, struct gv_error *e)
 {
 	char path[GV_PATH_MAX + 64], hex[GV_DIGEST];
@@ -248,7 +235,7 @@ verify(const char *dir, struct gv_error *e)
 	int r;
 
 	snprintf(path, sizeof path, "%s/manifest.json", dir);
-	r = read_json(path, &files, e);
+	r = gv_json_load(&files, path, MAX_JSON, e);
 	for (i = 0; i < HASHED && !r; i++) {
 		json_t *f = json_object_get(files, hashed[i]);
 		const char *want =
@@ -294,7 +281,7 @@ load_dir(const char *dir, struct gv_model *m, struct gv_optim *o,
 	int r;
 
 	snprintf(path, sizeof path, "%s/state.json", dir);
-	r = read_json(path, &state, e);
+	r = gv_json_load(&state, path, MAX_JSON, e);
 	if (!r)
 		r = same_run(s, state, dir, e);
 	step = json_integer_value(json_object_get(state, "step"));
@@ -328,6 +315,7 @@ gv_checkpoint_load(const char *run, struct gv_model *m, struct gv_optim *o,
 	int r = list_steps(run, &steps, e);
 
 	warning[0] = '\0';
+	gv_dir_sweep(run); /* what killed saves have left */
 	for (i = 0; i < steps.n && !r; i++) {
 		step_path(path, run, steps.v[i]);
 		gv_error_clear(&bad);

@@ -167,6 +167,12 @@ gv_train_steps(const struct gv_train *t)
 	return t->state.step;
 }
 
+uint64_t
+gv_train_cut(const struct gv_train *t)
+{
+	return gv_examples_cut(t->examples);
+}
+
 /* ---- a step -------------------------------------------------------------- */
 
 /* Examples beyond the old capacity start as zeros, as they must. */

@@ -87,6 +87,8 @@ int gv_train_save(struct gv_train *t, const char *run, const json_t *args,
 int gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
     char *warning, size_t cap, struct gv_error *e) GV_USE_RESULT;
 int64_t gv_train_steps(const struct gv_train *t); /* updates done */
+/* Sequences with images that lost their end to max_length since the open. */
+uint64_t gv_train_cut(const struct gv_train *t);
 
 /* Memory in bytes, before anything is taken. */
 struct gv_plan {

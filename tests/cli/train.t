@@ -101,9 +101,12 @@ same 'a stopped and resumed run gives the same bits' term
 
 ok 'a run whose checkpoints stay' train -o kept --keep-run passes.gv
 rm -r kept
+mkdir kept.run/step-00000099.tmp.4194399 # of a save that was killed
 printf x | dd of=kept.run/step-00000028/optimizer.safetensors bs=1 seek=999 \
     conv=notrunc 2>/dev/null
-train -o kept --resume passes.gv 2>kept.err
+train -o kept --keep-run --resume passes.gv 2>kept.err
+is 'what a killed save left is swept' "$(find kept.run -name '*.tmp.*')" ''
+rm -r kept.run
 is 'a damaged checkpoint is named' \
     "$(grep -c 'passing over.*step-00000028' kept.err)" 1
 same '... and the one before gives the same bits' kept
