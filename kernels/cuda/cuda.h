@@ -52,7 +52,7 @@ struct cuda_device {	     /* gvk->priv */
 	int n;		     /* CUDA's number */
 	int sm;		     /* 80, 90, ...: compute capability */
 	int processors;	     /* multiprocessors */
-	size_t smem;	     /* most dynamic shared memory a block can ask for */
+	size_t smem;	     /* most dynamic shared memory a block may have */
 	cublasLtHandle_t lt; /* may be used from any thread */
 };
 
