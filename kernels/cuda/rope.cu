@@ -4,14 +4,10 @@
  *	pair (i, i + D/2) of every head of the row
  *
  * Bound by memory: 4 bytes an element of the rotated heads; neighbouring
- * threads touch neighbouring elements.  The angle is the F32 product that the
- * interface names; its reduction is F64, because the angle of position 131071
- * has no more than 2^-7 of precision to give away, and the polynomials are
- * F32, without the library's slow path and its table in local memory.  The
- * next rung: pairs of frequencies a thread, heads over the grid where rows are
- * few, and q, k and the cache write in one kernel.
+ * threads touch neighbouring elements.  The next rung: pairs of frequencies a
+ * thread, heads over the grid where rows are few.
  */
-#include "cuda.h"
+#include "rope.cuh"
 
 #define THREADS 256
 
@@ -22,26 +18,6 @@ struct rope {
 	float sign;
 	int64_t N, heads, D, ld;
 };
-
-/* Sine and cosine of a F32 angle, |a| < 2^31: a = q pi/2 + t, |t| <= pi/4. */
-static __device__ __forceinline__ void
-sincos_one(float a, float *sine, float *cosine)
-{
-	double v = rint((double)a * 0.63661977236758134308);
-	float t = (float)((double)a - v * 1.57079632679489661923);
-	float t2 = t * t, s, c, swap;
-	long long q = (long long)v;
-
-	s = -1 / 5040.f + t2 * (1 / 362880.f);
-	s = t + t * t2 * (-1 / 6.f + t2 * (1 / 120.f + t2 * s));
-	c = -1 / 720.f + t2 * (1 / 40320.f - t2 * (1 / 3628800.f));
-	c = 1 + t2 * (-.5f + t2 * (1 / 24.f + t2 * c));
-	swap = s;
-	s = q & 1 ? c : s;
-	c = q & 1 ? swap : c;
-	*sine = q & 2 ? -s : s;
-	*cosine = (q + 1) & 2 ? -c : c;
-}
 
 static __global__ void
 __launch_bounds__(THREADS) rope_kernel(struct rope r)
@@ -56,7 +32,7 @@ __launch_bounds__(THREADS) rope_kernel(struct rope r)
 	for (int64_t i = threadIdx.x; i < half; i += blockDim.x) {
 		bf16 *lo = r.x + n * r.ld + i, *hi = lo + half;
 
-		sincos_one(__fmul_rn(pos, r.freq[i]), &s, &c);
+		rope_sincos(__fmul_rn(pos, r.freq[i]), &s, &c);
 		s *= r.sign;
 		for (int64_t h = 0; h < r.heads; h++, lo += r.D, hi += r.D) {
 			float a = to_f(*lo), b = to_f(*hi);
