@@ -18,12 +18,19 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 /* One row an op: X(name, parameters after the stream, their names). */
 #define GVK_OPS(X) \
 	X(linear, (struct gvk_stream *s, void *y, void *pre, const void *x, \
-	    const void *w, const void *b, enum gvk_act act, int64_t N, \
-	    int64_t C, int64_t O), (s, y, pre, x, w, b, act, N, C, O)) \
+	    const void *w, const void *b, const void *r, enum gvk_act act, \
+	    int64_t N, int64_t C, int64_t O), \
+	    (s, y, pre, x, w, b, r, act, N, C, O)) \
 	X(linear_bwd, (struct gvk_stream *s, void *dx, float *dw, float *db, \
 	    const void *dy, const void *x, const void *pre, const void *w, \
 	    enum gvk_act act, bool add, int64_t N, int64_t C, int64_t O), \
 	    (s, dx, dw, db, dy, x, pre, w, act, add, N, C, O)) \
+	X(gated, (struct gvk_stream *s, void *y, void *gu, bool keep, \
+	    const void *x, const void *w, int64_t N, int64_t C, int64_t F), \
+	    (s, y, gu, keep, x, w, N, C, F)) \
+	X(gated_bwd, (struct gvk_stream *s, void *dgu, void *y, void *dy, \
+	    const void *dz, const void *gu, const void *w, int64_t N, \
+	    int64_t F, int64_t C), (s, dgu, y, dy, dz, gu, w, N, F, C)) \
 	X(logits, (struct gvk_stream *s, float *logits, const void *x, \
 	    const void *w, float cap, int64_t N, int64_t C, int64_t V), \
 	    (s, logits, x, w, cap, N, C, V)) \
@@ -39,13 +46,17 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    const void *x, const void *r, const void *w, float eps, \
 	    int64_t N, int64_t C), (s, y, h, rstd, x, r, w, eps, N, C)) \
 	X(rmsnorm_bwd, (struct gvk_stream *s, void *dh, float *dw, \
-	    const void *dy, const void *dres, const void *h, \
+	    void *y, const void *dy, const void *dres, const void *h, \
 	    const float *rstd, const void *w, int64_t N, int64_t C), \
-	    (s, dh, dw, dy, dres, h, rstd, w, N, C)) \
+	    (s, dh, dw, y, dy, dres, h, rstd, w, N, C)) \
 	X(rope, (struct gvk_stream *s, void *x, const int32_t *pos, \
 	    const float *freq, bool inverse, int64_t N, int64_t heads, \
 	    int64_t D, int64_t ld), \
 	    (s, x, pos, freq, inverse, N, heads, D, ld)) \
+	X(rope_cache, (struct gvk_stream *s, void *qkv, void *kc, void *vc, \
+	    const int32_t *pos, const float *freq, const int32_t *kv_row, \
+	    int64_t N, int64_t H, int64_t G, int64_t D), \
+	    (s, qkv, kc, vc, pos, freq, kv_row, N, H, G, D)) \
 	X(add_pos, (struct gvk_stream *s, void *y, const void *pos, \
 	    int64_t N, int64_t P, int64_t C), (s, y, pos, N, P, C)) \
 	X(add_pos_bwd, (struct gvk_stream *s, float *dpos, const void *dy, \
@@ -58,10 +69,6 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    const void *q, const void *k, const void *v, \
 	    const struct gvk_attn *a, void *ws), \
 	    (s, dq, dk, dv, dout, o, lse, q, k, v, a, ws)) \
-	X(swiglu, (struct gvk_stream *s, void *y, const void *gu, \
-	    int64_t N, int64_t F), (s, y, gu, N, F)) \
-	X(swiglu_bwd, (struct gvk_stream *s, void *dgu, const void *dy, \
-	    const void *gu, int64_t N, int64_t F), (s, dgu, dy, gu, N, F)) \
 	X(gelu, (struct gvk_stream *s, void *y, const void *x, \
 	    enum gvk_act act, int64_t n), (s, y, x, act, n)) \
 	X(gelu_bwd, (struct gvk_stream *s, void *dx, const void *dy, \
@@ -100,8 +107,8 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    int64_t n, bool add), (s, sum, x, n, add)) \
 	X(clip, (struct gvk_stream *s, float scale[2], const double *sum, \
 	    float max_norm), (s, scale, sum, max_norm)) \
-	X(adamw, (struct gvk_stream *s, void *p, float *master, float *m, \
-	    float *v, const float *g, const float *scale, \
+	X(adamw, (struct gvk_stream *s, void *p, float *master, void *m, \
+	    void *v, float *g, const float *scale, \
 	    const struct gvk_range *range, int64_t ranges, \
 	    const struct gvk_adamw *o), \
 	    (s, p, master, m, v, g, scale, range, ranges, o)) \
@@ -152,6 +159,10 @@ struct gvk_backend {
 	void (*copy)(struct gvk_stream *s, void *dst, const void *src,
 	    size_t bytes);
 	void (*zero)(struct gvk_stream *s, void *dst, size_t bytes);
+	bool (*graph_begin)(struct gvk_stream *s);
+	bool (*graph_end)(struct gvk_stream *s, struct gvk_graph **g);
+	void (*graph_run)(struct gvk_stream *s, struct gvk_graph *g);
+	void (*graph_free)(struct gvk *k, struct gvk_graph *g);
 };
 
 /* An opened backend.  The opener sets all but the profile. */
@@ -191,7 +202,7 @@ gvk_stream_fail(struct gvk_stream *s, const char *why)
  * library's own GVK_BACKEND_ABI, which changes with this file's structs or
  * with GVK_OPS.  Device n is opened into *k.  Returns 0, or -1 with one line
  * in err; then *k may be filled partly and close is not called. */
-#define GVK_BACKEND_ABI 1
+#define GVK_BACKEND_ABI 2
 typedef int gvk_open_fn(struct gvk *k, int abi, int n, char *err, size_t cap);
 
 /* The CPU backend (host.c). */

@@ -276,6 +276,33 @@ gvk_zero(struct gvk_stream *s, void *dst, size_t bytes)
 	s->k->backend->zero(s, dst, bytes);
 }
 
+bool
+gvk_graph_begin(struct gvk_stream *s)
+{
+	/* a profile waits after each op, which a recording can't */
+	return !s->k->profiling && s->k->backend->graph_begin(s);
+}
+
+bool
+gvk_graph_end(struct gvk_stream *s, struct gvk_graph **g)
+{
+	return s->k->backend->graph_end(s, g);
+}
+
+void
+gvk_graph_run(struct gvk_stream *s, struct gvk_graph *g)
+{
+	s->k->backend->graph_run(s, g);
+}
+
+void
+gvk_graph_free(struct gvk *k, struct gvk_graph **g)
+{
+	if (*g)
+		k->backend->graph_free(k, *g);
+	*g = NULL;
+}
+
 /* ---- profile ------------------------------------------------------------ */
 
 static uint64_t
@@ -330,6 +357,8 @@ attn_pairs(struct gvk_stream *s, const struct gvk_attn *a)
 #define FLOPS_linear 2.0 * (double)N *(double)C *(double)O
 #define FLOPS_linear_bwd \
 	2.0 * ((dx != NULL) + (dw != NULL)) * (double)N *(double)C *(double)O
+#define FLOPS_gated     4.0 * (double)N *(double)C *(double)F
+#define FLOPS_gated_bwd 2.0 * (double)N *(double)C *(double)F
 #define FLOPS_logits 2.0 * (double)N *(double)C *(double)V
 #define FLOPS_xent \
 	2.0 * (1 + (dx != NULL) + (dw != NULL)) * \
@@ -341,10 +370,9 @@ attn_pairs(struct gvk_stream *s, const struct gvk_attn *a)
 #define FLOPS_rmsnorm       0
 #define FLOPS_rmsnorm_bwd   0
 #define FLOPS_rope          0
+#define FLOPS_rope_cache    0
 #define FLOPS_add_pos       0
 #define FLOPS_add_pos_bwd   0
-#define FLOPS_swiglu        0
-#define FLOPS_swiglu_bwd    0
 #define FLOPS_gelu          0
 #define FLOPS_gelu_bwd      0
 #define FLOPS_add           0

@@ -109,6 +109,21 @@ void gvk_profile_on(struct gvk *k, bool on);
 size_t gvk_profile_get(const struct gvk *k, struct gvk_profile *row,
     size_t cap);
 
+/* A graph: ops of one stream, recorded once and run many times with one call,
+ * which spares the host the queueing of each.  Between begin and end ops are
+ * recorded, not run; puts, gets and copies, too.  Run repeats them with the
+ * same pointers and sizes: what changes from run to run must be in memory that
+ * they read.  gvk_sync() and gvk_alloc() are not allowed between the two, and
+ * every op must have run once before with the same shapes.
+ * begin and end return false where the backend has no graphs (the CPU) or
+ * where recording failed; after a false end nothing has been recorded, and the
+ * stream is as it was. */
+struct gvk_graph;
+bool gvk_graph_begin(struct gvk_stream *s);
+bool gvk_graph_end(struct gvk_stream *s, struct gvk_graph **g);
+void gvk_graph_run(struct gvk_stream *s, struct gvk_graph *g);
+void gvk_graph_free(struct gvk *k, struct gvk_graph **g);
+
 /* ---- matrix products --------------------------------------------------- */
 
 enum gvk_act {
@@ -119,12 +134,12 @@ enum gvk_act {
 	GVK_SILU        /* x sigmoid(x) */
 };
 
-/* y = act(x w^T + b):  x (N,C), w (O,C), b (O) or NULL, y (N,O).
- * With an activation, `pre` (N,O), if not NULL, keeps x w^T + b for the
- * backward pass.  2NCO FLOP. */
+/* y = act(x w^T + b) + r:  x (N,C), w (O,C), b (O) or NULL, y (N,O), r (N,O)
+ * or NULL, which may be y.  With an activation r is NULL, and `pre` (N,O), if
+ * not NULL, keeps x w^T + b for the backward pass.  2NCO FLOP. */
 void gvk_linear(struct gvk_stream *s, void *y, void *pre, const void *x,
-    const void *w, const void *b, enum gvk_act act, int64_t N, int64_t C,
-    int64_t O);
+    const void *w, const void *b, const void *r, enum gvk_act act, int64_t N,
+    int64_t C, int64_t O);
 
 /* dx = dy w, dw += dy^T x, db += column sums of dy:  dy (N,O).
  * With `pre` (N,C) the input was x = act(pre) and dx is the gradient of pre:
@@ -133,6 +148,22 @@ void gvk_linear(struct gvk_stream *s, void *y, void *pre, const void *x,
 void gvk_linear_bwd(struct gvk_stream *s, void *dx, float *dw, float *db,
     const void *dy, const void *x, const void *pre, const void *w,
     enum gvk_act act, bool add, int64_t N, int64_t C, int64_t O);
+
+/* SwiGLU behind its product:  gu = x w^T,  y = silu(g) * u, with g the first F
+ * columns of gu (N,2F) and u the others; x (N,C), w (2F,C), y (N,F).  gu must
+ * be given; it holds what the backward pass needs if `keep`, else anything.
+ * 4NCF FLOP.  Source: Shazeer 2020, arXiv 2002.05202. */
+void gvk_gated(struct gvk_stream *s, void *y, void *gu, bool keep,
+    const void *x, const void *w, int64_t N, int64_t C, int64_t F);
+
+/* The backward pass of y = silu(g) * u behind a linear layer of weight w (C,F)
+ * that took y in, from the gradient dz (N,C) of that layer's output:
+ *	dy = dz w	dgu = gradient of gu (N,2F), from dy and gu
+ * dgu may be gu.  y (N,F), if not NULL, is computed again from gu (the weight
+ * gradient of w needs it).  dy (N,F) is scratch.  2NCF FLOP. */
+void gvk_gated_bwd(struct gvk_stream *s, void *dgu, void *y, void *dy,
+    const void *dz, const void *gu, const void *w, int64_t N, int64_t F,
+    int64_t C);
 
 /* logits = x w^T in F32, soft-capped to cap * tanh(logits / cap) if cap > 0:
  * x (N,C), w (V,C), logits (N,V). */
@@ -151,7 +182,8 @@ void gvk_logits(struct gvk_stream *s, float *logits, const void *x,
  * Backward: dh = dres + (gradient through the norm), with dres (N,C) the
  * gradient that reaches h along the residual path, or NULL.  `h` is the
  * normalised input.  dh may be dres (in place); not dy.  dh is the gradient of
- * both x and r.  dw, db NULL: not computed.
+ * both x and r.  dw, db NULL: not computed.  rmsnorm_bwd gives the output y of
+ * the forward pass again if `y` is not NULL.
  * Source: Ba et al. 2016, arXiv 1607.06450; Zhang, Sennrich 2019,
  * arXiv 1910.07467. */
 void gvk_layernorm(struct gvk_stream *s, void *y, void *h, float *mean,
@@ -163,7 +195,7 @@ void gvk_layernorm_bwd(struct gvk_stream *s, void *dh, float *dw, float *db,
 void gvk_rmsnorm(struct gvk_stream *s, void *y, void *h, float *rstd,
     const void *x, const void *r, const void *w, float eps, int64_t N,
     int64_t C);
-void gvk_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw,
+void gvk_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw, void *y,
     const void *dy, const void *dres, const void *h, const float *rstd,
     const void *w, int64_t N, int64_t C);
 
@@ -180,6 +212,15 @@ void gvk_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw,
 void gvk_rope(struct gvk_stream *s, void *x, const int32_t *pos,
     const float *freq, bool inverse, int64_t N, int64_t heads, int64_t D,
     int64_t ld);
+
+/* What decoding does between the product and attention, for rows qkv
+ * (N, (H+2G)D) that hold H query, G key and G value heads: gvk_rope on queries
+ * and keys, queries in place; keys and values of row n become row kv_row[n] of
+ * the caches kc, vc (rows, GD).  Whether keys are rotated in qkv as well is
+ * not said.  kv_row (N) without repeats. */
+void gvk_rope_cache(struct gvk_stream *s, void *qkv, void *kc, void *vc,
+    const int32_t *pos, const float *freq, const int32_t *kv_row, int64_t N,
+    int64_t H, int64_t G, int64_t D);
 
 /* y[n] += pos[n mod P]: y (N,C), pos (P,C), N a multiple of P, in place.
  * Backward: dpos[p] += sum of dy[n], n mod P = p. */
@@ -234,14 +275,6 @@ void gvk_attention_bwd(struct gvk_stream *s, void *dq, void *dk, void *dv,
     const void *k, const void *v, const struct gvk_attn *a, void *ws);
 
 /* ---- activations --------------------------------------------------------- */
-
-/* y = silu(g) * u:  gu (N,2F) holds g in the first F columns of a row, u in
- * the others; y (N,F).  dgu from dy (N,F).
- * Source: Shazeer 2020, arXiv 2002.05202. */
-void gvk_swiglu(struct gvk_stream *s, void *y, const void *gu, int64_t N,
-    int64_t F);
-void gvk_swiglu_bwd(struct gvk_stream *s, void *dgu, const void *dy,
-    const void *gu, int64_t N, int64_t F);
 
 /* y = act(x), dx = dy act'(x), n elements, in place allowed (y = x, dx = dy).
  * Source: Hendrycks, Gimpel 2016, arXiv 1606.08415. */
@@ -329,8 +362,10 @@ void gvk_clip(struct gvk_stream *s, float scale[2], const double *sum,
  *	m = b1 m + (1-b1) gi;  v = b2 v + (1-b2) gi^2
  *	p = p (1 - lr wd) - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
  * `master` F32 holds the exact parameters and p their rounded copy; on a
- * backend with F32 storage master is NULL and p is exact.  m, v F32.
- * `range` is a device array; t counts from 1.  If scale[0] is 0 nothing
+ * backend with F32 storage master is NULL and p is exact.  m, v have the type
+ * `state`: F32, or BF16 with stochastic rounding, whose random numbers depend
+ * on (seed, t, i) alone.  `range` is a device array; t counts from 1.  The
+ * gradients of all ranges are zero afterwards.  If scale[0] is 0 nothing else
  * changes.  Source: Loshchilov, Hutter, arXiv 1711.05101. */
 struct gvk_range {
 	int64_t at, n; /* elements at..at+n-1 */
@@ -339,11 +374,12 @@ struct gvk_range {
 struct gvk_adamw {
 	float beta1, beta2, eps;
 	int64_t t;
+	enum gvk_dtype state;
+	uint64_t seed;
 };
-void gvk_adamw(struct gvk_stream *s, void *p, float *master, float *m,
-    float *v, const float *g, const float *scale,
-    const struct gvk_range *range, int64_t ranges,
-    const struct gvk_adamw *o);
+void gvk_adamw(struct gvk_stream *s, void *p, float *master, void *m, void *v,
+    float *g, const float *scale, const struct gvk_range *range,
+    int64_t ranges, const struct gvk_adamw *o);
 
 /* ---- sampling ------------------------------------------------------------ */
 

@@ -133,6 +133,28 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
 		cuda_ok((s), cudaGetLastError(), #kernel); \
 	} while (0)
 
+/* Launches a kernel that calls cuda_follow() before it touches memory: the
+ * device may start its blocks while the op before still runs (programmatic
+ * dependent launch), which hides the start of short kernels behind their
+ * predecessors.  Not for kernels without that call.  On older devices this is
+ * CUDA_LAUNCH. */
+#define CUDA_LAUNCH_SOON(s, kernel, grid, block, smem, ...) \
+	do { \
+		struct cuda_stream *soon_ = (struct cuda_stream *)(s)->priv; \
+		cudaLaunchAttribute attr_[1] = {}; \
+		cudaLaunchConfig_t to_ = {}; \
+\
+		attr_[0].id = cudaLaunchAttributeProgrammaticStreamSerialization; \
+		attr_[0].val.programmaticStreamSerializationAllowed = 1; \
+		to_.gridDim = dim3(grid); \
+		to_.blockDim = dim3(block); \
+		to_.dynamicSmemBytes = (smem); \
+		to_.stream = soon_->st; \
+		to_.attrs = attr_; \
+		to_.numAttrs = soon_->dev->sm >= 90; \
+		cuda_ok((s), cudaLaunchKernelEx(&to_, kernel, __VA_ARGS__), #kernel); \
+	} while (0)
+
 /* Allows `kernel` more dynamic shared memory than 48 KiB; false if the device
  * has not as much, and then the failure is recorded. */
 #define CUDA_SMEM(s, kernel, bytes) \
@@ -214,6 +236,29 @@ void cuda_colsum_add(struct gvk_stream *s, float *out, const float *part,
 /* ---- the device's side -------------------------------------------------- */
 
 #define CUDA_WARP 32
+
+/* Waits until everything queued before this kernel has run and its writes are
+ * seen: the first thing that a kernel of CUDA_LAUNCH_SOON does, except for
+ * work on its parameters, and prefetching of weights, which no op writes while
+ * another reads them. */
+static __device__ __forceinline__ void
+cuda_follow(void)
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/* Lets the blocks of the next kernel start as soon as all blocks of this one
+ * have said so or ended; its cuda_follow() still waits for this one's end. */
+static __device__ __forceinline__ void
+cuda_lead(void)
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
 #define CUDA_ALL 0xffffffffu
 
 static __device__ __forceinline__ float

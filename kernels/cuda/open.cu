@@ -188,6 +188,56 @@ cuda_zero(struct gvk_stream *s, void *dst, size_t bytes)
 		cuda_ok(s, cudaMemsetAsync(dst, 0, bytes, c->st), "zero");
 }
 
+/* ---- graphs ------------------------------------------------------------- */
+
+/* What gvk_graph points to is CUDA's own executable graph. */
+
+static bool
+cuda_graph_begin(struct gvk_stream *s)
+{
+	struct cuda_stream *c = cuda_of(s);
+
+	if (s->err[0])
+		return false;
+	if (cudaStreamBeginCapture(c->st, cudaStreamCaptureModeThreadLocal) == cudaSuccess)
+		return true;
+	cudaGetLastError();
+	return false;
+}
+
+static bool
+cuda_graph_end(struct gvk_stream *s, struct gvk_graph **g)
+{
+	struct cuda_stream *c = cuda_of(s);
+	cudaGraph_t graph = NULL;
+	cudaGraphExec_t exec = NULL;
+	cudaError_t e = cudaStreamEndCapture(c->st, &graph);
+
+	if (e == cudaSuccess && !s->err[0])
+		e = cudaGraphInstantiate(&exec, graph, 0);
+	if (graph)
+		cudaGraphDestroy(graph);
+	cudaGetLastError();
+	*g = (struct gvk_graph *)exec;
+	return e == cudaSuccess && exec;
+}
+
+static void
+cuda_graph_run(struct gvk_stream *s, struct gvk_graph *g)
+{
+	struct cuda_stream *c = cuda_of(s);
+
+	cuda_ok(s, cudaGraphLaunch((cudaGraphExec_t)g, c->st), "graph");
+}
+
+static void
+cuda_graph_free(struct gvk *k, struct gvk_graph *g)
+{
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (cudaGraphExecDestroy((cudaGraphExec_t)g) != cudaSuccess)
+		cudaGetLastError();
+}
+
 /* ---- tables ------------------------------------------------------------- */
 
 /* In the order of struct gvk_backend. */
@@ -206,6 +256,10 @@ static const struct gvk_backend cuda_backend = {
     cuda_get,
     cuda_copy,
     cuda_zero,
+    cuda_graph_begin,
+    cuda_graph_end,
+    cuda_graph_run,
+    cuda_graph_free,
 };
 
 /* In the order of GVK_OPS. */
