@@ -6,13 +6,13 @@
 
 #include <math.h>
 
-#define PIECE ((size_t)1 << 20) /* elements moved at a time */
+#define PIECE ((size_t)4 << 20) /* bytes moved at a time */
 
 struct gv_optim {
 	struct gv_model *m;
 	struct gv_optim_law law;
 	int64_t t; /* updates done */
-	float *mom[GV_PARTS], *var[GV_PARTS];
+	void *mom[GV_PARTS], *var[GV_PARTS]; /* of type law.state */
 	float *master[GV_PARTS]; /* exact parameters, if storage rounds */
 	struct gvk_range *range[GV_PARTS]; /* host */
 	int64_t ranges[GV_PARTS];
@@ -76,22 +76,23 @@ find_ranges(struct gv_optim *o, enum gv_part part, struct gv_error *e)
 	return 0;
 }
 
-/* F32 numbers of state a parameter. */
-static size_t
-numbers(const struct gv_model *m)
+/* Storage rounds, so that exact parameters are kept beside it. */
+static bool
+needs_master(const struct gv_model *m)
 {
-	return gvk_dtype(m->k) == GVK_F32 ? 2 : 3;
+	return gvk_dtype(m->k) != GVK_F32;
 }
 
 size_t
-gv_optim_need(const struct gv_model *m)
+gv_optim_need(const struct gv_model *m, const struct gv_optim_law *law)
 {
-	size_t bytes = 0;
+	size_t bytes = 0, each = 2 * gvk_dtype_size(law->state);
 	int i;
 
+	each += needs_master(m) ? sizeof(float) : 0;
 	for (i = 0; i < GV_PARTS; i++)
 		if (m->part[i].trains)
-			bytes += numbers(m) * m->part[i].n * sizeof(float);
+			bytes += each * m->part[i].n;
 	return bytes;
 }
 
@@ -99,16 +100,16 @@ static int
 open_part(struct gv_optim *o, enum gv_part i, struct gv_error *e)
 {
 	struct gv_model *m = o->m;
-	size_t n = m->part[i].n, bytes = n * sizeof(float);
+	size_t n = m->part[i].n, bytes = n * gvk_dtype_size(o->law.state);
 
 	o->mom[i] = gvk_alloc(m->k, bytes);
 	o->var[i] = gvk_alloc(m->k, bytes);
-	if (numbers(m) == 3)
-		o->master[i] = gvk_alloc(m->k, bytes);
-	if (!o->mom[i] || !o->var[i] || (numbers(m) == 3 && !o->master[i]))
+	if (needs_master(m))
+		o->master[i] = gvk_alloc(m->k, n * sizeof(float));
+	if (!o->mom[i] || !o->var[i] || (needs_master(m) && !o->master[i]))
 		return gv_fail(e, GV_ERR_NOMEM,
 		    "out of memory: the optimizer needs %.1f MiB",
-		    (double)gv_optim_need(m) / 1048576);
+		    (double)gv_optim_need(m, &o->law) / 1048576);
 	gvk_zero(m->s, o->mom[i], bytes);
 	gvk_zero(m->s, o->var[i], bytes);
 	if (o->master[i])
@@ -168,11 +169,19 @@ gv_optim_close(struct gv_optim **out)
 	gv_free(o);
 }
 
+float *
+gv_optim_master(const struct gv_optim *o, enum gv_part part)
+{
+	return o->master[part];
+}
+
+/* Elements are counted anew in each part, so parts differ by the seed. */
 static void
 update_part(struct gv_optim *o, int i, struct gvk_range *dev, double factor)
 {
-	struct gvk_adamw law = {
-	    (float)o->law.beta1, (float)o->law.beta2, (float)o->law.eps, o->t};
+	struct gvk_adamw law = {(float)o->law.beta1, (float)o->law.beta2,
+	    (float)o->law.eps, o->t, o->law.state,
+	    o->law.seed * GV_PARTS + (uint64_t)i};
 	struct gv_model *m = o->m;
 	int64_t n = o->ranges[i], k;
 
@@ -206,7 +215,6 @@ gv_optim_step(
 			update_part(o, i, dev, factor);
 			dev += o->ranges[i];
 		}
-	gv_model_zero_grad(m);
 	gvk_get(m->s, scale, o->scale, sizeof scale);
 	if (gv_model_sync(m, e))
 		return e->code;
@@ -222,35 +230,46 @@ gv_optim_step(
 
 #define STATES 3
 
-/* The state tensors of a part: "m.PART", "v.PART" and "master.PART"; NULL for
- * one that there isn't. */
-static float *
-state(const struct gv_optim *o, int i, int k)
-{
-	float *const all[STATES] = {o->mom[i], o->var[i], o->master[i]};
+/* The state tensors of a part: "m.PART", "v.PART" and "master.PART"; `data` is
+ * NULL for one that there isn't. */
+struct state {
+	char name[32];
+	void *data; /* device */
+	enum gvk_dtype type;
+	size_t n;
+};
 
-	return all[k];
+static struct state
+state(const struct gv_optim *o, int part, int k)
+{
+	static const char *const names[STATES] = {"m", "v", "master"};
+	void *const data[STATES] = {
+	    o->mom[part], o->var[part], o->master[part]};
+	struct state s = {
+	    .data = data[k], .type = k < 2 ? o->law.state : GVK_F32};
+
+	snprintf(s.name, sizeof s.name, "%s.%s", names[k],
+	    gv_part_name((enum gv_part)part));
+	s.n = o->m->part[part].n;
+	return s;
 }
 
-static void
-state_name(char name[32], int i, int k)
+static enum gv_dtype
+file_type(enum gvk_dtype t)
 {
-	static const char *const all[STATES] = {"m", "v", "master"};
-
-	snprintf(name, 32, "%s.%s", all[k], gv_part_name((enum gv_part)i));
+	return t == GVK_BF16 ? GV_BF16 : GV_F32;
 }
 
 static int
-save_one(struct gv_optim *o, struct gv_st_writer *w, const float *src,
-    size_t total, float *tmp, struct gv_error *e)
+save_one(struct gv_optim *o, struct gv_st_writer *w, const struct state *x,
+    void *tmp, struct gv_error *e)
 {
-	size_t at, n;
+	size_t total = x->n * gvk_dtype_size(x->type), at, n;
 
 	for (at = 0; at < total; at += n) {
 		n = total - at < PIECE ? total - at : PIECE;
-		gvk_get(o->m->s, tmp, src + at, n * sizeof *tmp);
-		if (gv_model_sync(o->m, e) ||
-		    gv_st_writer_data(w, tmp, n * sizeof *tmp, e))
+		gvk_get(o->m->s, tmp, (const char *)x->data + at, n);
+		if (gv_model_sync(o->m, e) || gv_st_writer_data(w, tmp, n, e))
 			return e->code;
 	}
 	return 0;
@@ -260,35 +279,32 @@ int
 gv_optim_save(struct gv_optim *o, const char *path, struct gv_error *e)
 {
 	struct gv_st_entry t[STATES * GV_PARTS];
-	char name[STATES * GV_PARTS][32];
+	struct state x[STATES * GV_PARTS];
 	struct gv_st_writer *w;
-	float *tmp;
-	size_t n = 0;
-	int i, j, r = 0;
+	size_t n = 0, k;
+	void *tmp;
+	int i, r = 0;
 
 	memset(t, 0, sizeof t);
-	for (i = 0; i < GV_PARTS; i++)
-		for (j = 0; j < STATES; j++) {
-			if (!state(o, i, j))
-				continue;
-			state_name(name[n], i, j);
-			t[n].name = name[n];
-			t[n].dtype = GV_F32;
-			t[n].rank = 1;
-			t[n++].shape[0] = (int64_t)o->m->part[i].n;
-		}
-	tmp = gv_alloc(PIECE, sizeof *tmp);
+	for (i = 0; i < STATES * GV_PARTS; i++) {
+		x[n] = state(o, i / STATES, i % STATES);
+		if (!x[n].data)
+			continue;
+		t[n].name = x[n].name;
+		t[n].dtype = file_type(x[n].type);
+		t[n].rank = 1;
+		t[n].shape[0] = (int64_t)x[n].n;
+		n++;
+	}
+	tmp = gv_alloc(PIECE, 1);
 	if (!tmp)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	if (gv_st_writer_open(&w, path, t, n, NULL, 0, e)) {
 		gv_free(tmp);
 		return e->code;
 	}
-	for (i = 0; i < GV_PARTS && !r; i++)
-		for (j = 0; j < STATES && !r; j++)
-			if (state(o, i, j))
-				r = save_one(o, w, state(o, i, j),
-				    o->m->part[i].n, tmp, e);
+	for (k = 0; k < n && !r; k++)
+		r = save_one(o, w, &x[k], tmp, e);
 	gv_free(tmp);
 	if (!r)
 		r = gv_st_writer_close(&w, e);
@@ -296,34 +312,39 @@ gv_optim_save(struct gv_optim *o, const char *path, struct gv_error *e)
 	return r;
 }
 
+static int
+load_one(struct gv_optim *o, const struct gv_st *st, const struct state *x,
+    const char *path, struct gv_error *e)
+{
+	const struct gv_tensor *t = gv_st_find(st, x->name);
+
+	if (!t || t->rank != 1 || t->shape[0] != (int64_t)x->n)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "'%s' has no '%s' for this model", path, x->name);
+	if (t->dtype != file_type(x->type))
+		return gv_fail(e, GV_ERR_MATCH,
+		    "'%s' holds '%s' in %s, and %s is asked for", path, x->name,
+		    gv_dtype_name(t->dtype), gv_dtype_name(file_type(x->type)));
+	gvk_put(o->m->s, x->data, t->data, t->bytes);
+	return 0;
+}
+
 int
 gv_optim_load(
     struct gv_optim *o, const char *path, int64_t step, struct gv_error *e)
 {
 	struct gv_st *st;
-	char name[32];
-	int i, j, r;
+	int i, r;
 
 	r = gv_st_open(&st, path, e);
 	if (r)
 		return r;
-	for (i = 0; i < GV_PARTS && !r; i++)
-		for (j = 0; j < STATES && !r; j++) {
-			const struct gv_tensor *t;
-			float *dst = state(o, i, j);
+	for (i = 0; i < STATES * GV_PARTS && !r; i++) {
+		struct state x = state(o, i / STATES, i % STATES);
 
-			if (!dst)
-				continue;
-			state_name(name, i, j);
-			t = gv_st_find(st, name);
-			if (!t || t->dtype != GV_F32 || t->rank != 1 ||
-			    t->shape[0] != (int64_t)o->m->part[i].n)
-				r = gv_fail(e, GV_ERR_MATCH,
-				    "'%s' has no '%s' for this model", path,
-				    name);
-			else
-				gvk_put(o->m->s, dst, t->data, t->bytes);
-		}
+		if (x.data)
+			r = load_one(o, st, &x, path, e);
+	}
 	if (!r)
 		r = gv_model_sync(o->m, e);
 	gv_st_close(&st);
