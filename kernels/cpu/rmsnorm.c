@@ -76,7 +76,7 @@ CPU(rmsnorm)(struct gvk_stream *s, void *y, void *h, float *rstd, const void *x,
 }
 
 struct bwd {
-	float *dh, *dw;
+	float *dh, *dw, *y;
 	const float *dy, *dres, *h, *rstd, *w;
 	int64_t N, C;
 	struct cpu_colsum sum; /* dw */
@@ -123,6 +123,19 @@ param_row(const struct bwd *a, float *dw, int64_t n)
 		dw[c] += dy[c] * (h[c] * rstd);
 }
 
+/* The forward pass's output. */
+static inline void
+output_row(const struct bwd *a, int64_t n)
+{
+	int64_t C = a->C;
+	const float *h = a->h + n * C, *w = a->w;
+	float *y = a->y + n * C, rstd = a->rstd[n];
+
+#pragma omp simd
+	for (int64_t c = 0; c < C; c++)
+		y[c] = h[c] * rstd * w[c];
+}
+
 static void
 bwd_part(void *arg, int64_t part, int thread)
 {
@@ -135,6 +148,8 @@ bwd_part(void *arg, int64_t part, int thread)
 	for (int64_t n = begin; n < end; n++) {
 		if (dw)
 			param_row(a, dw, n);
+		if (a->y)
+			output_row(a, n);
 		if (a->dh)
 			bwd_row(a, n);
 	}
@@ -143,12 +158,12 @@ bwd_part(void *arg, int64_t part, int thread)
 }
 
 void
-CPU(rmsnorm_bwd)(struct gvk_stream *s, void *dh, float *dw, const void *dy,
-    const void *dres, const void *h, const float *rstd, const void *w,
-    int64_t N, int64_t C)
+CPU(rmsnorm_bwd)(struct gvk_stream *s, void *dh, float *dw, void *y,
+    const void *dy, const void *dres, const void *h, const float *rstd,
+    const void *w, int64_t N, int64_t C)
 {
 	struct gvk_pool *p = gvk_pool_of(s);
-	struct bwd a = {dh, dw, dy, dres, h, rstd, w, N, C, {0}};
+	struct bwd a = {dh, dw, y, dy, dres, h, rstd, w, N, C, {0}};
 
 	cpu_colsum_init(&a.sum, p, N, C);
 	gvk_pool_run(p, a.sum.parts, bwd_part, &a);

@@ -91,6 +91,7 @@ gvk_cuda_rmsnorm(struct gvk_stream *s, void *y, void *h, float *rstd, const void
 
 struct rmsnorm_bwd {
 	bf16 *dh; /* may be dres */
+	bf16 *y;
 	const bf16 *dy, *dres, *h, *w;
 	const float *rstd;
 	int64_t C;
@@ -143,6 +144,22 @@ static __global__ void __launch_bounds__(256) rmsnorm_bwd_kernel(struct rmsnorm_
 	}
 }
 
+/* The forward pass's output again. */
+template <int V> static __global__ void __launch_bounds__(256) again_kernel(struct rmsnorm_bwd a)
+{
+	int64_t at = blockIdx.x * a.C, step = (int64_t)blockDim.x * V;
+	float rstd = a.rstd[blockIdx.x], v[V], w[V];
+
+	for (int64_t c = (int64_t)threadIdx.x * V; c < a.C; c += step) {
+		load<V>(v, a.h + at + c);
+		load<V>(w, a.w + c);
+#pragma unroll
+		for (int k = 0; k < V; k++)
+			v[k] *= rstd * w[k];
+		store<V>(a.y + at + c, v);
+	}
+}
+
 /* dw = sum of dy z. */
 template <int V> struct rmsnorm_params {
 	const bf16 *dy, *h;
@@ -172,21 +189,23 @@ backward(struct gvk_stream *s, const struct rmsnorm_bwd *a, float *dw, int64_t N
 		parts = colsum_parts<V, 1>(s, rmsnorm_params<V>{a->dy, a->h, a->rstd, C}, N, C);
 		cuda_colsum_add(s, dw, part, parts, C, C);
 	}
+	if (a->y)
+		CUDA_LAUNCH(s, again_kernel<V>, cuda_blocks(N, 1), threads_of(C, V), 0, *a);
 	if (a->dh)
 		CUDA_LAUNCH(s, rmsnorm_bwd_kernel<V>, cuda_blocks(N, 1), threads_of(C, V), 0, *a);
 }
 
 void
-gvk_cuda_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw, const void *dy, const void *dres,
-    const void *h, const float *rstd, const void *w, int64_t N, int64_t C)
+gvk_cuda_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw, void *y, const void *dy,
+    const void *dres, const void *h, const float *rstd, const void *w, int64_t N, int64_t C)
 {
-	struct rmsnorm_bwd a = {(bf16 *)dh, (const bf16 *)dy, (const bf16 *)dres, (const bf16 *)h,
-	    (const bf16 *)w, rstd, C};
+	struct rmsnorm_bwd a = {(bf16 *)dh, (bf16 *)y, (const bf16 *)dy, (const bf16 *)dres,
+	    (const bf16 *)h, (const bf16 *)w, rstd, C};
 
 	if (N <= 0)
 		return;
-	if (cuda_vec8(dh, C) && cuda_vec8(dy, C) && cuda_vec8(dres, C) && cuda_vec8(h, C) &&
-	    cuda_vec8(w, C))
+	if (cuda_vec8(dh, C) && cuda_vec8(y, C) && cuda_vec8(dy, C) && cuda_vec8(dres, C) &&
+	    cuda_vec8(h, C) && cuda_vec8(w, C))
 		backward<8>(s, &a, dw, N);
 	else
 		backward<1>(s, &a, dw, N);

@@ -134,18 +134,18 @@ check_param(struct chk *c, struct chk_buf *got, double *before,
 		chk_near(c, got, before, CHK_SUM, "%s", name);
 }
 
-/* dres: 0 none, 1 in a buffer of its own, 2 where dh goes.  Bits of params:
- * 1 dw, 2 dh. */
+/* dres: 0 none, 1 in a buffer of its own, 2 where dh goes.  Bits of outs:
+ * 1 dw, 2 dh, 4 y. */
 static void
-backward(struct chk *c, int64_t N, int64_t C, int dres, int params)
+backward(struct chk *c, int64_t N, int64_t C, int dres, int outs)
 {
 	struct rms a = draw(c, N, C, false);
 	size_t n = (size_t)(N * C), rows = (size_t)N, channels = (size_t)C;
 	double *dw0;
-	struct chk_buf *dw = gradient(c, params & 1, &dw0, channels);
+	struct chk_buf *dw = gradient(c, outs & 1, &dw0, channels);
 	struct chk_buf *h = chk_in(c, a.x, n), *dy = chk_in(c, a.dy, n);
 	struct chk_buf *w = chk_in(c, a.w, channels), *res = NULL, *dh;
-	struct chk_buf *rstd;
+	struct chk_buf *rstd, *y = outs & 4 ? chk_out(c, n) : NULL;
 
 	a.dres = dres ? chk_rand(c, n, 1) : NULL;
 	if (n == 1 && dres)
@@ -155,14 +155,17 @@ backward(struct chk *c, int64_t N, int64_t C, int dres, int params)
 	dh = dres == 2 ? chk_inout(c, a.dres, n) : chk_out(c, n);
 	if (dres)
 		res = dres == 2 ? dh : chk_in(c, a.dres, n);
-	gvk_rmsnorm_bwd(c->s, params & 2 ? dh->p : NULL, dw ? dw->p : NULL,
-	    dy->p, res ? res->p : NULL, h->p, rstd->p, w->p, N, C);
+	gvk_rmsnorm_bwd(c->s, outs & 2 ? dh->p : NULL, dw ? dw->p : NULL,
+	    y ? y->p : NULL, dy->p, res ? res->p : NULL, h->p, rstd->p, w->p, N,
+	    C);
 	if (c->ref)
 		ref_bwd(&a);
-	if (params & 2)
+	if (outs & 2)
 		chk_near(c, dh, a.dh, CHK_SUM, "dh, N %d, C %d, dres %d",
 		    (int)N, (int)C, dres);
 	check_param(c, dw, dw0, a.dw, channels, "dw");
+	if (y)
+		chk_near(c, y, a.y, CHK_SUM, "y again");
 	chk_end(c);
 }
 
@@ -216,15 +219,15 @@ check(struct chk *c)
 			/* One channel: the norm's gradient is nearly 0,
 			 * the more so the less eps is. */
 			backward(c, rows[i], channels[j],
-			    j ? (i + j) % 3 : 1 + i % 2, 3);
+			    j ? (i + j) % 3 : 1 + i % 2, 3 + 4 * (j % 2));
 		}
 	for (int i = 0; i < 4; i++)
 		forward(c, 13, 65, i);
-	for (int i = 0; i < 3 * 4; i++)
-		backward(c, 37, 65, i / 4, i % 4);
+	for (int i = 0; i < 3 * 8; i++)
+		backward(c, 37, 65, i / 8, i % 8);
 	forward(c, 21, 1537, 1);
-	backward(c, 2100, 40, 1, 3);
-	backward(c, 21, 1537, 1, 3);
+	backward(c, 2100, 40, 1, 7);
+	backward(c, 21, 1537, 1, 7);
 	differences(c);
 	not_finite(c);
 }
