@@ -1,5 +1,7 @@
 /* Packed attention: full, causal, grouped, shared prefixes, cross, decoding,
- * and lengths beyond a block, forward and backward. */
+ * and lengths beyond a block, forward and backward.  What nobody may read, in
+ * all inputs, is NaN: key rows that no sequence sees, and columns behind the
+ * heads. */
 #include "check.h"
 
 #include <math.h>
@@ -139,11 +141,11 @@ unset(struct chk *c, size_t n)
 	return x;
 }
 
+/* Sums t's lengths up. */
 static void
-set_up(struct chk *c, struct attn *t, double std)
+measure(struct attn *t)
 {
 	struct gvk_attn *a = &t->a;
-	size_t q, k, v, o;
 
 	t->Nq = t->q_at[a->S];
 	for (int s = 0; s < a->S; s++) {
@@ -159,6 +161,34 @@ set_up(struct chk *c, struct attn *t, double std)
 	}
 	t->Nk += 2; /* rows of nobody */
 	a->scale = 1 / sqrtf((float)a->D);
+}
+
+/* Rows of x (rows, ld), of which columns from `width` on are NaN, and of the
+ * rows those that no sequence sees, if `keys`. */
+static void
+hide(const struct attn *t, double *x, int64_t rows, int64_t width, int64_t ld,
+    bool keys)
+{
+	for (int64_t r = 0; r < rows; r++) {
+		bool seen = !keys;
+
+		for (int s = 0; s < t->a.S && !seen; s++)
+			seen =
+			    (r >= t->k_at[s] && r < t->k_at[s] + t->k_len[s]) ||
+			    (t->a.p_len && r >= t->p_at[s] &&
+				r < t->p_at[s] + t->p_len[s]);
+		for (int64_t i = seen ? width : 0; i < ld; i++)
+			x[r * ld + i] = (double)NAN;
+	}
+}
+
+static void
+set_up(struct chk *c, struct attn *t, double std)
+{
+	struct gvk_attn *a = &t->a;
+	size_t q, k, v, o;
+
+	measure(t);
 	a->ldq = a->H * a->D + 8;
 	a->ldk = a->G * a->D + 16;
 	a->ldv = a->G * a->D;
@@ -201,6 +231,10 @@ run_case(
 
 	set_up(c, t, std);
 	a = t->a;
+	hide(t, t->q, t->Nq, a.H * a.D, a.ldq, false);
+	hide(t, t->k, t->Nk, a.G * a.D, a.ldk, true);
+	hide(t, t->v, t->Nk, a.G * a.D, a.ldv, true);
+	hide(t, t->dout, t->Nq, a.H * a.D, a.ldo, false);
 	put_lengths(c, t, &a);
 	q = chk_in(c, t->q, (size_t)(t->Nq * a.ldq));
 	k = chk_in(c, t->k, (size_t)(t->Nk * a.ldk));
@@ -288,22 +322,21 @@ families(struct chk *c, int32_t H, int32_t G, int32_t D, int families_,
 	run_case(c, &t, true, 1, "prompts with children");
 }
 
-/* A prefix that has no queries (cross-attention), and one seen by several. */
+/* A prefix that has no queries (cross-attention), and one seen by several:
+ * sequence 2 has that of sequence 1. */
 static void
-cross(struct chk *c, bool causal)
+cross(struct chk *c, int32_t H, int32_t D, bool causal, const int32_t nq[4],
+    const int32_t np[4])
 {
-	struct attn t = heads(2, 2, 24, causal);
-	static const int32_t nq[] = {6, 4, 4, 9}, np[] = {50, 33, 33, 0};
+	struct attn t = heads(H, H, D, causal);
 	int32_t at = 0, kv = 0;
 
 	t.a.p_at = t.p_at;
 	t.a.p_len = t.p_len;
 	for (int s = 0; s < 4; s++) {
-		bool again = s == 2; /* the prefix of sequence 1 */
-
-		t.p_at[s] = again ? t.p_at[1] : kv;
+		t.p_at[s] = s == 2 ? t.p_at[1] : kv;
 		t.p_len[s] = np[s];
-		kv += again ? 0 : np[s];
+		kv += s == 2 ? 0 : np[s];
 		t.k_at[s] = kv;
 		t.k_len[s] = nq[s];
 		kv += nq[s];
@@ -311,6 +344,73 @@ cross(struct chk *c, bool causal)
 	}
 	t.a.S = 4;
 	run_case(c, &t, true, 1, "latents with patches as prefix");
+}
+
+/* More own keys than queries (a prompt in parts), and fewer; between the own
+ * ranges are rows of nobody. */
+static void
+parts(struct chk *c, int32_t H, int32_t G, int32_t D, bool causal)
+{
+	struct attn t = heads(H, G, D, causal);
+	static const int32_t nq[] = {40, 130, 3}, nk[] = {170, 70, 200};
+	int32_t at = 0, kv = 5;
+
+	for (int s = 0; s < 3; s++) {
+		t.k_at[s] = kv;
+		t.k_len[s] = nk[s];
+		kv += nk[s] + 3;
+		t.q_at[s + 1] = at += nq[s];
+	}
+	t.a.S = 3;
+	run_case(c, &t, true, 1, "more and fewer keys than queries");
+}
+
+/* Queries, keys and values side by side in the rows of one buffer, and their
+ * gradients likewise. */
+static void
+side_by_side(
+    struct chk *c, int32_t H, int32_t G, int32_t D, const int32_t *len, int n)
+{
+	struct attn t = heads(H, G, D, true);
+	struct gvk_attn a;
+	struct chk_buf *x, *dx, *o, *lse, *dout;
+	int64_t ld = (H + 2 * G) * D, at_k = H * D, at_v = (H + G) * D;
+	int64_t b = (int64_t)gvk_dtype_size(gvk_dtype(c->k));
+	char *q, *dq;
+
+	for (int i = 0; i < n; i++)
+		add_self(&t, len[i]);
+	measure(&t);
+	t.a.ldq = t.a.ldk = t.a.ldv = ld;
+	t.a.ldo = H * D;
+	t.q = chk_rand(c, (size_t)(t.Nq * ld), 1);
+	t.dq = unset(c, (size_t)(t.Nq * ld));
+	t.k = t.q + at_k;
+	t.v = t.q + at_v;
+	t.dk = t.dq + at_k;
+	t.dv = t.dq + at_v;
+	t.o = unset(c, (size_t)(t.Nq * t.a.ldo));
+	t.lse = unset(c, (size_t)(t.Nq * H));
+	t.dout = chk_rand(c, (size_t)(t.Nq * t.a.ldo), 1);
+	a = t.a;
+	put_lengths(c, &t, &a);
+	x = chk_in(c, t.q, (size_t)(t.Nq * ld));
+	dx = chk_out(c, x->n);
+	o = chk_out(c, (size_t)(t.Nq * a.ldo));
+	lse = chk_out_f32(c, (size_t)(t.Nq * H));
+	dout = chk_in(c, t.dout, o->n);
+	q = x->p;
+	dq = dx->p;
+	gvk_attention(c->s, o->p, lse->p, q, q + b * at_k, q + b * at_v, &a);
+	gvk_attention_bwd(c->s, dq, dq + b * at_k, dq + b * at_v, dout->p, o->p,
+	    lse->p, q, q + b * at_k, q + b * at_v, &a,
+	    chk_ws(c, gvk_attention_bwd_ws(c->k, &a, t.Nq))->p);
+	if (c->ref)
+		reference(&t);
+	chk_near(c, o, t.o, CHK_DEEP, "o, q k v side by side");
+	chk_near(c, lse, t.lse, CHK_DEEP, "lse");
+	chk_near(c, dx, t.dq, CHK_DEEP, "dq dk dv");
+	chk_end(c);
 }
 
 /* One query a sequence, own keys in a cache: `grow` more for each. */
@@ -405,6 +505,35 @@ check_reference(struct chk *c)
 	chk_end(c);
 }
 
+/* Head widths and lengths of the models: several tiles of 64 to 256 rows, and
+ * parts of one. */
+static void
+large_tiles(struct chk *c)
+{
+	static const int32_t image[] = {256, 130, 1, 64}, odd[] = {217, 89};
+	static const int32_t text[] = {129, 0, 63, 128, 7}, few[] = {140, 37};
+	static const int32_t lon[] = {390}, nq[] = {64, 64, 5, 64};
+	static const int32_t np[] = {256, 100, 100, 0};
+
+	self(c, 2, 2, 64, false, image, 4, "images, width 64");
+	self(c, 2, 1, 72, false, odd, 2, "images, width 72");
+	self(c, 2, 2, 80, true, text, 5, "texts, width 80");
+	self(c, 3, 1, 96, true, text, 5, "texts, width 96");
+	self(c, 12, 2, 128, true, few, 2, "texts, 12 heads on 2, width 128");
+	self(c, 1, 1, 128, true, lon, 1, "390 tokens, width 128");
+	self(c, 2, 1, 64, true, lon, 1, "390 tokens, width 64");
+	families(c, 6, 1, 128, 2, 3, 67, 30);
+	families(c, 2, 2, 64, 1, 2, 150, 140);
+	cross(c, 2, 64, false, nq, np);
+	cross(c, 1, 128, true, nq, np);
+	parts(c, 2, 1, 128, true);
+	parts(c, 2, 2, 72, true);
+	parts(c, 1, 1, 64, false);
+	side_by_side(c, 6, 1, 128, few, 2);
+	side_by_side(c, 2, 2, 64, text, 5);
+	side_by_side(c, 1, 1, 72, odd, 2);
+}
+
 static void
 check(struct chk *c)
 {
@@ -412,9 +541,12 @@ check(struct chk *c)
 	static const int32_t many[] = {9, 3, 12, 14, 1, 2, 7, 8, 15, 16, 17, 4,
 	    6, 11, 13, 10, 5, 18, 19, 20};
 	static const int32_t two[] = {70, 200}, one_[] = {300}, lon[] = {530};
+	static const int32_t latents[] = {6, 4, 4, 9};
+	static const int32_t patches[] = {50, 33, 33, 0};
 	struct attn t = heads(2, 1, 16, false);
 
 	check_reference(c);
+	large_tiles(c);
 	self(c, 3, 3, 24, false, some, 5, "5 sequences, full, width 24");
 	self(c, 4, 4, 32, true, some, 5, "5 sequences, causal, width 32");
 	self(c, 4, 2, 20, true, many, 20, "20 sequences, grouped, width 20");
@@ -426,8 +558,8 @@ check(struct chk *c)
 	families(c, 4, 1, 24, 1, 20, 9, 3);
 	families(c, 2, 2, 16, 1, 3, 280, 4);
 	families(c, 2, 1, 16, 1, 3, 30, 290); /* own keys past a block */
-	cross(c, false);
-	cross(c, true);
+	cross(c, 2, 24, false, latents, patches);
+	cross(c, 2, 24, true, latents, patches);
 	decode(c, 4, 4, 32, 21, 2);
 	decode(c, 2, 1, 16, 21, 23); /* own keys past a block */
 	decode(c, 12, 2, 128, 270, 2);
