@@ -1,5 +1,6 @@
-/* Linear layers: one product forward, two backward, with bias, activation and
- * its derivative applied to rows that have just been computed. */
+/* Linear layers: one product forward, two backward, with bias, residual,
+ * activation and its derivative applied to rows that have just been computed.
+ * A residual in place is what the product adds to. */
 #include "gemm.h"
 #include "vmath.h"
 
@@ -8,7 +9,7 @@
 #define AHEAD 12 /* rows: the next tile's */
 
 struct forward {
-	const float *b; /* or NULL */
+	const float *b, *r; /* or NULL */
 	float *pre; /* or NULL */
 	enum gvk_act act;
 	int64_t N, O;
@@ -67,12 +68,38 @@ bias_act(const void *arg, float *y, int64_t row, int64_t at, int64_t n)
 	VM_FOR_ACT(f->act, bias_act_loop, y + at, pre, b, n);
 }
 
+/* y += b + r, either of which may be missing. */
+static void
+bias_residual(const void *arg, float *y_row, int64_t row, int64_t at, int64_t n)
+{
+	const struct forward *f = arg;
+	const float *b = f->b ? f->b + at : NULL;
+	const float *r = f->r ? f->r + row * f->O + at : NULL;
+	float *y = y_row + at;
+	int64_t i;
+
+	if (r && row + AHEAD < f->N)
+		fetch(r + AHEAD * f->O, n);
+	if (b && r) {
+#pragma omp simd
+		for (i = 0; i < n; i++)
+			y[i] += b[i] + r[i];
+	} else {
+		b = b ? b : r;
+#pragma omp simd
+		for (i = 0; i < n; i++)
+			y[i] += b[i];
+	}
+}
+
 void
 CPU(linear)(struct gvk_stream *s, void *y, void *pre, const void *x,
-    const void *w, const void *b, enum gvk_act act, int64_t N, int64_t C,
-    int64_t O)
+    const void *w, const void *b, const void *r, enum gvk_act act, int64_t N,
+    int64_t C, int64_t O)
 {
-	struct forward f = {b, act == GVK_ACT_NONE ? NULL : pre, act, N, O};
+	bool plain = act == GVK_ACT_NONE;
+	struct forward f = {
+	    b, r == y ? NULL : r, plain ? NULL : pre, act, N, O};
 	struct gemm g = {
 	    .kind = GEMM_NT,
 	    .M = N,
@@ -84,11 +111,15 @@ CPU(linear)(struct gvk_stream *s, void *y, void *pre, const void *x,
 	    .ldb = C,
 	    .c = y,
 	    .ldc = O,
-	    .epilogue = b || act != GVK_ACT_NONE ? bias_act : NULL,
+	    .add = r && r == y,
 	    .arg = &f,
 	};
 
-	assert(N >= 0 && C > 0 && O > 0);
+	assert(N >= 0 && C > 0 && O > 0 && (plain || !r));
+	if (!plain)
+		g.epilogue = bias_act;
+	else if (f.b || f.r)
+		g.epilogue = bias_residual;
 	CPU(gemm)(gvk_pool_of(s), &g);
 }
 

@@ -1,359 +1,262 @@
-/* Matrix products: cuBLASLt, and a plain tile kernel for what it refuses.
+/* Matrix products: who makes them, and the passes behind a maker that lacks an
+ * end.
  *
  * Bound by the tensor cores: 2MNK FLOP against 2(MK + NK) + 2..4 MN bytes.
- *
- * cuBLASLt is column-major.  A row-major matrix (r,c) with row stride ld is
- * its column-major matrix (c,r) with leading dimension ld, so a row-major
- * c = a b is asked for as c^T = b^T a^T: b comes first, with op T where the
- * stored b is (N,K) and op N where it is (K,N); then a, with op N where it is
- * stored (M,K) and op T where (K,M); the result has N rows and M columns, and
- * a bias of one number a row of it is our bias of one number a column.
- *
- * The heuristic's first answer for a shape is kept in the stream's table
- * (lt_cache), so each shape is looked up once.
- *
- * The own kernel: a block of 256 threads makes a tile of 64 x 64 of c, each
- * thread 4 x 4 of it, from slices of 16 of the inner index in shared memory.
- *
- * Next rung: time the heuristic's first few answers once a shape and keep the
- * fastest; activation and its derivative in the product's epilogue.
+ * A pass is bound by memory.  ACT and SLOPE go in F32 to the stream's scratch,
+ * as many rows at a time as it holds, and are rounded once from there: 10
+ * bytes an element with `pre`, 8 without, most of them in L2.  GATED reads
+ * what the product has written, 6 bytes an element of c; GATED_BWD 10, 12 with
+ * y.
  */
 #include "product.cuh"
 
-#include <stdlib.h>
-#include <string.h>
+#define THREADS 256
 
-#define PLANS 512 /* shapes a stream remembers */
-#define TRIES 8 /* answers asked from the heuristic */
+/* ---- passes ------------------------------------------------------------- */
 
-/* ---- the plain kernel --------------------------------------------------- */
-
-#define TILE  64
-#define SLICE 16
-
-/* a(m,k) at m * am + k * ak, b(k,n) at k * bk + n * bn. */
-struct plain {
-	int64_t M, N, K;
-	const bf16 *a, *b, *bias;
-	int64_t am, ak, bk, bn, ldc;
-	int64_t tiles_n;
-	bool add;
-};
-
-static __device__ __forceinline__ float
-stored(const float *c)
-{
-	return *c;
-}
-
-static __device__ __forceinline__ float
-stored(const bf16 *c)
-{
-	return to_f(*c);
-}
-
+/* V floats at z, which is aligned to 4 V bytes. */
+template <int V>
 static __device__ __forceinline__ void
-keep(float *c, float x)
+load_f32(float x[V], const float *z)
 {
-	*c = x;
-}
+	if constexpr (V == 8) {
+		float4 lo = *reinterpret_cast<const float4 *>(z);
+		float4 hi = *reinterpret_cast<const float4 *>(z + 4);
 
-static __device__ __forceinline__ void
-keep(bf16 *c, float x)
-{
-	*c = to_b(x);
-}
-
-/* Neighbouring threads read neighbouring elements, whichever index is dense:
- * `dense_k` says that the inner one is. */
-static __device__ __forceinline__ void
-plain_load(float (*to)[TILE + 1], const bf16 *x, int64_t stride, int64_t stride_k, int64_t at,
-    int64_t end, int64_t k, int64_t K)
-{
-	bool dense_k = stride_k == 1;
-
-	for (int i = threadIdx.x; i < TILE * SLICE; i += 256) {
-		int r = dense_k ? i / SLICE : i % TILE;
-		int p = dense_k ? i % SLICE : i / TILE;
-		bool there = at + r < end && k + p < K;
-
-		to[p][r] = there ? to_f(x[(at + r) * stride + (k + p) * stride_k]) : 0.f;
+		x[0] = lo.x;
+		x[1] = lo.y;
+		x[2] = lo.z;
+		x[3] = lo.w;
+		x[4] = hi.x;
+		x[5] = hi.y;
+		x[6] = hi.z;
+		x[7] = hi.w;
+	} else {
+		x[0] = *z;
 	}
 }
 
-template <class T>
-static __global__ void __launch_bounds__(256) product_plain(T *c, const struct plain p)
+/* z + b becomes pre, and its activation y, for n elements in rows of O. */
+template <int V>
+static __global__ void __launch_bounds__(THREADS) act_pass(
+    bf16 *y, bf16 *pre, const float *z, const bf16 *b, enum gvk_act act, int64_t n, int64_t O)
 {
-	__shared__ float as[SLICE][TILE + 1], bs[SLICE][TILE + 1];
-	int64_t m0 = blockIdx.x / p.tiles_n * TILE, n0 = blockIdx.x % p.tiles_n * TILE;
-	int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-	float acc[4][4] = {};
+	int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * V;
+	float x[V], bias[V];
 
-	for (int64_t k = 0; k < p.K; k += SLICE) {
-		plain_load(as, p.a, p.am, p.ak, m0, p.M, k, p.K);
-		plain_load(bs, p.b, p.bn, p.bk, n0, p.N, k, p.K);
-		__syncthreads();
+	if (i >= n)
+		return;
+	load_f32<V>(x, z + i);
+	if (b) {
+		load<V>(bias, b + i % O);
 #pragma unroll
-		for (int q = 0; q < SLICE; q++)
-#pragma unroll
-			for (int i = 0; i < 4; i++)
-#pragma unroll
-				for (int j = 0; j < 4; j++)
-					acc[i][j] += as[q][ty + 16 * i] * bs[q][tx + 16 * j];
-		__syncthreads();
+		for (int j = 0; j < V; j++)
+			x[j] += bias[j];
 	}
+	if (pre)
+		store<V>(pre + i, x);
 #pragma unroll
-	for (int i = 0; i < 4; i++)
-#pragma unroll
-		for (int j = 0; j < 4; j++) {
-			int64_t m = m0 + ty + 16 * i, n = n0 + tx + 16 * j;
-			float x = acc[i][j];
+	for (int j = 0; j < V; j++)
+		x[j] = act_fwd(act, x[j]);
+	store<V>(y + i, x);
+}
 
-			if (m >= p.M || n >= p.N)
-				continue;
-			if (p.bias)
-				x += to_f(p.bias[n]);
-			if (p.add)
-				x += stored(&c[m * p.ldc + n]);
-			keep(&c[m * p.ldc + n], x);
-		}
+/* dx = z act'(pre), n elements. */
+template <int V>
+static __global__ void __launch_bounds__(THREADS)
+    slope_pass(bf16 *dx, const float *z, const bf16 *pre, enum gvk_act act, int64_t n)
+{
+	int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * V;
+	float x[V], p[V];
+
+	if (i >= n)
+		return;
+	load_f32<V>(x, z + i);
+	load<V>(p, pre + i);
+#pragma unroll
+	for (int j = 0; j < V; j++)
+		x[j] *= act_slope(act, p[j]);
+	store<V>(dx + i, x);
+}
+
+/* y = silu(g) u.
+ *
+ *	row of gu:  | g, F columns | u, F columns |	row of y: | F columns |
+ *	a thread reads V of g and the V of u below them
+ */
+template <int V>
+static __global__ void __launch_bounds__(THREADS)
+    gated_pass(bf16 *__restrict__ y, const bf16 *__restrict__ gu, int64_t F, unsigned per_row)
+{
+	struct cuda_place p = row_at<V>(per_row);
+	const bf16 *g_at = gu + p.row * 2 * F + p.col;
+	float g[V], u[V];
+
+	if (p.col >= F)
+		return;
+	load<V>(g, g_at);
+	load<V>(u, g_at + F);
+#pragma unroll
+	for (int k = 0; k < V; k++)
+		g[k] = g[k] * sigmoid(g[k]) * u[k];
+	store<V>(y + p.row * F + p.col, g);
+}
+
+/* dgu may be gu; y may be NULL. */
+template <int V>
+static __global__ void __launch_bounds__(THREADS)
+    gated_bwd_pass(bf16 *dgu, bf16 *y, const bf16 *dy, const bf16 *gu, int64_t F, unsigned per_row)
+{
+	struct cuda_place p = row_at<V>(per_row);
+	int64_t at = p.row * 2 * F + p.col;
+	float g[V], u[V], d[V];
+
+	if (p.col >= F)
+		return;
+	load<V>(g, gu + at);
+	load<V>(u, gu + at + F);
+	load<V>(d, dy + p.row * F + p.col);
+#pragma unroll
+	for (int k = 0; k < V; k++) {
+		float sig = sigmoid(g[k]), silu = g[k] * sig;
+		float dg = d[k] * u[k] * (sig + silu * (1 - sig));
+
+		g[k] = dg;
+		dg = d[k] * silu;
+		d[k] = silu * u[k];
+		u[k] = dg;
+	}
+	store<V>(dgu + at, g);
+	store<V>(dgu + at + F, u);
+	if (y)
+		store<V>(y + p.row * F + p.col, d);
+}
+
+/* ---- a product and its pass --------------------------------------------- */
+
+static void
+plain(struct gvk_stream *s, const struct product *p)
+{
+	if (!cuda_lt(s, p))
+		cuda_plain(s, p);
+}
+
+/* Rows of `width` floats that the scratch holds; a multiple of 8 if it can be,
+ * so that rows that follow stay aligned. */
+static int64_t
+scratch_rows(int64_t width)
+{
+	int64_t rows = (int64_t)(CUDA_SCRATCH / sizeof(float)) / width;
+
+	assert(rows > 0);
+	return rows > 8 ? rows / 8 * 8 : rows;
+}
+
+/* The pass of ACT or SLOPE over `rows` rows of z. */
+static void
+pass_f32(
+    struct gvk_stream *s, const struct product *p, const float *z, bf16 *c, bf16 *pre, int64_t rows)
+{
+	int64_t n = rows * p->N;
+	bool wide = p->N % 8 == 0 && cuda_vec8(c, 0) && cuda_vec8(pre, 0) && cuda_vec8(p->bias, 0);
+	unsigned blocks = cuda_blocks(n, wide ? 8 * THREADS : THREADS);
+
+	if (p->end == PRODUCT_ACT && wide)
+		CUDA_LAUNCH(
+		    s, act_pass<8>, blocks, THREADS, 0, c, pre, z, p->bias, p->act, n, p->N);
+	else if (p->end == PRODUCT_ACT)
+		CUDA_LAUNCH(
+		    s, act_pass<1>, blocks, THREADS, 0, c, pre, z, p->bias, p->act, n, p->N);
+	else if (wide)
+		CUDA_LAUNCH(s, slope_pass<8>, blocks, THREADS, 0, c, z, pre, p->act, n);
+	else
+		CUDA_LAUNCH(s, slope_pass<1>, blocks, THREADS, 0, c, z, pre, p->act, n);
+}
+
+/* ACT and SLOPE, whose a is stored in rows of M, a chunk of rows at a time. */
+static void
+through_f32(struct gvk_stream *s, const struct product *p)
+{
+	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
+	const int64_t most = scratch_rows(p->N);
+	struct product q = *p;
+
+	assert(p->kind != PRODUCT_TN && p->ldc == p->N);
+	q.end = PRODUCT_PLAIN;
+	q.c = cs->scratch;
+	q.f32 = true;
+	q.bias = NULL;
+	for (int64_t at = 0; at < p->M; at += most) {
+		bf16 *pre = p->pre ? p->pre + at * p->N : NULL;
+
+		q.M = cuda_min(most, p->M - at);
+		q.a = p->a + at * p->lda;
+		plain(s, &q);
+		pass_f32(s, p, (float *)cs->scratch, (bf16 *)p->c + at * p->N, pre, q.M);
+	}
 }
 
 static void
-multiply_plain(struct gvk_stream *s, const struct product *p)
+gated(struct gvk_stream *s, const struct product *p)
 {
-	struct plain g;
-	unsigned blocks;
+	bf16 *gu = p->gu ? p->gu : (bf16 *)p->tmp, *y = (bf16 *)p->c;
+	bool wide = cuda_vec8(y, p->N) && cuda_vec8(gu, p->N);
+	struct cuda_rows g = cuda_grid(p->M, p->N, wide ? 8 : 1);
+	struct product q = *p;
 
-	g.M = p->M;
-	g.N = p->N;
-	g.K = p->K;
-	g.a = p->a;
-	g.b = p->b;
-	g.bias = p->bias;
-	g.am = p->kind == PRODUCT_TN ? 1 : p->lda;
-	g.ak = p->kind == PRODUCT_TN ? p->lda : 1;
-	g.bn = p->kind == PRODUCT_NT ? p->ldb : 1;
-	g.bk = p->kind == PRODUCT_NT ? 1 : p->ldb;
-	g.ldc = p->ldc;
-	g.tiles_n = cuda_div_up(p->N, TILE);
-	g.add = p->add;
-	blocks = cuda_blocks(cuda_div_up(p->M, TILE) * g.tiles_n, 1);
-	if (p->f32)
-		CUDA_LAUNCH(s, product_plain, blocks, 256, 0, (float *)p->c, g);
+	assert(p->ldc == p->N);
+	q.end = PRODUCT_PLAIN;
+	q.N = q.ldc = 2 * p->N;
+	q.c = gu;
+	plain(s, &q);
+	if (wide)
+		CUDA_LAUNCH(s, gated_pass<8>, g.blocks, g.threads, 0, y, gu, p->N, g.per_row);
 	else
-		CUDA_LAUNCH(s, product_plain, blocks, 256, 0, (bf16 *)p->c, g);
+		CUDA_LAUNCH(s, gated_pass<1>, g.blocks, g.threads, 0, y, gu, p->N, g.per_row);
 }
 
-/* ---- cuBLASLt ----------------------------------------------------------- */
-
-/* What the choice of an algorithm depends on; compared as bytes. */
-struct key {
-	int64_t M, N, K, lda, ldb, ldc;
-	int32_t kind, f32, add, bias, align_a, align_b, align_c, used;
-};
-
-struct plan {
-	struct key key;
-	cublasLtMatmulAlgo_t algo;
-	bool found; /* else the plain kernel does it */
-};
-
-struct call { /* cuBLASLt's description of a product */
-	cublasLtMatmulDescOpaque_t op;
-	cublasLtMatrixLayoutOpaque_t a, b, c; /* ours */
-};
-
-/* What the address is a multiple of; 16 is enough for every kernel. */
-static int32_t
-alignment(const void *p)
+static void
+gated_bwd(struct gvk_stream *s, const struct product *p)
 {
-	uintptr_t low = (uintptr_t)p & -(uintptr_t)p;
+	bf16 *dgu = (bf16 *)p->c, *dy = (bf16 *)p->tmp;
+	bool wide = cuda_vec8(dgu, p->N) && cuda_vec8(dy, p->N) && cuda_vec8(p->gu, p->N) &&
+		    cuda_vec8(p->y, p->N);
+	struct cuda_rows g = cuda_grid(p->M, p->N, wide ? 8 : 1);
+	struct product q = *p;
 
-	return low == 0 || low > 16 ? 16 : (int32_t)low;
-}
-
-static struct key
-key_of(const struct product *p)
-{
-	struct key k;
-
-	memset(&k, 0, sizeof k);
-	k.M = p->M;
-	k.N = p->N;
-	k.K = p->K;
-	k.lda = p->lda;
-	k.ldb = p->ldb;
-	k.ldc = p->ldc;
-	k.kind = p->kind;
-	k.f32 = p->f32;
-	k.add = p->add;
-	k.bias = p->bias != NULL;
-	k.align_a = alignment(p->a);
-	k.align_b = alignment(p->b);
-	k.align_c = alignment(p->c);
-	k.used = 1;
-	return k;
-}
-
-static uint64_t
-hash(const struct key *k)
-{
-	const unsigned char *b = (const unsigned char *)k;
-	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-
-	for (size_t i = 0; i < sizeof *k; i++)
-		h = (h ^ b[i]) * 0x100000001b3u;
-	return h ^ h >> 32;
-}
-
-static bool
-describe(struct gvk_stream *s, struct call *c, const struct product *p)
-{
-	cudaDataType_t out = p->f32 ? CUDA_R_32F : CUDA_R_16BF;
-	cublasOperation_t op_b = p->kind == PRODUCT_NT ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cublasOperation_t op_a = p->kind == PRODUCT_TN ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cublasLtEpilogue_t bias = CUBLASLT_EPILOGUE_BIAS;
-	int64_t b_rows = p->kind == PRODUCT_NT ? p->K : p->N;
-	int64_t a_rows = p->kind == PRODUCT_TN ? p->M : p->K;
-	cublasStatus_t e;
-
-	e = cublasLtMatmulDescInit(&c->op, CUBLAS_COMPUTE_32F, CUDA_R_32F);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_TRANSA, &op_b, sizeof op_b);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_TRANSB, &op_a, sizeof op_a);
-	if (e == CUBLAS_STATUS_SUCCESS && p->bias)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &bias, sizeof bias);
-	if (e == CUBLAS_STATUS_SUCCESS && p->bias)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatrixLayoutInit(&c->b, CUDA_R_16BF, (uint64_t)b_rows,
-		    (uint64_t)(p->kind == PRODUCT_NT ? p->N : p->K), p->ldb);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatrixLayoutInit(&c->a, CUDA_R_16BF, (uint64_t)a_rows,
-		    (uint64_t)(p->kind == PRODUCT_TN ? p->K : p->M), p->lda);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatrixLayoutInit(&c->c, out, (uint64_t)p->N, (uint64_t)p->M, p->ldc);
-	return cuda_lt_ok(s, e, "product");
-}
-
-/* Our b is cuBLASLt's A. */
-static cublasStatus_t
-preferences(cublasLtMatmulPreferenceOpaque_t *pref, const struct key *k)
-{
-	struct {
-		cublasLtMatmulPreferenceAttributes_t name;
-		uint32_t value;
-	} set[] = {
-	    {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)k->align_b},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)k->align_a},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, (uint32_t)k->align_c},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, (uint32_t)k->align_c},
-	};
-	size_t ws = CUDA_LT_WS;
-	cublasStatus_t e = cublasLtMatmulPreferenceInit(pref);
-
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatmulPreferenceSetAttribute(
-		    pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &ws, sizeof ws);
-	for (size_t i = 0; i < sizeof set / sizeof *set && e == CUBLAS_STATUS_SUCCESS; i++)
-		e = cublasLtMatmulPreferenceSetAttribute(
-		    pref, set[i].name, &set[i].value, sizeof set[i].value);
-	return e;
-}
-
-/* Asks the heuristic; a shape that it has no kernel for is no error. */
-static bool
-choose(struct gvk_stream *s, struct plan *plan, struct call *c)
-{
-	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
-	cublasLtMatmulHeuristicResult_t result[TRIES];
-	cublasLtMatmulPreferenceOpaque_t pref;
-	cublasStatus_t e;
-	int n = 0;
-
-	plan->found = false;
-	if (!cuda_lt_ok(s, preferences(&pref, &plan->key), "product's preferences"))
-		return false;
-	e = cublasLtMatmulAlgoGetHeuristic(
-	    cs->lt, &c->op, &c->b, &c->a, &c->c, &c->c, &pref, TRIES, result, &n);
-	if (e != CUBLAS_STATUS_SUCCESS && e != CUBLAS_STATUS_NOT_SUPPORTED)
-		return cuda_lt_ok(s, e, "product's heuristic");
-	if (e == CUBLAS_STATUS_NOT_SUPPORTED)
-		n = 0;
-	for (int i = 0; i < n && !plan->found; i++) {
-		plan->found = result[i].state == CUBLAS_STATUS_SUCCESS &&
-			      result[i].workspaceSize <= CUDA_LT_WS;
-		plan->algo = result[i].algo;
-	}
-	return true;
-}
-
-/* The plan for this key, made if it is new; NULL after a failure.  Where eight
- * places are taken by others the first of them is made anew. */
-static struct plan *
-plan_for(struct gvk_stream *s, const struct key *key, struct call *c)
-{
-	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
-	struct plan *table = (struct plan *)cs->lt_cache, *to = NULL;
-	uint64_t h = hash(key);
-
-	if (!table) {
-		table = (struct plan *)calloc(PLANS, sizeof *table);
-		if (!table) {
-			gvk_stream_fail(s, "out of memory");
-			return NULL;
-		}
-		cs->lt_cache = table;
-		cs->lt_free = free;
-	}
-	for (int i = 0; i < 8; i++) {
-		struct plan *at = &table[(h + (uint64_t)i) % PLANS];
-
-		if (at->key.used && memcmp(&at->key, key, sizeof *key) == 0)
-			return at;
-		if (!at->key.used && !to)
-			to = at;
-	}
-	if (!to)
-		to = &table[h % PLANS];
-	to->key = *key;
-	if (choose(s, to, c))
-		return to;
-	to->key.used = 0;
-	return NULL;
+	assert(p->ldc == 2 * p->N);
+	q.end = PRODUCT_PLAIN;
+	q.c = dy;
+	q.ldc = p->N;
+	plain(s, &q);
+	if (wide)
+		CUDA_LAUNCH(s, gated_bwd_pass<8>, g.blocks, g.threads, 0, dgu, p->y, dy, p->gu,
+		    p->N, g.per_row);
+	else
+		CUDA_LAUNCH(s, gated_bwd_pass<1>, g.blocks, g.threads, 0, dgu, p->y, dy, p->gu,
+		    p->N, g.per_row);
 }
 
 void
 cuda_product(struct gvk_stream *s, const struct product *p)
 {
-	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
-	const float one = 1, beta = p->add ? 1.f : 0.f;
-	struct key key = key_of(p);
-	struct call c;
-	struct plan *plan;
-	cublasStatus_t e;
-
-	assert(p->M > 0 && p->N > 0 && p->K > 0 && !(p->bias && p->f32));
-	if (!describe(s, &c, p))
+	assert(p->M > 0 && p->N > 0 && p->K > 0);
+	assert(!(p->f32 || p->add) || (p->end == PRODUCT_PLAIN && !p->bias && !p->r));
+	if (cuda_skinny(s, p))
 		return;
-	plan = plan_for(s, &key, &c);
-	if (!plan)
-		return;
-	if (plan->found) {
-		e = cublasLtMatmul(cs->lt, &c.op, &one, p->b, &c.b, p->a, &c.a, &beta, p->c, &c.c,
-		    p->c, &c.c, &plan->algo, cs->lt_ws, CUDA_LT_WS, cs->st);
-		if (e != CUBLAS_STATUS_NOT_SUPPORTED) {
-			cuda_lt_ok(s, e, "product");
-			return;
-		}
-		plan->found = false; /* and stays so */
+	switch (p->end) {
+	case PRODUCT_PLAIN:
+		plain(s, p);
+		break;
+	case PRODUCT_ACT:
+	case PRODUCT_SLOPE:
+		through_f32(s, p);
+		break;
+	case PRODUCT_GATED:
+		gated(s, p);
+		break;
+	case PRODUCT_GATED_BWD:
+		gated_bwd(s, p);
+		break;
 	}
-	multiply_plain(s, p);
 }

@@ -1,21 +1,43 @@
-/* Matrix products of bf16 for linear, logits and xent: cuBLASLt behind one
- * row-major description (product.cu). */
+/* Matrix products of bf16 for linear, gated, logits and xent, with what is done
+ * to the result before it is stored.
+ *
+ * cuda_product() (product.cu) picks who makes a product:
+ *	skinny.cu	few rows: bound by reading b once
+ *	gemm.cu		our own tiles on wgmma and TMA (sm_90a)
+ *	lt.cu		cuBLASLt
+ *	plain.cu	what all of these refuse (shapes, alignment)
+ * with a pass behind those that lack an end.
+ */
 #ifndef GVK_CUDA_PRODUCT_CUH
 #define GVK_CUDA_PRODUCT_CUH
 
 #include "cuda.h"
 
-/* The stored shapes of a and b in c (M,N) (+)= a b with the inner size K. */
+/* The stored shapes of a and b in z (M,N) = a b with the inner size K. */
 enum product_kind {
-	PRODUCT_NT, /* a (M,K), b (N,K): c = a b^T */
-	PRODUCT_NN, /* a (M,K), b (K,N): c = a b */
-	PRODUCT_TN  /* a (K,M), b (K,N): c = a^T b */
+	PRODUCT_NT, /* a (M,K), b (N,K): z = a b^T */
+	PRODUCT_NN, /* a (M,K), b (K,N): z = a b */
+	PRODUCT_TN  /* a (K,M), b (K,N): z = a^T b */
+};
+
+/* What becomes of z.  All but PLAIN have bf16 results. */
+enum product_end {
+	PRODUCT_PLAIN, /* c = z + bias + r, or c += z */
+	PRODUCT_ACT,   /* c = act(z + bias); pre = z + bias, if not NULL */
+	PRODUCT_SLOPE, /* c = z act'(pre) */
+	PRODUCT_GATED, /* NT with b (2N,K): z has the g in its first N columns,
+			* the u in the others; c (M,N) = silu(g) u; gu (M,2N)
+			* = z, if not NULL */
+	PRODUCT_GATED_BWD /* z is the gradient of silu(g) u, g and u in gu
+			   * (M,2N): c (M,2N) = gradient of gu, which may be gu;
+			   * y (M,N) = silu(g) u, if not NULL */
 };
 
 /* All row-major, ld... = row stride in elements.  Accumulation is F32; c is
- * rounded once, after the bias and what was there have been added. */
+ * rounded once. */
 struct product {
 	enum product_kind kind;
+	enum product_end end;
 	int64_t M, N, K; /* all > 0 */
 	const bf16 *a;
 	int64_t lda;
@@ -23,13 +45,28 @@ struct product {
 	int64_t ldb;
 	void *c; /* bf16, or float if f32 */
 	int64_t ldc;
-	const bf16 *bias; /* (N) or NULL: added to each row; not with f32 */
-	bool f32;
-	bool add; /* c += */
+	bool f32; /* PLAIN only; no bias, no r */
+	bool add; /* PLAIN only; no bias, no r */
+	const bf16 *bias; /* (N) or NULL; PLAIN and ACT */
+	const bf16 *r; /* PLAIN: row stride ldc; NULL, or it may be c */
+	enum gvk_act act;
+	bf16 *pre; /* row stride ldc */
+	bf16 *gu; /* row stride 2N; in for GATED_BWD */
+	bf16 *y; /* row stride N */
+	void *tmp; /* GATED: (M,2N), GATED_BWD: (M,N), for who needs it */
 };
 
 /* Queues the product.  Equal bits for equal inputs: no scheme that adds up in
- * c's type or in an order that may change is allowed to cuBLASLt. */
+ * c's type or in an order that may change is allowed. */
 void cuda_product(struct gvk_stream *s, const struct product *p);
+
+/* Each of these queues the product and returns true, or does nothing and
+ * returns false if it is not for it. */
+bool cuda_skinny(struct gvk_stream *s, const struct product *p);
+bool cuda_gemm(struct gvk_stream *s, const struct product *p);
+bool cuda_lt(struct gvk_stream *s, const struct product *p);
+
+/* Any PLAIN product. */
+void cuda_plain(struct gvk_stream *s, const struct product *p);
 
 #endif

@@ -129,13 +129,13 @@ row(const char *name, const char *shape, run_fn *run, const struct shape *h,
 static void
 linear(const struct shape *h)
 {
-	gvk_linear(s, y, NULL, x, w, b, GVK_ACT_NONE, h->N, h->C, h->O);
+	gvk_linear(s, y, NULL, x, w, b, NULL, GVK_ACT_NONE, h->N, h->C, h->O);
 }
 
 static void
 linear_gelu(const struct shape *h)
 {
-	gvk_linear(s, y, z, x, w, b, GVK_GELU_TANH, h->N, h->C, h->O);
+	gvk_linear(s, y, z, x, w, b, NULL, GVK_GELU_TANH, h->N, h->C, h->O);
 }
 
 static void
@@ -143,6 +143,31 @@ linear_bwd(const struct shape *h)
 {
 	gvk_linear_bwd(
 	    s, z, w, b, y, x, NULL, w, GVK_ACT_NONE, false, h->N, h->C, h->O);
+}
+
+/* O is the width behind the gate. */
+static void
+gated(const struct shape *h)
+{
+	gvk_gated(s, y, z, true, x, w, h->N, h->C, h->O);
+}
+
+static void
+gated_bwd(const struct shape *h)
+{
+	gvk_gated_bwd(s, dw, NULL, y, x, z, w, h->N, h->O, h->C);
+}
+
+static void
+gates(int64_t N, int64_t C, int64_t F)
+{
+	struct shape h = {N, C, F, NULL};
+	double flop = 2.0 * (double)N * (double)C * (double)F;
+	char name[40];
+
+	snprintf(name, sizeof name, "%dx%dx%d", (int)N, (int)C, (int)F);
+	row("gated", name, gated, &h, 2 * flop, "GF/s", flop);
+	row("gated_bwd", name, gated_bwd, &h, flop, "GF/s", flop);
 }
 
 static void
@@ -326,19 +351,7 @@ rmsnorm(const struct shape *h)
 static void
 rmsnorm_bwd(const struct shape *h)
 {
-	gvk_rmsnorm_bwd(s, y, dw, x, z, x + FLOATS / 2, b, w, h->N, h->C);
-}
-
-static void
-swiglu(const struct shape *h)
-{
-	gvk_swiglu(s, y, x, h->N, h->C);
-}
-
-static void
-swiglu_bwd(const struct shape *h)
-{
-	gvk_swiglu_bwd(s, y, z, x, h->N, h->C);
+	gvk_rmsnorm_bwd(s, y, dw, NULL, x, z, x + FLOATS / 2, b, w, h->N, h->C);
 }
 
 static void
@@ -356,7 +369,7 @@ add(const struct shape *h)
 static void
 adamw(const struct shape *h)
 {
-	static const struct gvk_adamw o = {.9f, .98f, 1e-8f, 10};
+	static const struct gvk_adamw o = {.9f, .98f, 1e-8f, 10, GVK_F32, 0};
 	static const float scale[2] = {1, 1};
 	struct gvk_range r = {0, h->N * h->C, 1e-3f, .05f};
 
@@ -425,6 +438,7 @@ table(void)
 	products(5600, 512, 128);
 	products(64, 128, 384);
 	products(1, 1536, 1536);
+	gates(2400, 128, 352);
 	head(2400, 128, 512);
 	self_attention("16x256 D24 full", 16, 256, 4, 4, 24, false);
 	self_attention("16x256 D32 full", 16, 256, 3, 3, 32, false);
@@ -436,8 +450,6 @@ table(void)
 	memory("layernorm_bwd", layernorm_bwd, 4096, 96, 4);
 	memory("rmsnorm", rmsnorm, 2400, 128, 4);
 	memory("rmsnorm_bwd", rmsnorm_bwd, 2400, 128, 4);
-	memory("swiglu", swiglu, 2400, 352, 3);
-	memory("swiglu_bwd", swiglu_bwd, 2400, 352, 5);
 	memory("gelu", gelu, 4096, 384, 2);
 	memory("add", add, 4096, 384, 3);
 	memory("adamw", adamw, 1000, 1000, 7);

@@ -7,7 +7,7 @@
 struct lin {
 	int64_t N, C, O;
 	enum gvk_act act; /* of the output, forward; of x, backward */
-	double *x, *w, *b; /* b may be NULL */
+	double *x, *w, *b, *r; /* b, r may be NULL */
 	double *y, *pre; /* forward's results */
 	double *dy, *z; /* x = act(z) if z */
 	double *dx, *dw, *db; /* backward's results, added to */
@@ -72,7 +72,8 @@ ref_fwd(struct lin *l)
 			for (int64_t c = 0; c < l->C; c++)
 				sum += l->x[n * l->C + c] * l->w[o * l->C + c];
 			l->pre[n * l->O + o] = sum;
-			l->y[n * l->O + o] = act(l->act, sum);
+			l->y[n * l->O + o] =
+			    act(l->act, sum) + (l->r ? l->r[n * l->O + o] : 0);
 		}
 }
 
@@ -97,26 +98,34 @@ ref_bwd(struct lin *l)
 		}
 }
 
+enum { BIAS = 1, KEEP = 2, RESIDUAL = 4, IN_PLACE = 8 };
+
 static void
-check_fwd(struct chk *c, int64_t N, int64_t C, int64_t O, enum gvk_act a,
-    bool bias, bool keep)
+check_fwd(
+    struct chk *c, int64_t N, int64_t C, int64_t O, enum gvk_act a, int with)
 {
 	struct lin l = {.N = N, .C = C, .O = O, .act = a};
 	size_t nc = (size_t)(N * C), no = (size_t)(N * O);
-	struct chk_buf *y = chk_out(c, no), *pre = chk_out(c, no);
+	bool keep = with & KEEP, in_place = with & IN_PLACE;
+	struct chk_buf *y, *r = NULL, *pre = chk_out(c, no);
 
 	l.x = chk_rand(c, nc, 1);
 	l.w = chk_rand(c, (size_t)(O * C), 1 / sqrt((double)C));
-	l.b = bias ? chk_rand(c, (size_t)O, 1) : NULL;
+	l.b = with & BIAS ? chk_rand(c, (size_t)O, 1) : NULL;
+	l.r = with & (RESIDUAL | IN_PLACE) ? chk_rand(c, no, 1) : NULL;
 	l.y = chk_zeros(c, no);
 	l.pre = chk_zeros(c, no);
+	y = in_place ? chk_inout(c, l.r, no) : chk_out(c, no);
+	if (l.r)
+		r = in_place ? y : chk_in(c, l.r, no);
 	gvk_linear(c->s, y->p, keep ? pre->p : NULL, chk_in(c, l.x, nc)->p,
 	    chk_in(c, l.w, (size_t)(O * C))->p,
-	    bias ? chk_in(c, l.b, (size_t)O)->p : NULL, a, N, C, O);
+	    l.b ? chk_in(c, l.b, (size_t)O)->p : NULL, r ? r->p : NULL, a, N, C,
+	    O);
 	if (c->ref)
 		ref_fwd(&l);
-	chk_near(c, y, l.y, CHK_SUM, "y, (%d,%d)x(%d), %s%s", (int)N, (int)C,
-	    (int)O, act_name[a], bias ? ", bias" : "");
+	chk_near(c, y, l.y, CHK_SUM, "y, (%d,%d)x(%d), %s, %d", (int)N, (int)C,
+	    (int)O, act_name[a], with);
 	if (keep && a != GVK_ACT_NONE)
 		chk_near(c, pre, l.pre, CHK_SUM, "pre");
 	chk_end(c);
@@ -213,13 +222,18 @@ check_reference(struct chk *c, enum gvk_act a)
 	chk_end(c);
 }
 
+/* The paths of the backends: dot products and packed blocks on the CPU; few
+ * rows, tensor cores with whole and cut tiles, and the plain kernel (widths
+ * that are no multiple of 8) on CUDA. */
 static void
 check(struct chk *c)
 {
 	static const int64_t shape[][3] = {{1, 1, 1}, {1, 128, 96}, {3, 17, 5},
 	    {8, 33, 67}, {9, 64, 129}, {40, 31, 13}, {97, 48, 40},
 	    {131, 70, 33}, {300, 24, 97}, {520, 33, 50}, {13, 600, 21},
-	    {33, 520, 1030}, {1100, 21, 30}, {400, 300, 64}};
+	    {33, 520, 1030}, {1100, 21, 30}, {400, 300, 64}, {1, 24, 17},
+	    {2, 72, 255}, {7, 8, 1}, {16, 24, 255}, {17, 72, 40}, {64, 136, 24},
+	    {65, 64, 264}, {129, 136, 264}, {384, 72, 520}, {136, 2056, 256}};
 	size_t i;
 	int a, want;
 
@@ -227,18 +241,28 @@ check(struct chk *c)
 		const int64_t *s = shape[i];
 
 		a = (int)(i % 5);
-		check_fwd(c, s[0], s[1], s[2], a, i % 2, i % 3 != 0);
+		check_fwd(c, s[0], s[1], s[2], a,
+		    (i % 2 ? BIAS : 0) | (i % 3 ? KEEP : 0));
+		check_fwd(c, s[0], s[1], s[2], GVK_ACT_NONE,
+		    (i % 2 ? 0 : BIAS) | (i % 3 ? RESIDUAL : IN_PLACE));
 		check_bwd(c, s[0], s[1], s[2], a, 7);
 	}
 	for (a = GVK_ACT_NONE; a <= GVK_SILU; a++) {
-		check_fwd(c, 37, 19, 23, a, true, true);
-		check_fwd(c, 5, 19, 23, a, false, false);
+		check_fwd(c, 37, 19, 23, a, BIAS | KEEP);
+		check_fwd(c, 5, 19, 23, a, 0);
+		check_fwd(c, 260, 72, 136, a, BIAS | KEEP);
+		check_fwd(c, 70, 136, 264, a, 0);
 		check_bwd(c, 37, 19, 23, a, 7);
+		check_bwd(c, 136, 200, 72, a, 7);
 		check_reference(c, a);
 	}
-	for (want = 0; want < 16; want++)
+	for (want = 0; want < 16; want++) {
+		check_fwd(c, 21, 34, 45, GVK_ACT_NONE, want);
+		check_fwd(c, 150, 80, 136, GVK_ACT_NONE, want);
 		check_bwd(c, 21, 34, 45, GVK_ACT_NONE, want);
-	check_fwd(c, 0, 8, 8, GVK_ACT_NONE, true, false);
+		check_bwd(c, 150, 136, 80, GVK_ACT_NONE, want);
+	}
+	check_fwd(c, 0, 8, 8, GVK_ACT_NONE, BIAS);
 	check_bwd(c, 0, 8, 8, GVK_ACT_NONE, 7);
 }
 
