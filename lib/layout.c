@@ -58,6 +58,7 @@ uploads(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	a->latent_id = I32(B * m->cfg.R);
 }
 
+/* What a block of the tower keeps for its backward pass. */
 static void
 vit_block(const struct gv_model *m, struct vit_acts *x, int64_t rows, int64_t C,
     int64_t F, int64_t H, struct arena *r)
@@ -77,35 +78,78 @@ vit_block(const struct gv_model *m, struct vit_acts *x, int64_t rows, int64_t C,
 	x->lse = F32(rows * H);
 }
 
+/* Without one a block has its stream, what its products read, and what they
+ * write; the next block the same. */
+static void
+vit_pass(const struct gv_model *m, struct vit_acts *x, int64_t rows, int64_t C,
+    int64_t F, struct arena *r)
+{
+	*x = (struct vit_acts){0};
+	x->res = ACT(rows * C);
+	x->mid = ACT(rows * C);
+	x->n1 = x->att = x->n2 = ACT(rows * C);
+	x->qkv = x->act = ACT(rows * max64(3 * C, F));
+}
+
 static void
 vision(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
     struct arena *r)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
-	int64_t rows = l->images * v->P, i;
+	int64_t rows = gv_vision_step(m, l) * v->P, i;
 	bool back = l->backward && back_vision(m);
 
-	a->features = ACT(rows * v->C);
+	a->features = ACT(l->images * v->P * v->C);
 	if (!(m->priv->alloc & 1u << GV_VISION))
 		return;
 	a->patches = ACT(rows * 3 * v->patch * v->patch);
-	a->v_x0 = ACT(rows * v->C);
-	a->v_out = ACT(rows * v->C);
+	if (!back) {
+		struct vit_acts x;
+
+		vit_pass(m, &x, rows, v->C, v->F, r);
+		a->v_fin = x.res;
+		for (i = 0; i < v->layer; i++)
+			a->vit[i] = x;
+		return;
+	}
 	a->v_fin = ACT(rows * v->C);
 	a->v_mean = F32(rows);
 	a->v_rstd = F32(rows);
 	for (i = 0; i < v->layer; i++)
-		if (i == 0 || back)
-			vit_block(m, &a->vit[i], rows, v->C, v->F, v->H, r);
-		else
-			a->vit[i] = a->vit[0];
-	if (!back)
-		return;
+		vit_block(m, &a->vit[i], rows, v->C, v->F, v->H, r);
 	a->v_dh = ACT(rows * v->C);
 	a->v_dn = ACT(rows * v->C);
 	a->v_dqkv = ACT(rows * 3 * v->C);
 	a->v_datt = ACT(rows * v->C);
 	a->v_dpre = ACT(rows * v->F);
+}
+
+/* A block of the Perceiver: BP rows of patches and BR of latents. */
+static void
+perceiver_block(const struct gv_model *m, struct vit_acts *x, int64_t BP,
+    int64_t BR, bool back, struct arena *r)
+{
+	int64_t C = m->cfg.vision.C;
+
+	*x = (struct vit_acts){0};
+	x->res = ACT(BR * C);
+	x->n1 = ACT((BP + BR) * C);
+	x->q = ACT(BR * C);
+	x->kv = ACT((BP + BR) * 2 * C);
+	x->att = ACT(BR * C);
+	x->mid = ACT(BR * C);
+	x->n2 = ACT(BR * C);
+	x->act = ACT(BR * 4 * C);
+	if (!back)
+		return;
+	x->pre = ACT(BR * 4 * C);
+	x->mean1 = F32(BR);
+	x->rstd1 = F32(BR);
+	x->mean2 = F32(BR);
+	x->rstd2 = F32(BR);
+	x->mean_c = F32(BP);
+	x->rstd_c = F32(BP);
+	x->lse = F32(BR * m->cfg.rs_H);
 }
 
 static void
@@ -114,40 +158,25 @@ perceiver(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	int64_t BR = l->images * m->cfg.R, BP = l->images * v->P, C = v->C, i;
+	bool back = l->backward && back_resampler(m);
 
-	a->rs_x0 = ACT(BR * C);
-	a->rs_out = ACT(BR * C);
+	for (i = 0; i < m->cfg.rs_L; i++)
+		if (i == 0 || back)
+			perceiver_block(m, &a->rs[i], BP, BR, back, r);
+		else
+			a->rs[i] = a->rs[0];
+	if (!back) {
+		a->rs_fin = a->rs[0].res;
+		return;
+	}
 	a->rs_fin = ACT(BR * C);
 	a->rs_mean = F32(BR);
 	a->rs_rstd = F32(BR);
-	for (i = 0; i < m->cfg.rs_L; i++) {
-		struct vit_acts *x = &a->rs[i];
-
-		x->res = ACT(BR * C);
-		x->n1 = ACT((BP + BR) * C);
-		x->q = ACT(BR * C);
-		x->kv = ACT((BP + BR) * 2 * C);
-		x->att = ACT(BR * C);
-		x->mid = ACT(BR * C);
-		x->n2 = ACT(BR * C);
-		x->pre = ACT(BR * 4 * C);
-		x->act = ACT(BR * 4 * C);
-		x->mean1 = F32(BR);
-		x->rstd1 = F32(BR);
-		x->mean2 = F32(BR);
-		x->rstd2 = F32(BR);
-		x->mean_c = F32(BP);
-		x->rstd_c = F32(BP);
-		x->lse = F32(BR * m->cfg.rs_H);
-	}
-	if (!l->backward || !back_resampler(m))
-		return;
 	a->dlat = ACT(BR * C);
 	a->dq = ACT(BR * C);
 	a->dkv = ACT((BP + BR) * 2 * C);
 	a->dctx = ACT((BP + BR) * C);
 }
-
 static void
 connector(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
     struct arena *r)
@@ -162,10 +191,10 @@ connector(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	a->rows = ACT(BR * Dv);
 	if (c->resampler == GV_RESAMPLER_PERCEIVER)
 		perceiver(m, l, a, r);
-	a->p_pre = ACT(BR * c->pj_C);
 	a->p_act = ACT(BR * c->pj_C);
 	if (!l->backward || !back_projector(m))
 		return;
+	a->p_pre = ACT(BR * c->pj_C);
 	a->dembeds = ACT(BR * c->text.C);
 	a->dpj = ACT(BR * max64(c->pj_C, 4 * Dv));
 	a->drows = ACT(BR * Dv);
@@ -173,19 +202,19 @@ connector(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 }
 
 static void
-lm_block(
-    const struct gv_model *m, struct lm_acts *x, int64_t N, struct arena *r)
+lm_block(const struct gv_model *m, struct lm_acts *x, int64_t N, bool back,
+    struct arena *r)
 {
 	const struct gv_text_config *t = &m->cfg.text;
 
+	*x = (struct lm_acts){0};
 	x->res = ACT(N * t->C);
-	x->n1 = ACT(N * t->C);
+	x->mid = ACT(N * t->C);
 	x->qkv = ACT(N * (t->H + 2 * t->G) * t->D);
 	x->att = ACT(N * t->H * t->D);
-	x->mid = ACT(N * t->C);
-	x->n2 = ACT(N * t->C);
 	x->gu = ACT(N * 2 * t->F);
-	x->sw = ACT(N * t->F);
+	if (!back)
+		return;
 	x->rstd1 = F32(N);
 	x->rstd2 = F32(N);
 	x->lse = F32(N * t->H);
@@ -199,16 +228,14 @@ language(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	int64_t N = l->tokens, M = l->outs, i;
 	bool back = l->backward && back_language(m);
 
-	a->x0 = ACT(N * t->C);
-	a->ao = ACT(N * t->C);
-	a->mo = ACT(N * t->C);
 	for (i = 0; i < t->L; i++)
 		if (i == 0 || back)
-			lm_block(m, &a->lm[i], N, r);
+			lm_block(m, &a->lm[i], N, back, r);
 		else
 			a->lm[i] = a->lm[0];
-	a->sel_x = ACT(M * t->C);
-	a->sel_r = ACT(M * t->C);
+	a->x = back ? ACT(N * t->C) : a->lm[0].res;
+	a->n = ACT(N * t->C);
+	a->sw = ACT(N * t->F);
 	a->sel_h = ACT(M * t->C);
 	a->sel_n = ACT(M * t->C);
 	a->sel_rstd = F32(M);
@@ -221,12 +248,10 @@ language(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	if (!back)
 		return;
 	a->dsel = ACT(M * t->C);
-	a->dsel_n = ACT(M * t->C);
-	a->dh = ACT(N * t->C);
+	a->dh = a->x; /* which the head has read by then */
 	a->dn = ACT(N * t->C);
 	a->dqkv = ACT(N * (t->H + 2 * t->G) * t->D);
 	a->datt = ACT(N * t->H * t->D);
-	a->dgu = ACT(N * 2 * t->F);
 	a->dsw = ACT(N * t->F);
 }
 

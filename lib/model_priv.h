@@ -35,18 +35,16 @@ struct offsets {
 	size_t p1_w, p1_b, p2_w, p2_b;
 };
 
-/* Kept activations of a decoder layer over N rows. */
+/* Activations of a decoder layer over N rows.  Where no backward pass follows
+ * all layers share one set. */
 struct lm_acts {
 	void *res; /* (N,C) input of the layer */
-	float *rstd1, *rstd2; /* (N) */
-	void *n1; /* (N,C) */
+	void *mid; /* (N,C) after attention */
 	void *qkv; /* (N,(H+2G)D), after rope */
 	void *att; /* (N,HD) */
-	float *lse; /* (N,H) */
-	void *mid; /* (N,C) after attention */
-	void *n2; /* (N,C) */
 	void *gu; /* (N,2F) */
-	void *sw; /* (N,F) */
+	float *rstd1, *rstd2; /* (N); with the backward pass, else NULL */
+	float *lse; /* (N,H); likewise */
 };
 
 /* Kept activations of a vision layer or Perceiver block over `rows` rows. */
@@ -69,23 +67,26 @@ struct acts {
 	float *g, *logp, *entropy;
 	/* vision */
 	void *patches; /* (BP,3pp) */
-	struct vit_acts *vit; /* [layers kept] */
-	void *v_x0, *v_out, *v_fin, *features; /* (BP,Dv) */
+	struct vit_acts *vit; /* [layers] */
+	void *v_fin, *features; /* (BP,Dv) */
 	float *v_mean, *v_rstd;
 	/* resampler and projector */
 	struct vit_acts *rs;
-	void *rs_x0, *rs_out, *rs_fin, *rows; /* (BR,Dv) */
+	void *rs_fin, *rows; /* (BR,Dv) */
 	float *rs_mean, *rs_rstd;
 	void *p_pre, *p_act; /* (BR,pj_C) */
 	void *embeds; /* (BR,C) */
 	/* decoder */
 	struct lm_acts *lm;
-	void *x0, *ao, *mo; /* (N,C) */
-	void *sel_x, *sel_r, *sel_h, *sel_n; /* (M,C) */
+	void *x; /* (N,C) after the last layer */
+	void *n; /* (N,C) what a norm gives; nobody keeps it */
+	void *sw; /* (N,F) what the gate gives; likewise */
+	void *sel_h, *sel_n; /* (M,C) */
 	float *sel_rstd;
 	float *logits; /* (M,V) */
 	/* scratch of the backward pass */
-	void *dh, *dn, *dqkv, *datt, *dgu, *dsw, *dsel, *dsel_n, *dembeds;
+	void *dh; /* (N,C) */
+	void *dn, *dqkv, *datt, *dsw, *dsel, *dembeds;
 	void *drows, *dlat, *dkv, *dq, *dctx, *dpj, *dfeat;
 	void *v_dh, *v_dn, *v_dqkv, *v_datt, *v_dpre;
 	void *ws; /* of attention_bwd, xent */
@@ -169,6 +170,11 @@ int gv_get_f32(struct gv_model *m, float *v, const void *src,
  * only); returns the bytes used. */
 size_t gv_layout(const struct gv_model *m, const struct gv_limits *l,
     struct acts *a, void *base);
+
+/* vision.c: how many images the tower takes at once within limits `l`: all of
+ * them if a backward pass goes through it, else as many as keep a layer's
+ * activations in a cache. */
+int64_t gv_vision_step(const struct gv_model *m, const struct gv_limits *l);
 
 /* vision.c: image or features -> features, rows, embeds; and back from
  * a->dembeds. */

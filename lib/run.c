@@ -282,7 +282,7 @@ gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
 	if (forward(m, b, e))
 		return e->code;
 	gvk_xent(m->s, a->logp, entropy ? a->entropy : NULL,
-	    back ? a->dsel_n : NULL,
+	    back ? a->dsel : NULL,
 	    back ? grad(m, GV_LANGUAGE, p->at.head) : NULL, a->sel_n,
 	    param(m, GV_LANGUAGE, p->at.head), a->target, back ? a->g : NULL, 0,
 	    b->M, c->C, c->V, a->ws);

@@ -82,7 +82,7 @@ gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
 		if (m->part[i].trains)
 			p->gradients += n * sizeof(float);
 	}
-	p->optimizer = gv_optim_need(m);
+	p->optimizer = gv_optim_need(m, &law->optim);
 	return gv_model_need(m, &l, &p->activations, e);
 }
 
