@@ -52,68 +52,106 @@ patch_attention(const struct gv_model *m, int64_t B)
 
 /* ---- tower --------------------------------------------------------------- */
 
-/* Runs layer l on the residual stream x + r; afterwards the stream is
- * u->mid + *r. */
+/* What a layer writes and the next reads, the wide part of its MLP, of the
+ * images that go through the tower together.  On a GPU that is to stay in the
+ * second-level cache (50 MB on an H100) with the layer's weights beside it. */
+#define STEP_BYTES ((int64_t)32 << 20)
+
+int64_t
+gv_vision_step(const struct gv_model *m, const struct gv_limits *l)
+{
+	const struct gv_vision_config *v = &m->cfg.vision;
+	int64_t image = v->P * v->F * (int64_t)m->priv->esize;
+	int64_t n = STEP_BYTES / image;
+
+	if (l->backward && back_vision(m))
+		return l->images;
+	n = n < 1 ? 1 : n;
+	return n < l->images ? n : l->images;
+}
+
+/* The residual stream before layer l; before layer v->layer, what comes out,
+ * for the images from `first` on.  Without a backward pass all layers share
+ * their buffers, and the stream goes to and fro between two of them. */
+static void *
+tower_stream(const struct gv_model *m, int64_t l, int64_t first)
+{
+	const struct gv_vision_config *v = &m->cfg.vision;
+	const struct acts *a = &m->priv->a;
+
+	if (l < v->layer)
+		return a->vit[l].res;
+	if (v->post_norm)
+		return a->v_fin;
+	return row(m, a->features, first * v->P * v->C);
+}
+
+/* Runs layer l, from u->res to `out`. */
 static void
 tower_layer(struct gv_model *m, const struct vit_layer *o, struct vit_acts *u,
-    const void *x, void *r, int64_t B)
+    void *out, int64_t B)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	struct gvk_attn t = patch_attention(m, B);
 	struct gvk_stream *s = m->s;
 	int64_t N = B * v->P, C = v->C;
-	void *ao = m->priv->a.v_fin; /* free until the last layer is done */
+	float eps = (float)v->eps;
 
-	gvk_layernorm(s, u->n1, u->res, u->mean1, u->rstd1, x, r, VP(o->n1_w),
-	    VP(o->n1_b), (float)v->eps, N, C);
-	gvk_linear(s, u->qkv, NULL, u->n1, VP(o->wqkv), VP(o->bqkv),
+	gvk_layernorm(s, u->n1, NULL, u->mean1, u->rstd1, u->res, NULL,
+	    VP(o->n1_w), VP(o->n1_b), eps, N, C);
+	gvk_linear(s, u->qkv, NULL, u->n1, VP(o->wqkv), VP(o->bqkv), NULL,
 	    GVK_ACT_NONE, N, C, 3 * C);
 	gvk_attention(s, u->att, u->lse, u->qkv, row(m, u->qkv, C),
 	    row(m, u->qkv, 2 * C), &t);
-	gvk_linear(
-	    s, ao, NULL, u->att, VP(o->wo), VP(o->bo), GVK_ACT_NONE, N, C, C);
-	gvk_layernorm(s, u->n2, u->mid, u->mean2, u->rstd2, u->res, ao,
-	    VP(o->n2_w), VP(o->n2_b), (float)v->eps, N, C);
-	gvk_linear(s, u->act, u->pre, u->n2, VP(o->w1), VP(o->b1),
+	gvk_linear(s, u->mid, NULL, u->att, VP(o->wo), VP(o->bo), u->res,
+	    GVK_ACT_NONE, N, C, C);
+	gvk_layernorm(s, u->n2, NULL, u->mean2, u->rstd2, u->mid, NULL,
+	    VP(o->n2_w), VP(o->n2_b), eps, N, C);
+	gvk_linear(s, u->act, u->pre, u->n2, VP(o->w1), VP(o->b1), NULL,
 	    gelu_of(v->act), N, C, v->F);
-	gvk_linear(
-	    s, r, NULL, u->act, VP(o->w2), VP(o->b2), GVK_ACT_NONE, N, v->F, C);
+	gvk_linear(s, out, NULL, u->act, VP(o->w2), VP(o->b2), u->mid,
+	    GVK_ACT_NONE, N, v->F, C);
 }
 
+/* B images from `first` on through the tower. */
 static void
-tower_forward(struct gv_model *m, const struct gv_batch *b)
+tower_step(struct gv_model *m, int64_t first, int64_t B)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
 	struct gvk_stream *s = m->s;
-	int64_t N = b->B * v->P, C = v->C, K = 3 * v->patch * v->patch, l;
+	int64_t N = B * v->P, C = v->C, K = 3 * v->patch * v->patch, l;
+	const uint8_t *image = a->image + first * v->image * v->image * 3;
+	void *x = tower_stream(m, 0, first);
 	float mul[3], add[3];
-	void *r = a->v_out, *x = a->v_x0;
 	int c;
 
 	for (c = 0; c < 3; c++) {
 		mul[c] = (float)(1 / (255 * v->std[c]));
 		add[c] = (float)(-v->mean[c] / v->std[c]);
 	}
-	gvk_patchify(s, a->patches, a->image, mul, add, b->B, v->image,
-	    v->image, v->patch);
+	gvk_patchify(
+	    s, a->patches, image, mul, add, B, v->image, v->image, v->patch);
 	gvk_linear(s, x, NULL, a->patches, VP(p->at.patch_w), VP(p->at.patch_b),
-	    GVK_ACT_NONE, N, K, C);
+	    NULL, GVK_ACT_NONE, N, K, C);
 	gvk_add_pos(s, x, VP(p->at.pos), N, v->P, C);
-	/* the stream enters the first layer as x + 0 */
-	gvk_zero(s, r, (size_t)(N * C) * p->esize);
-	for (l = 0; l < v->layer; l++) {
-		tower_layer(m, &p->at.vit[l], &a->vit[l], x, r, b->B);
-		x = a->vit[l].mid;
-	}
-	if (v->post_norm) {
-		gvk_layernorm(s, a->features, a->v_fin, a->v_mean, a->v_rstd, x,
-		    r, VP(p->at.post_w), VP(p->at.post_b), (float)v->eps, N, C);
-	} else {
-		gvk_copy(s, a->features, x, (size_t)(N * C) * p->esize);
-		gvk_add(s, a->features, r, N * C);
-	}
+	for (l = 0; l < v->layer; l++)
+		tower_layer(m, &p->at.vit[l], &a->vit[l],
+		    tower_stream(m, l + 1, first), B);
+	if (v->post_norm)
+		gvk_layernorm(s, row(m, a->features, first * v->P * C), NULL,
+		    a->v_mean, a->v_rstd, a->v_fin, NULL, VP(p->at.post_w),
+		    VP(p->at.post_b), (float)v->eps, N, C);
+}
+
+static void
+tower_forward(struct gv_model *m, const struct gv_batch *b)
+{
+	int64_t step = gv_vision_step(m, &m->priv->lim), at;
+
+	for (at = 0; at < b->B; at += step)
+		tower_step(m, at, b->B - at < step ? b->B - at : step);
 }
 
 /* dh: gradient of the stream after the layer, becomes that before it. */
@@ -194,9 +232,10 @@ latent_attention(const struct gv_model *m, int64_t B)
 	return t;
 }
 
+/* From the latents u->res to `out`. */
 static void
 perceiver_block(struct gv_model *m, const struct vit_layer *o,
-    struct vit_acts *u, const void *x, void *r, int64_t B)
+    struct vit_acts *u, void *out, int64_t B)
 {
 	struct gvk_attn t = latent_attention(m, B);
 	struct acts *a = &m->priv->a;
@@ -204,24 +243,33 @@ perceiver_block(struct gv_model *m, const struct vit_layer *o,
 	int64_t C = m->cfg.vision.C, BP = B * m->cfg.vision.P;
 	int64_t BR = B * m->cfg.R;
 	float eps = (float)m->cfg.vision.eps;
-	void *lat = row(m, u->n1, BP * C), *ao = a->rs_fin;
+	void *lat = row(m, u->n1, BP * C);
 
 	gvk_layernorm(s, u->n1, NULL, u->mean_c, u->rstd_c, a->features, NULL,
 	    RP(o->nc_w), RP(o->nc_b), eps, BP, C);
-	gvk_layernorm(s, lat, u->res, u->mean1, u->rstd1, x, r, RP(o->n1_w),
-	    RP(o->n1_b), eps, BR, C);
-	gvk_linear(s, u->q, NULL, lat, RP(o->wq), NULL, GVK_ACT_NONE, BR, C, C);
-	gvk_linear(s, u->kv, NULL, u->n1, RP(o->wkv), NULL, GVK_ACT_NONE,
+	gvk_layernorm(s, lat, NULL, u->mean1, u->rstd1, u->res, NULL,
+	    RP(o->n1_w), RP(o->n1_b), eps, BR, C);
+	gvk_linear(
+	    s, u->q, NULL, lat, RP(o->wq), NULL, NULL, GVK_ACT_NONE, BR, C, C);
+	gvk_linear(s, u->kv, NULL, u->n1, RP(o->wkv), NULL, NULL, GVK_ACT_NONE,
 	    BP + BR, C, 2 * C);
 	gvk_attention(s, u->att, u->lse, u->q, u->kv, row(m, u->kv, C), &t);
-	gvk_linear(
-	    s, ao, NULL, u->att, RP(o->wo), NULL, GVK_ACT_NONE, BR, C, C);
-	gvk_layernorm(s, u->n2, u->mid, u->mean2, u->rstd2, u->res, ao,
+	gvk_linear(s, u->mid, NULL, u->att, RP(o->wo), NULL, u->res,
+	    GVK_ACT_NONE, BR, C, C);
+	gvk_layernorm(s, u->n2, NULL, u->mean2, u->rstd2, u->mid, NULL,
 	    RP(o->n2_w), RP(o->n2_b), eps, BR, C);
-	gvk_linear(s, u->act, u->pre, u->n2, RP(o->w1), RP(o->b1), GVK_GELU_ERF,
-	    BR, C, 4 * C);
-	gvk_linear(s, r, NULL, u->act, RP(o->w2), RP(o->b2), GVK_ACT_NONE, BR,
-	    4 * C, C);
+	gvk_linear(s, u->act, u->pre, u->n2, RP(o->w1), RP(o->b1), NULL,
+	    GVK_GELU_ERF, BR, C, 4 * C);
+	gvk_linear(s, out, NULL, u->act, RP(o->w2), RP(o->b2), u->mid,
+	    GVK_ACT_NONE, BR, 4 * C, C);
+}
+
+static void *
+latent_stream(const struct gv_model *m, int64_t i)
+{
+	const struct acts *a = &m->priv->a;
+
+	return i < m->cfg.rs_L ? a->rs[i].res : a->rs_fin;
 }
 
 static void
@@ -230,17 +278,15 @@ perceiver_forward(struct gv_model *m, int64_t B)
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
 	int64_t C = m->cfg.vision.C, BR = B * m->cfg.R, i;
-	void *x = a->rs_x0, *r = a->rs_out;
 
-	gvk_embedding(m->s, x, RP(p->at.latents), NULL, a->latent_id, BR, C);
-	gvk_zero(m->s, r, (size_t)(BR * C) * p->esize);
-	for (i = 0; i < m->cfg.rs_L; i++) {
-		perceiver_block(m, &p->at.rs[i], &a->rs[i], x, r, B);
-		x = a->rs[i].mid;
-	}
-	gvk_layernorm(m->s, a->rows, a->rs_fin, a->rs_mean, a->rs_rstd, x, r,
-	    RP(p->at.rs_norm_w), RP(p->at.rs_norm_b), (float)m->cfg.vision.eps,
-	    BR, C);
+	gvk_embedding(m->s, latent_stream(m, 0), RP(p->at.latents), NULL,
+	    a->latent_id, BR, C);
+	for (i = 0; i < m->cfg.rs_L; i++)
+		perceiver_block(
+		    m, &p->at.rs[i], &a->rs[i], latent_stream(m, i + 1), B);
+	gvk_layernorm(m->s, a->rows, NULL, a->rs_mean, a->rs_rstd, a->rs_fin,
+	    NULL, RP(p->at.rs_norm_w), RP(p->at.rs_norm_b),
+	    (float)m->cfg.vision.eps, BR, C);
 }
 
 /* dh: gradient of the latents after the block, becomes that before it; the
@@ -362,9 +408,9 @@ gv_vision_forward(
 		return;
 	resample(m, b->B);
 	gvk_linear(m->s, a->p_act, a->p_pre, a->rows, PP(o->p1_w), PP(o->p1_b),
-	    GVK_GELU_ERF, BR, m->cfg.vision.C, m->cfg.pj_C);
+	    NULL, GVK_GELU_ERF, BR, m->cfg.vision.C, m->cfg.pj_C);
 	gvk_linear(m->s, a->embeds, NULL, a->p_act, PP(o->p2_w), PP(o->p2_b),
-	    GVK_ACT_NONE, BR, m->cfg.pj_C, m->cfg.text.C);
+	    NULL, GVK_ACT_NONE, BR, m->cfg.pj_C, m->cfg.text.C);
 }
 
 void
