@@ -663,6 +663,18 @@ check_extras(
 	return e->code;
 }
 
+/* Sets n elements of a parameter from its j-th on, and their master. */
+static int
+put_param(struct gv_model *m, const struct gv_param *p, size_t j,
+    const float *v, size_t n, struct gv_error *e)
+{
+	float *master = m->part[p->part].master;
+
+	if (master)
+		gvk_put(m->s, master + p->at + j, v, n * sizeof *v);
+	return gv_put_f32(m, param(m, p->part, p->at + j), v, n, e);
+}
+
 static int
 load_one(struct gv_model *m, const struct gv_param *p, const struct gv_st *st,
     float *v, struct gv_error *e)
@@ -686,7 +698,7 @@ load_one(struct gv_model *m, const struct gv_param *p, const struct gv_st *st,
 		if (gv_to_f32(
 			v, (const char *)t->data + j * size, t->dtype, n, e))
 			return gv_fail_in(e, "tensor '%s'", p->name);
-		if (gv_put_f32(m, param(m, p->part, p->at + j), v, n, e))
+		if (put_param(m, p, j, v, n, e))
 			return e->code;
 	}
 	return 0;
@@ -744,14 +756,15 @@ write_one(struct gv_model *m, const struct gv_param *p, bool grads,
     struct mover *mv, struct gv_error *e)
 {
 	const struct gv_model_part *part = &m->part[p->part];
+	const float *exact = grads ? part->grad : part->master;
 	size_t j, n;
 
 	for (j = 0; j < p->n; j += n) {
-		const void *src = grads ? (void *)(part->grad + p->at + j)
+		const void *src = exact ? (const void *)(exact + p->at + j)
 					: param(m, p->part, p->at + j);
 
 		n = p->n - j < PIECE ? p->n - j : PIECE;
-		if (gv_get_f32(m, mv->v, src, grads ? GVK_F32 : gvk_dtype(m->k),
+		if (gv_get_f32(m, mv->v, src, exact ? GVK_F32 : gvk_dtype(m->k),
 			n, e) ||
 		    gv_from_f32(mv->o, mv->dtype, mv->v, n, e) ||
 		    gv_st_writer_data(

@@ -59,6 +59,8 @@ struct gv_model_part {
 	size_t n; /* elements; 0 if the model lacks the part */
 	void *w; /* (n) parameters in the backend's storage type */
 	float *grad; /* (n) gradients; NULL unless the part trains */
+	float *master; /* (n) exact parameters, the optimizer's; NULL where w
+	                * is exact, or the part has no optimizer */
 	bool trains;
 };
 
@@ -89,15 +91,17 @@ void gv_model_close(struct gv_model **m);
 int gv_model_init(
     struct gv_model *m, uint64_t seed, struct gv_error *e) GV_USE_RESULT;
 
-/* Copies the parameters of some parts from tensors of the same names.  A
+/* Copies the parameters of some parts from tensors of the same names, rounded
+ * to storage, and exactly to the masters where there are some.  A
  * missing or misshapen tensor is GV_ERR_MATCH by name; so is an unexpected
  * one, unless it is known not to matter (rotary tables, SigLIP's pooling
  * head, a tied head's copy). */
 int gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
     struct gv_error *e) GV_USE_RESULT;
 
-/* Writes model.safetensors (dtype GV_F32 or GV_BF16) and the configuration
- * files into an existing directory, usually one of gv_dir_begin(). */
+/* Writes model.safetensors (dtype GV_F32 or GV_BF16), from the masters where
+ * there are some, and the configuration files into an existing directory,
+ * usually one of gv_dir_begin(). */
 int gv_model_save(struct gv_model *m, const char *dir, enum gv_dtype dtype,
     struct gv_error *e) GV_USE_RESULT;
 
