@@ -12,11 +12,11 @@
  * The running sum stays a thread's own until the end; the maximum is the
  * row's, over the half warp.  P stays F32, so o is rounded once.
  *
- * Next rung: mma on bf16 tiles with P in registers, then wgmma and TMA on
- * sm_90a; for decoding split keys over blocks and share the prefix's tile
- * among the sequences that have it.
+ * This is the way that takes everything; attention_ways.cuh lists the faster
+ * ones.  Next rung: mma.sync on bf16 tiles with P in registers, for sm_80.
  */
 #include "attention.cuh"
+#include "attention_ways.cuh"
 
 struct forward {
 	bf16 *o;
@@ -197,6 +197,9 @@ gvk_cuda_attention(struct gvk_stream *s, void *o, float *lse, const void *q, con
 	f.q = (const bf16 *)q;
 	f.k = (const bf16 *)k;
 	f.v = (const bf16 *)v;
+	if (cuda_attention_few(s, f.o, lse, f.q, f.k, f.v, a) ||
+	    cuda_attention_wgmma(s, f.o, lse, f.q, f.k, f.v, a))
+		return;
 	f.a = *a;
 	f.h = attn_shape(a, cuda_vec8(q, a->ldq) && cuda_vec8(k, a->ldk) && cuda_vec8(v, a->ldv) &&
 				cuda_vec8(o, a->ldo));

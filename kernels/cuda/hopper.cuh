@@ -198,14 +198,17 @@ hopper_bar_expect(unsigned bar, unsigned bytes)
 	    : "memory");
 }
 
-/* Arrives at the barrier at the same address in block `rank` of the cluster. */
+/* Arrives at the barrier at the same address in block `rank` of the cluster: a
+ * stage that was read there is free.  It publishes no writes of the thread to
+ * that block (a release of the cluster's scope would: it waits for all of the
+ * thread's stores). */
 static __device__ __forceinline__ void
 hopper_bar_arrive_at(unsigned bar, unsigned rank)
 {
 	asm volatile("{\n"
 		     ".reg .b32 there;\n"
 		     "mapa.shared::cluster.u32 there, %0, %1;\n"
-		     "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+		     "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
 		     "}" ::"r"(bar),
 	    "r"(rank)
 	    : "memory");
