@@ -23,11 +23,11 @@ attention_of(const struct gv_model *m, const struct gv_batch *b)
 	t.D = (int32_t)c->D;
 	t.max_q = b->max_q;
 	t.max_k = b->max_k;
-	t.q_at = a->q_at;
-	t.k_at = b->kv_row ? a->k_at : a->q_at;
-	t.k_len = a->k_len;
-	t.p_at = b->p_at ? a->p_at : NULL;
-	t.p_len = b->p_at ? a->p_len : NULL;
+	t.q_at = a->in.q_at;
+	t.k_at = b->kv_row ? a->in.k_at : a->in.q_at;
+	t.k_len = a->in.k_len;
+	t.p_at = b->p_at ? a->in.p_at : NULL;
+	t.p_len = b->p_at ? a->in.p_len : NULL;
 	t.causal = true;
 	t.scale = 1 / sqrtf((float)c->D);
 	t.ldq = (c->H + 2 * c->G) * c->D;
@@ -51,10 +51,10 @@ attend(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	if (b->kv_row) {
 		k = a->kc[l];
 		v = a->vc[l];
-		gvk_rope_cache(m->s, u->qkv, k, v, a->pos, m->priv->freq,
-		    a->kv_row, b->N, c->H, c->G, c->D);
+		gvk_rope_cache(m->s, u->qkv, k, v, a->in.pos, m->priv->freq,
+		    a->in.kv_row, b->N, c->H, c->G, c->D);
 	} else {
-		gvk_rope(m->s, u->qkv, a->pos, m->priv->freq, false, b->N,
+		gvk_rope(m->s, u->qkv, a->in.pos, m->priv->freq, false, b->N,
 		    c->H + c->G, c->D, t.ldq);
 	}
 	gvk_attention(m->s, u->att, u->lse, u->qkv, k, v, &t);
@@ -69,9 +69,9 @@ stream(const struct gv_model *m, int64_t l)
 	return l < m->cfg.text.L ? a->lm[l].res : a->x;
 }
 
-/* Runs layer l up to its gate, from u->res to u->gu and a->sw. */
+/* Runs layer l up to its gate, from u->res to a->sw and, to be kept, u->gu. */
 static void
-layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
+layer(struct gv_model *m, const struct gv_batch *b, int64_t l, bool keep)
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	const struct lm_layer *o = &m->priv->at.lm[l];
@@ -90,8 +90,7 @@ layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	    GVK_ACT_NONE, N, c->H * c->D, C);
 	gvk_rmsnorm(
 	    s, a->n, NULL, u->rstd2, u->mid, NULL, LP(o->n2), eps, N, C);
-	gvk_gated(
-	    s, a->sw, u->gu, u->rstd2 != NULL, a->n, LP(o->wgu), N, C, c->F);
+	gvk_gated(s, a->sw, u->gu, keep, a->n, LP(o->wgu), N, C, c->F);
 }
 
 void
@@ -102,16 +101,18 @@ gv_decoder_forward(struct gv_model *m, const struct gv_batch *b)
 	struct acts *a = &p->a;
 	int64_t C = c->C, l;
 
-	gvk_embedding(m->s, stream(m, 0), LP(p->at.embed), a->embeds, a->id,
+	gvk_embedding(m->s, stream(m, 0), LP(p->at.embed), a->embeds, a->in.id,
 	    b->N, C);
 	for (l = 0; l < c->L; l++) {
-		layer(m, b, l);
+		/* of the layers that are run again only the last is kept */
+		layer(m, b, l,
+		    p->keep && (!p->lim.recompute || l == c->L - 1));
 		gvk_linear(m->s, stream(m, l + 1), NULL, a->sw,
 		    LP(p->at.lm[l].wd), NULL, a->lm[l].mid, GVK_ACT_NONE, b->N,
 		    c->F, C);
 	}
 	/* only the rows that the head reads are normalised */
-	gvk_gather(m->s, a->sel_h, a->x, a->out, b->M, C, C, C);
+	gvk_gather(m->s, a->sel_h, a->x, a->in.out, b->M, C, C, C);
 	gvk_rmsnorm(m->s, a->sel_n, NULL, a->sel_rstd, a->sel_h, NULL,
 	    LP(p->at.norm), (float)c->eps, b->M, C);
 }
@@ -181,7 +182,7 @@ attend_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	gvk_attention_bwd(m->s, a->dqkv, row(m, a->dqkv, HD),
 	    row(m, a->dqkv, HD + GD), a->datt, u->att, u->lse, u->qkv,
 	    row(m, u->qkv, HD), row(m, u->qkv, HD + GD), &t, a->ws);
-	gvk_rope(m->s, a->dqkv, a->pos, m->priv->freq, true, N, c->H + c->G,
+	gvk_rope(m->s, a->dqkv, a->in.pos, m->priv->freq, true, N, c->H + c->G,
 	    c->D, Q);
 	input_back(m, a->dn, a->dqkv, o->wqkv, N, C, Q);
 	gvk_rmsnorm_bwd(m->s, dh, LG(o->n1), again(m, a->n), a->dn, dh, u->res,
@@ -203,12 +204,14 @@ gv_decoder_backward(struct gv_model *m, const struct gv_batch *b)
 	gvk_rmsnorm_bwd(m->s, dsel, LG(p->at.norm), NULL, a->dsel, NULL,
 	    a->sel_h, a->sel_rstd, LP(p->at.norm), b->M, C);
 	gvk_zero(m->s, a->dh, (size_t)(b->N * C) * p->esize);
-	gvk_scatter(m->s, a->dh, dsel, a->out, b->M, C, C, C);
+	gvk_scatter(m->s, a->dh, dsel, a->in.out, b->M, C, C, C);
 	for (l = c->L - 1; l >= 0; l--) {
+		if (p->lim.recompute && l < c->L - 1)
+			layer(m, b, l, true);
 		mlp_back(m, b, l, a->dh);
 		attend_back(m, b, l, a->dh);
 	}
 	if (down || LG(p->at.embed))
 		gvk_embedding_bwd(m->s, LG(p->at.embed),
-		    down ? a->dembeds : NULL, a->dh, a->id, b->N, C, c->V, E);
+		    down ? a->dembeds : NULL, a->dh, a->in.id, b->N, C, c->V, E);
 }

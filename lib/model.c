@@ -458,6 +458,9 @@ gv_model_close(struct gv_model **out)
 		gvk_free(m->k, m->part[i].w);
 		gvk_free(m->k, m->part[i].grad);
 	}
+	if (p->up)
+		gvk_stream_close(&p->up);
+	gvk_host_free(m->k, p->pinned);
 	gvk_free(m->k, p->block);
 	gvk_free(m->k, p->freq);
 	gvk_stream_close(&m->s);
@@ -663,16 +666,31 @@ check_extras(
 	return e->code;
 }
 
-/* Sets n elements of a parameter from its j-th on, and their master. */
-static int
-put_param(struct gv_model *m, const struct gv_param *p, size_t j,
-    const float *v, size_t n, struct gv_error *e)
+/* A tensor that is on the device as it is in the file, or whose master is:
+ * copied from the mapped file, which must stay until the next gv_model_sync();
+ * false if it is neither. */
+static bool
+put_as_is(struct gv_model *m, const struct gv_param *p,
+    const struct gv_tensor *t)
 {
+	bool bf16 = gvk_dtype(m->k) == GVK_BF16;
 	float *master = m->part[p->part].master;
+	void *w = param(m, p->part, p->at);
 
 	if (master)
-		gvk_put(m->s, master + p->at + j, v, n * sizeof *v);
-	return gv_put_f32(m, param(m, p->part, p->at + j), v, n, e);
+		master += p->at;
+	if (t->dtype == (bf16 ? GV_BF16 : GV_F32)) {
+		gvk_put(m->s, w, t->data, t->bytes);
+		if (master)
+			gvk_convert(
+			    m->s, master, GVK_F32, w, gvk_dtype(m->k), p->n);
+		return true;
+	}
+	if (!master || t->dtype != GV_F32)
+		return false;
+	gvk_put(m->s, master, t->data, t->bytes);
+	gvk_convert(m->s, w, gvk_dtype(m->k), master, GVK_F32, p->n);
+	return true;
 }
 
 static int
@@ -692,15 +710,20 @@ load_one(struct gv_model *m, const struct gv_param *p, const struct gv_st *st,
 		return gv_fail(e, GV_ERR_MATCH,
 		    "tensor '%s' is %s, expected %s", p->name,
 		    gv_shape_text(got, sizeof got, t->shape, t->rank), want);
+	if (put_as_is(m, p, t))
+		return 0;
 	size = gv_dtype_size(t->dtype);
 	for (j = 0; j < p->n; j += n) {
 		n = p->n - j < PIECE ? p->n - j : PIECE;
 		if (gv_to_f32(
 			v, (const char *)t->data + j * size, t->dtype, n, e))
 			return gv_fail_in(e, "tensor '%s'", p->name);
-		if (put_param(m, p, j, v, n, e))
+		if (gv_put_f32(m, param(m, p->part, p->at + j), v, n, e))
 			return e->code;
 	}
+	if (m->part[p->part].master)
+		gvk_convert(m->s, m->part[p->part].master + p->at, GVK_F32,
+		    param(m, p->part, p->at), gvk_dtype(m->k), p->n);
 	return 0;
 }
 
@@ -721,6 +744,8 @@ gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
 		if (parts & 1u << m->param[i].part &&
 		    m->part[m->param[i].part].w)
 			r = load_one(m, &m->param[i], st, v, e);
+	if (!r)
+		r = gv_model_sync(m, e); /* before the file goes */
 	gv_free(v);
 	return r;
 }

@@ -121,6 +121,8 @@ void gv_model_zero_grad(struct gv_model *m);
 /* The largest batch that will come. */
 struct gv_limits {
 	bool backward; /* keep what a backward pass needs */
+	bool recompute; /* ... but of the decoder's layers only their inputs,
+	                 * and run each again on the way back */
 	int64_t images; /* B */
 	int64_t tokens; /* N */
 	int64_t seqs; /* S */
@@ -145,7 +147,8 @@ int gv_model_reserve(struct gv_model *m, const struct gv_limits *l,
 /* What images enter as. */
 enum gv_input { GV_IN_NONE, GV_IN_IMAGE, GV_IN_FEATURES, GV_IN_EMBEDS };
 
-/* A batch.  All arrays are host memory and are copied when the call is made.
+/* A batch.  All arrays are host memory and are copied when a call is made that
+ * takes them: they may be reused as soon as it returns.
  * Tokens of all sequences stand one after the other.  Sequence s has the
  * tokens q_at[s] .. q_at[s+1]-1, sees them causally, and before them the
  * prefix p_at[s], p_len[s] (0: none) as gvk_attn describes: without a cache,
@@ -156,7 +159,9 @@ enum gv_input { GV_IN_NONE, GV_IN_IMAGE, GV_IN_FEATURES, GV_IN_EMBEDS };
 struct gv_batch {
 	enum gv_input input;
 	int64_t B;
-	const void *image; /* U8 (B,H,W,3), or F32 (B,P,Dv), (B,R,C) */
+	const void *image; /* U8 (B,H,W,3), or (B,P,Dv), (B,R,C) of `dtype` */
+	enum gv_dtype dtype; /* GV_F32, or GV_BF16 if that is the storage type;
+	                      * GV_NONE is F32, too */
 	int64_t N;
 	const int32_t *id; /* (N) token id, or ~r: row r of (B*R) embeds */
 	const int32_t *pos; /* (N) position within its sequence */
@@ -170,6 +175,8 @@ struct gv_batch {
 	                     * if a backward pass follows */
 	const int32_t *target; /* (M) for gv_model_loss() */
 	const float *g; /* (M) d loss / d logp, for the backward pass */
+	const uint64_t *seed, *counter; /* (M) for who draws from the logits,
+	                                 * or NULL */
 };
 
 /* Features (B,P,Dv) or embeds (B,R,C) of images as F32 in host memory.
@@ -182,6 +189,18 @@ int gv_model_vision(struct gv_model *m, const struct gv_batch *b,
  * that train.  Waits. */
 int gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
     float *logp, float *entropy, struct gv_error *e) GV_USE_RESULT;
+
+/* The same without waiting: logp and entropy, best of gvk_host_alloc(), are
+ * there after gv_model_sync().  At most two batches are on the device: a third
+ * waits for the first. */
+int gv_model_queue_loss(struct gv_model *m, const struct gv_batch *b,
+    bool backward, float *logp, float *entropy,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Copies the next batch to the device while the one before is being worked on.
+ * The next call that runs a batch must be given this one. */
+int gv_model_feed(struct gv_model *m, const struct gv_batch *b,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* The logits of the rows in b->out, left in device memory: F32 (M,V), valid
  * until the next call.  With b->kv_row the keys and values of the batch go

@@ -55,27 +55,43 @@ struct vit_acts {
 	float *mean_c, *rstd_c; /* Perceiver: of the context norm, (BP) */
 };
 
+/* What a batch brings: on the device, or on its way there.  All but `image`
+ * lies in one region of `bytes` bytes that starts at `id`. */
+struct inputs {
+	int32_t *id, *pos, *kv_row; /* (N) */
+	int32_t *q_at, *k_at, *k_len, *p_at, *p_len; /* (S+1), (S) */
+	int32_t *out, *target; /* (M) */
+	float *g; /* (M) */
+	uint64_t *seed, *counter; /* (M), with logits */
+	int32_t *r_k; /* (B) where the latents of each image are */
+	size_t bytes;
+	void *image; /* pixels, features or embeds, as they come */
+};
+
+#define SLOTS 2 /* batches on the device: one in work, one on its way */
+
 /* The activation block, laid out for some limits. */
 struct acts {
-	/* uploads */
-	uint8_t *image;
-	int32_t *id, *pos, *out, *target, *kv_row;
-	int32_t *q_at, *k_at, *k_len, *p_at, *p_len;
+	/* written once, at the start of the block */
 	int32_t *v_at, *v_len; /* (B+1), (B): patches of each image */
-	int32_t *r_q, *r_k, *r_len; /* (B+1), (B), (B): latents of each */
+	int32_t *r_q, *r_len; /* (B+1), (B): latents of each */
 	int32_t *latent_id; /* (BR) */
-	float *g, *logp, *entropy;
+	size_t fixed_bytes; /* of these */
+	/* batches */
+	struct inputs slot[SLOTS], in; /* `in` is the one in work */
+	float *logp, *entropy;
 	/* vision */
 	void *patches; /* (BP,3pp) */
 	struct vit_acts *vit; /* [layers] */
-	void *v_fin, *features; /* (BP,Dv) */
+	void *v_fin; /* (BP,Dv) */
+	void *features, *own_features; /* (BP,Dv): in.image, or the tower's */
 	float *v_mean, *v_rstd;
 	/* resampler and projector */
 	struct vit_acts *rs;
 	void *rs_fin, *rows; /* (BR,Dv) */
 	float *rs_mean, *rs_rstd;
 	void *p_pre, *p_act; /* (BR,pj_C) */
-	void *embeds; /* (BR,C) */
+	void *embeds, *own_embeds; /* (BR,C): in.image, or the projector's */
 	/* decoder */
 	struct lm_acts *lm;
 	void *x; /* (N,C) after the last layer */
@@ -89,8 +105,7 @@ struct acts {
 	void *dn, *dqkv, *datt, *dsw, *dsel, *dembeds;
 	void *drows, *dlat, *dkv, *dq, *dctx, *dpj, *dfeat;
 	void *v_dh, *v_dn, *v_dqkv, *v_datt, *v_dpre;
-	void *ws; /* of attention_bwd, xent */
-	size_t ws_bytes;
+	void *ws, *head_ws; /* of attention_bwd, xent */
 	/* key/value cache: [L] of (kv_rows,GD) */
 	void **kc, **vc;
 };
@@ -105,10 +120,16 @@ struct gv_model_priv {
 	struct acts a;
 	void *block; /* activations */
 	size_t block_bytes;
+	/* batches on their way, run.c */
+	struct gvk_stream *up; /* copies run here; NULL on a host */
+	struct inputs staged[SLOTS]; /* pinned host memory */
+	void *pinned;
+	int turn; /* slot of the next batch */
+	bool fed; /* it is on its way */
+	bool keep; /* a backward pass follows the forward pass */
 	struct vit_acts *vit_store, *rs_store;
 	struct lm_acts *lm_store;
 	void **cache_store;
-	float *host; /* staging for transfers of parameters */
 };
 
 /* Which parts a backward pass goes through (not only: trains). */
@@ -166,6 +187,27 @@ int gv_put_f32(struct gv_model *m, void *dst, const float *v, size_t n,
 int gv_get_f32(struct gv_model *m, float *v, const void *src,
     enum gvk_dtype t, size_t n, struct gv_error *e) GV_USE_RESULT;
 
+/* run.c: a batch to the device in three steps, of which the last two can be
+ * recorded in a graph.
+ *
+ * gv_stage() checks a batch against what was reserved and writes it to the
+ * pinned memory of a slot (0..SLOTS-1): no stream work.  What was put from
+ * there before must have arrived.
+ * gv_stage_put() queues the copies of a slot to the device on m->s: one of the
+ * region of ids and the like, always all of it, and one of the images, if
+ * there are any.
+ * gv_stage_use() makes the slot's arrays those that the passes read: it sets
+ * pointers, and must be called before a pass is queued. */
+int gv_stage(struct gv_model *m, const struct gv_batch *b, int slot,
+    struct gv_error *e) GV_USE_RESULT;
+void gv_stage_put(struct gv_model *m, const struct gv_batch *b, int slot);
+void gv_stage_use(struct gv_model *m, const struct gv_batch *b, int slot);
+
+/* layout.c: arrays of a batch for limits `l`, from `base` (NULL to count
+ * only); returns the bytes used. */
+size_t gv_layout_inputs(const struct gv_model *m, const struct gv_limits *l,
+    struct inputs *x, void *base);
+
 /* layout.c: assigns all of `a` for limits `l` within `base` (NULL to count
  * only); returns the bytes used. */
 size_t gv_layout(const struct gv_model *m, const struct gv_limits *l,
@@ -182,8 +224,17 @@ void gv_vision_forward(
     struct gv_model *m, const struct gv_batch *b, enum gv_input to);
 void gv_vision_backward(struct gv_model *m, const struct gv_batch *b);
 
+/* Where arrays begin that lie over others, which end at `at`: nobody needs the
+ * ones when the others are in use. */
+static inline size_t
+gv_overlay(size_t start, size_t at)
+{
+	(void)at;
+	return start;
+}
+
 /* decoder.c: ids and embeds -> the final hidden rows of b->out in a->sel_n;
- * and back from a->dsel_n, down to a->dembeds. */
+ * and back from a->dsel, down to a->dembeds. */
 void gv_decoder_forward(struct gv_model *m, const struct gv_batch *b);
 void gv_decoder_backward(struct gv_model *m, const struct gv_batch *b);
 

@@ -43,26 +43,80 @@ gv_model_need(const struct gv_model *m, const struct gv_limits *l,
 	return 0;
 }
 
-/* Latents are rows 0..R-1 of their table for every image. */
-static int
-upload_latent_ids(struct gv_model *m, struct gv_error *e)
+/* at[i] = start + i * step for i = 0..n-1. */
+static void
+steps(int32_t *at, int64_t start, int64_t step, int64_t n)
 {
-	int64_t n = m->priv->lim.images * m->cfg.R, i;
-	int32_t *id;
+	int64_t i;
 
-	if (m->cfg.resampler != GV_RESAMPLER_PERCEIVER || !n)
-		return 0;
-	id = gv_alloc((size_t)n, sizeof *id);
-	if (!id)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	for (i = 0; i < n; i++)
-		id[i] = (int32_t)(i % m->cfg.R);
-	gvk_put(m->s, m->priv->a.latent_id, id, (size_t)n * sizeof *id);
-	if (gv_model_sync(m, e)) {
-		gv_free(id);
-		return e->code;
+		at[i] = (int32_t)(start + i * step);
+}
+
+/* Which rows each image has: its patches, and its latents, which are rows
+ * 0..R-1 of their table for every image. */
+static int
+put_fixed(struct gv_model *m, struct gv_error *e)
+{
+	const struct acts *a = &m->priv->a;
+	int64_t B = m->priv->lim.images, P = m->cfg.vision.P, R = m->cfg.R, i;
+	char *tmp = gv_alloc(a->fixed_bytes, 1);
+	int r;
+
+	if (!tmp)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+#define AT(p) (int32_t *)(void *)(tmp + ((char *)(p) - (char *)m->priv->block))
+	steps(AT(a->v_at), 0, P, B + 1);
+	steps(AT(a->v_len), P, 0, B);
+	steps(AT(a->r_q), 0, R, B + 1);
+	steps(AT(a->r_len), R, 0, B);
+	for (i = 0; i < B; i++)
+		steps(AT(a->latent_id) + i * R, 0, 1, R);
+#undef AT
+	gvk_put(m->s, m->priv->block, tmp, a->fixed_bytes);
+	r = gv_model_sync(m, e);
+	gv_free(tmp);
+	return r;
+}
+
+/* Where batches are staged: pinned memory beside the device's, or that itself
+ * where it is the host's. */
+static int
+reserve_staging(struct gv_model *m, struct gv_error *e)
+{
+	struct gv_model_priv *p = m->priv;
+	size_t bytes;
+	int i;
+
+	gvk_host_free(m->k, p->pinned);
+	p->pinned = NULL;
+	if (gvk_is_host(m->k)) {
+		p->staged[0] = p->a.slot[0];
+		return 0;
 	}
-	gv_free(id);
+	if (!p->up && gvk_stream_open(m->k, &p->up))
+		return gv_fail(e, GV_ERR_DEVICE, "cannot open a stream on %s",
+		    gvk_name(m->k));
+	bytes = gv_layout_inputs(m, &p->lim, &p->staged[0], NULL);
+	p->pinned = gvk_host_alloc(m->k, SLOTS * bytes);
+	if (!p->pinned)
+		return gv_fail(e, GV_ERR_NOMEM,
+		    "out of memory: batches need %.1f MiB of pinned host "
+		    "memory",
+		    (double)(SLOTS * bytes) / 1048576);
+	for (i = 0; i < SLOTS; i++)
+		gv_layout_inputs(m, &p->lim, &p->staged[i],
+		    (char *)p->pinned + (size_t)i * bytes);
+	return 0;
+}
+
+static int
+sync_up(struct gv_model *m, struct gv_error *e)
+{
+	char err[256];
+
+	if (m->priv->up && gvk_sync(m->priv->up, err, sizeof err))
+		return gv_fail(e, GV_ERR_DEVICE, "%s", err);
 	return 0;
 }
 
@@ -73,7 +127,7 @@ gv_model_reserve(
 	struct gv_model_priv *p = m->priv;
 	size_t bytes;
 
-	if (gv_model_sync(m, e))
+	if (gv_model_sync(m, e) || sync_up(m, e))
 		return e->code;
 	gvk_free(m->k, p->block);
 	p->block = NULL;
@@ -89,11 +143,15 @@ gv_model_reserve(
 	p->lim = *l;
 	use_stores(m, &p->a);
 	gv_layout(m, l, &p->a, p->block);
+	p->turn = 0;
+	p->fed = false;
+	if (reserve_staging(m, e) || put_fixed(m, e))
+		return e->code;
 	p->reserved = true;
-	return upload_latent_ids(m, e);
+	return 0;
 }
 
-/* ---- uploads ------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------- */
 
 static int
 check(const struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
@@ -135,100 +193,160 @@ check_parts(const struct gv_model *m, const struct gv_batch *b,
 }
 
 static void
-put_i32(struct gv_model *m, int32_t *dst, const int32_t *src, int64_t n)
+copy_i32(int32_t *dst, const int32_t *src, int64_t n)
 {
-	if (src)
-		gvk_put(m->s, dst, src, (size_t)n * sizeof *src);
+	if (src && n)
+		memcpy(dst, src, (size_t)n * sizeof *src);
 }
 
-/* at[i] = start + i * len for i = 0..n-1. */
 static void
-put_steps(struct gv_model *m, int32_t *dst, int64_t start, int64_t len,
-    int64_t n, int32_t *tmp)
+copy_u64(uint64_t *dst, const uint64_t *src, int64_t n)
 {
-	int64_t i;
-
-	for (i = 0; i < n; i++)
-		tmp[i] = (int32_t)(start + i * len);
-	put_i32(m, dst, tmp, n);
+	if (src && n)
+		memcpy(dst, src, (size_t)n * sizeof *src);
 }
 
-/* Which rows each image has: its patches, and its latents behind the patches
- * of all. */
-static int
-upload_ranges(struct gv_model *m, int64_t B, struct gv_error *e)
+/* Elements of an image in the form that it comes in. */
+static size_t
+image_elements(const struct gv_model *m, enum gv_input input)
 {
-	struct acts *a = &m->priv->a;
-	int64_t P = m->cfg.vision.P, R = m->cfg.R, n = B + 1;
-	int32_t *tmp = gv_alloc((size_t)(5 * n), sizeof *tmp);
-	int r;
+	const struct gv_config *c = &m->cfg;
+	const struct gv_vision_config *v = &c->vision;
 
-	if (!tmp)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	put_steps(m, a->v_at, 0, P, n, tmp);
-	put_steps(m, a->v_len, P, 0, B, tmp + n);
-	put_steps(m, a->r_q, 0, R, n, tmp + 2 * n);
-	put_steps(m, a->r_k, B * P, R, B, tmp + 3 * n);
-	put_steps(m, a->r_len, R, 0, B, tmp + 4 * n);
-	r = gv_model_sync(m, e); /* before tmp goes */
-	gv_free(tmp);
-	return r;
-}
-
-static int
-upload_images(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
-{
-	const struct gv_vision_config *v = &m->cfg.vision;
-	struct acts *a = &m->priv->a;
-	int64_t B = b->B;
-
-	if (!B)
-		return 0;
-	if (upload_ranges(m, B, e))
-		return e->code;
-	if (b->input == GV_IN_FEATURES)
-		return gv_put_f32(
-		    m, a->features, b->image, (size_t)(B * v->P * v->C), e);
-	if (b->input == GV_IN_EMBEDS)
-		return gv_put_f32(m, a->embeds, b->image,
-		    (size_t)(B * m->cfg.R * m->cfg.text.C), e);
-	gvk_put(
-	    m->s, a->image, b->image, (size_t)(B * v->image * v->image * 3));
-	return gv_model_sync(m, e);
-}
-
-static int
-upload_tokens(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
-{
-	struct acts *a = &m->priv->a;
-	int32_t *len = NULL;
-	int64_t i;
-	int r;
-
-	put_i32(m, a->id, b->id, b->N);
-	put_i32(m, a->pos, b->pos, b->N);
-	put_i32(m, a->kv_row, b->kv_row, b->N);
-	put_i32(m, a->q_at, b->q_at, b->S + 1);
-	put_i32(m, a->p_at, b->p_at, b->S);
-	put_i32(m, a->p_len, b->p_len, b->S);
-	put_i32(m, a->out, b->out, b->M);
-	put_i32(m, a->target, b->target, b->M);
-	if (b->g)
-		gvk_put(m->s, a->g, b->g, (size_t)b->M * sizeof *b->g);
-	if (b->kv_row) {
-		put_i32(m, a->k_at, b->k_at, b->S);
-		put_i32(m, a->k_len, b->k_len, b->S);
-		return gv_model_sync(m, e);
+	switch (input) {
+	case GV_IN_IMAGE:
+		return (size_t)(v->image * v->image * 3);
+	case GV_IN_FEATURES:
+		return (size_t)(v->P * v->C);
+	case GV_IN_EMBEDS:
+		return (size_t)(c->R * c->text.C);
+	case GV_IN_NONE:
+		break;
 	}
-	len = gv_alloc((size_t)b->S, sizeof *len);
-	if (!len)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < b->S; i++)
-		len[i] = b->q_at[i + 1] - b->q_at[i];
-	put_i32(m, a->k_len, len, b->S);
-	r = gv_model_sync(m, e);
-	gv_free(len);
-	return r;
+	return 0;
+}
+
+/* Bytes of a batch's images on the device. */
+static size_t
+image_bytes(const struct gv_model *m, const struct gv_batch *b)
+{
+	return (size_t)b->B * image_elements(m, b->input) *
+	       (b->input == GV_IN_IMAGE ? 1 : m->priv->esize);
+}
+
+/* Images in the type that the device takes them in. */
+static int
+stage_images(struct gv_model *m, const struct gv_batch *b, struct inputs *x,
+    struct gv_error *e)
+{
+	bool bf16 = gvk_dtype(m->k) == GVK_BF16;
+	size_t n = (size_t)b->B * image_elements(m, b->input);
+
+	if (!n)
+		return 0;
+	steps(x->r_k, b->B * m->cfg.vision.P, m->cfg.R, b->B);
+	if (b->input != GV_IN_IMAGE && b->dtype != GV_BF16)
+		return gv_from_f32(
+		    x->image, bf16 ? GV_BF16 : GV_F32, b->image, n, e);
+	if (b->input != GV_IN_IMAGE && !bf16)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "a batch of BF16 rows on a device that stores F32");
+	memcpy(x->image, b->image, image_bytes(m, b));
+	return 0;
+}
+
+int
+gv_stage(struct gv_model *m, const struct gv_batch *b, int slot,
+    struct gv_error *e)
+{
+	struct inputs *x = &m->priv->staged[slot];
+	int64_t i;
+
+	if (check(m, b, e))
+		return e->code;
+	copy_i32(x->id, b->id, b->N);
+	copy_i32(x->pos, b->pos, b->N);
+	copy_i32(x->kv_row, b->kv_row, b->N);
+	copy_i32(x->q_at, b->q_at, b->N ? b->S + 1 : 0);
+	copy_i32(x->p_at, b->p_at, b->S);
+	copy_i32(x->p_len, b->p_len, b->S);
+	copy_i32(x->k_at, b->k_at, b->S);
+	copy_i32(x->k_len, b->k_len, b->S);
+	for (i = 0; !b->kv_row && i < b->S; i++)
+		x->k_len[i] = b->q_at[i + 1] - b->q_at[i];
+	copy_i32(x->out, b->out, b->M);
+	copy_i32(x->target, b->target, b->M);
+	if (b->g && b->M)
+		memcpy(x->g, b->g, (size_t)b->M * sizeof *b->g);
+	copy_u64(x->seed, b->seed, b->M);
+	copy_u64(x->counter, b->counter, b->M);
+	return stage_images(m, b, x, e);
+}
+
+static void
+put(struct gv_model *m, struct gvk_stream *s, const struct gv_batch *b,
+    int slot)
+{
+	const struct inputs *from = &m->priv->staged[slot];
+	const struct inputs *to = &m->priv->a.slot[slot];
+
+	if (gvk_is_host(m->k))
+		return; /* it is there */
+	gvk_put(s, to->id, from->id, to->bytes);
+	if (b->B)
+		gvk_put(s, to->image, from->image, image_bytes(m, b));
+}
+
+void
+gv_stage_put(struct gv_model *m, const struct gv_batch *b, int slot)
+{
+	put(m, m->s, b, slot);
+}
+
+void
+gv_stage_use(struct gv_model *m, const struct gv_batch *b, int slot)
+{
+	struct acts *a = &m->priv->a;
+
+	a->in = a->slot[slot];
+	a->features =
+	    b->input == GV_IN_FEATURES ? a->in.image : a->own_features;
+	a->embeds = b->input == GV_IN_EMBEDS ? a->in.image : a->own_embeds;
+}
+
+/* On a device batches take the slots in turn.  Their copies run on a stream of
+ * their own, which waits before each for the end of the batch that had the slot
+ * before, and the batch for its copies. */
+int
+gv_model_feed(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
+{
+	struct gv_model_priv *p = m->priv;
+
+	/* what the slot staged last must have left */
+	if (sync_up(m, e) || gv_stage(m, b, p->turn, e))
+		return e->code;
+	if (p->up)
+		put(m, p->up, b, p->turn);
+	p->fed = true;
+	return 0;
+}
+
+/* The batch is what the next pass runs on. */
+static int
+take(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
+{
+	struct gv_model_priv *p = m->priv;
+
+	if (!p->fed && gv_model_feed(m, b, e))
+		return e->code;
+	p->fed = false;
+	gv_stage_use(m, b, p->turn);
+	if (p->up) {
+		gvk_wait(m->s, p->up);
+		gvk_wait(p->up, m->s); /* up to the batch before */
+		p->turn = (p->turn + 1) % SLOTS;
+	}
+	return 0;
 }
 
 /* ---- passes -------------------------------------------------------------- */
@@ -242,8 +360,7 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 	size_t n;
 	void *src;
 
-	if (check(m, b, e) || check_parts(m, b, to, e) ||
-	    upload_images(m, b, e))
+	if (check_parts(m, b, to, e) || take(m, b, e))
 		return e->code;
 	gv_vision_forward(m, b, to);
 	n = to == GV_IN_FEATURES ? (size_t)(b->B * c->vision.P * c->vision.C)
@@ -252,14 +369,15 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 	return gv_get_f32(m, out, src, gvk_dtype(m->k), n, e);
 }
 
-/* Uploads and runs up to the hidden rows that the head reads. */
+/* Runs up to the hidden rows that the head reads. */
 static int
-forward(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
+forward(struct gv_model *m, const struct gv_batch *b, bool keep,
+    struct gv_error *e)
 {
 	if (check(m, b, e) || has_part(m, GV_LANGUAGE, e) ||
-	    check_parts(m, b, GV_IN_EMBEDS, e) || upload_images(m, b, e) ||
-	    upload_tokens(m, b, e))
+	    check_parts(m, b, GV_IN_EMBEDS, e) || take(m, b, e))
 		return e->code;
+	m->priv->keep = keep;
 	if (b->B)
 		gv_vision_forward(m, b, GV_IN_EMBEDS);
 	gv_decoder_forward(m, b);
@@ -267,7 +385,7 @@ forward(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 }
 
 int
-gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
+gv_model_queue_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
     float *logp, float *entropy, struct gv_error *e)
 {
 	const struct gv_text_config *c = &m->cfg.text;
@@ -279,13 +397,13 @@ gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
 	if (backward && !p->lim.backward)
 		return gv_fail(e, GV_ERR_MATCH,
 		    "no memory was planned for a backward pass");
-	if (forward(m, b, e))
+	if (forward(m, b, back, e))
 		return e->code;
 	gvk_xent(m->s, a->logp, entropy ? a->entropy : NULL,
 	    back ? a->dsel : NULL,
 	    back ? grad(m, GV_LANGUAGE, p->at.head) : NULL, a->sel_n,
-	    param(m, GV_LANGUAGE, p->at.head), a->target, back ? a->g : NULL, 0,
-	    b->M, c->C, c->V, a->ws);
+	    param(m, GV_LANGUAGE, p->at.head), a->in.target, back ? a->in.g : NULL,
+	    0, b->M, c->C, c->V, a->head_ws);
 	if (back) {
 		gv_decoder_backward(m, b);
 		if (b->B)
@@ -294,6 +412,15 @@ gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
 	gvk_get(m->s, logp, a->logp, bytes);
 	if (entropy)
 		gvk_get(m->s, entropy, a->entropy, bytes);
+	return 0;
+}
+
+int
+gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
+    float *logp, float *entropy, struct gv_error *e)
+{
+	if (gv_model_queue_loss(m, b, backward, logp, entropy, e))
+		return e->code;
 	return gv_model_sync(m, e);
 }
 
@@ -306,7 +433,7 @@ gv_model_logits(struct gv_model *m, const struct gv_batch *b, float **logits,
 	if (!p->lim.logits)
 		return gv_fail(
 		    e, GV_ERR_MATCH, "no memory was planned for logits");
-	if (forward(m, b, e))
+	if (forward(m, b, false, e))
 		return e->code;
 	gvk_logits(m->s, p->a.logits, p->a.sel_n,
 	    param(m, GV_LANGUAGE, p->at.head), 0, b->M, m->cfg.text.C,

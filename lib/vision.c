@@ -122,7 +122,8 @@ tower_step(struct gv_model *m, int64_t first, int64_t B)
 	struct acts *a = &p->a;
 	struct gvk_stream *s = m->s;
 	int64_t N = B * v->P, C = v->C, K = 3 * v->patch * v->patch, l;
-	const uint8_t *image = a->image + first * v->image * v->image * 3;
+	const uint8_t *image =
+	    (const uint8_t *)a->in.image + first * v->image * v->image * 3;
 	void *x = tower_stream(m, 0, first);
 	float mul[3], add[3];
 	int c;
@@ -222,7 +223,7 @@ latent_attention(const struct gv_model *m, int64_t B)
 	t.max_q = (int32_t)m->cfg.R;
 	t.max_k = (int32_t)(m->cfg.R + m->cfg.vision.P);
 	t.q_at = a->r_q;
-	t.k_at = a->r_k;
+	t.k_at = a->in.r_k;
 	t.k_len = a->r_len;
 	t.p_at = a->v_at;
 	t.p_len = a->v_len;

@@ -173,9 +173,8 @@ static unsigned char *
 plant(struct test *t, const struct gv_limits *l)
 {
 	struct gv_model_priv *p = t->m->priv;
-	size_t n = (size_t)(l->images * t->m->cfg.R), bytes;
-	int32_t *ids = get(n, sizeof *ids);
 	unsigned char *block;
+	size_t bytes;
 
 	must(gv_model_need(t->m, l, &bytes, t->e), t->e);
 	is_int((long long)bytes, (long long)p->block_bytes,
@@ -186,13 +185,11 @@ plant(struct test *t, const struct gv_limits *l)
 	memset(block, 0xff, bytes);
 	memset(block + bytes, 0xa5, GUARD);
 	/* reserve wrote these once */
-	if (p->a.latent_id && t->m->part[GV_RESAMPLER].n)
-		memcpy(ids, p->a.latent_id, n * sizeof *ids);
+	memcpy(block, p->block, p->a.fixed_bytes);
 	gvk_free(t->k, p->block);
 	p->block = block;
 	gv_layout(t->m, l, &p->a, block);
-	memcpy(p->a.latent_id, ids, n * sizeof *ids);
-	free(ids);
+	p->staged[0] = p->a.slot[0];
 	return block + bytes;
 }
 
