@@ -4,25 +4,29 @@
 
 #define SLAB ((int64_t)4 << 20) /* columns at a time: 16 MiB a part */
 
-/* One column a thread; warp w adds parts w, w + 8, ..., then the warps' sums
- * are added in order. */
-static __global__ void __launch_bounds__(32 * COLSUM_WARPS)
+/* One column a thread; warp w adds parts w, w + W, ..., then the warps' sums
+ * are added in order.  W is 32 for many parts, 8 else. */
+template <int W>
+static __global__ void __launch_bounds__(32 * W)
     add_kernel(float *out, const float *__restrict__ part, int64_t parts, int64_t C, int64_t ld)
 {
-	__shared__ float shared[COLSUM_WARPS][32];
+	__shared__ float shared[W][32];
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 	int64_t c = (int64_t)blockIdx.x * 32 + lane;
 	float sum = 0;
 
+	cuda_follow();
 	if (c < C)
-		for (int64_t p = warp; p < parts; p += COLSUM_WARPS)
+#pragma unroll 8
+		for (int64_t p = warp; p < parts; p += W)
 			sum += part[p * ld + c];
 	shared[warp][lane] = sum;
 	__syncthreads();
 	if (warp > 0 || c >= C)
 		return;
 	sum = 0;
-	for (int j = 0; j < COLSUM_WARPS; j++)
+#pragma unroll
+	for (int j = 0; j < W; j++)
 		sum += shared[j][lane];
 	out[c] += sum;
 }
@@ -34,22 +38,31 @@ cuda_colsum_add(
 	if (parts <= 0 || C <= 0)
 		return;
 	cuda_of(s);
-	CUDA_LAUNCH(
-	    s, add_kernel, cuda_blocks(C, 32), 32 * COLSUM_WARPS, 0, out, part, parts, C, ld);
+	if (parts > 64)
+		CUDA_LAUNCH_SOON(
+		    s, add_kernel<32>, cuda_blocks(C, 32), 32 * 32, 0, out, part, parts, C, ld);
+	else
+		CUDA_LAUNCH_SOON(
+		    s, add_kernel<8>, cuda_blocks(C, 32), 32 * 8, 0, out, part, parts, C, ld);
 }
 
 template <int V> struct colsum_plain {
+	struct alignas(V * sizeof(bf16)) item {
+		bf16 x[V];
+	};
 	const bf16 *x;
 	int64_t ld;
 
-	__device__ __forceinline__ void add(float acc[1][V], int64_t n, int64_t c) const
+	__device__ __forceinline__ item load(int64_t n, int64_t c) const
 	{
-		float v[V];
+		return *reinterpret_cast<const item *>(x + n * ld + c);
+	}
 
-		load<V>(v, x + n * ld + c);
+	__device__ __forceinline__ void add(float acc[1][V], const item &q) const
+	{
 #pragma unroll
 		for (int k = 0; k < V; k++)
-			acc[0][k] += v[k];
+			acc[0][k] += to_f(q.x[k]);
 	}
 };
 

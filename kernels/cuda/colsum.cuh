@@ -9,7 +9,8 @@
  *
  * A second launch adds the parts to the gradient (colsum.cu).  How rows are
  * cut depends on the shape only, so equal inputs give equal bits.  Bound by
- * reading the inputs once.
+ * reading the inputs once; a thread has the loads of COLSUM_AHEAD rows under
+ * way at a time.
  */
 #ifndef GVK_CUDA_COLSUM_CUH
 #define GVK_CUDA_COLSUM_CUH
@@ -17,29 +18,40 @@
 #include "cuda.h"
 
 #define COLSUM_WARPS 8
+#define COLSUM_AHEAD 8
 
-/* `f.add(acc, n, c)` adds row n's terms of columns c..c+V-1 to W sums. */
+/* f.load(n, c) is what row n has in columns c..c+V-1, an F::item, and
+ * f.add(acc, item) adds its terms to W sums. */
 template <int V, int W, class F>
-static __global__ void __launch_bounds__(32 * COLSUM_WARPS)
-colsum_kernel(F f, float *__restrict__ part, int64_t N, int64_t C,
-    int64_t rows, unsigned col_blocks)
+static __global__ void __launch_bounds__(32 * COLSUM_WARPS) colsum_kernel(
+    F f, float *__restrict__ part, int64_t N, int64_t C, int64_t rows, unsigned col_blocks)
 {
 	__shared__ float shared[W][COLSUM_WARPS][32 * V];
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 	unsigned p = blockIdx.x / col_blocks;
 	int64_t col = (int64_t)(blockIdx.x - p * col_blocks) * (32 * V);
-	int64_t c = col + lane * V, end = (p + 1) * rows;
-	float acc[W][V];
+	int64_t c = col + lane * V, n = p * rows + warp, end = (p + 1) * rows;
+	float acc[W][V] = {};
 
+	cuda_follow();
 	end = end < N ? end : N;
+	if (c < C) { /* V divides C, so the V columns are inside too */
+		constexpr int step = COLSUM_AHEAD * COLSUM_WARPS;
+
+		for (; n + step - COLSUM_WARPS < end; n += step) {
+			typename F::item x[COLSUM_AHEAD];
+
 #pragma unroll
-	for (int w = 0; w < W; w++)
+			for (int i = 0; i < COLSUM_AHEAD; i++)
+				x[i] = f.load(n + i * COLSUM_WARPS, c);
 #pragma unroll
-		for (int k = 0; k < V; k++)
-			acc[w][k] = 0;
-	if (c < C) /* V divides C, so the V columns are inside too */
-		for (int64_t n = p * rows + warp; n < end; n += COLSUM_WARPS)
-			f.add(acc, n, c);
+			for (int i = 0; i < COLSUM_AHEAD; i++)
+				f.add(acc, x[i]);
+		}
+		for (; n < end; n += COLSUM_WARPS)
+			f.add(acc, f.load(n, c));
+	}
+	cuda_lead();
 #pragma unroll
 	for (int w = 0; w < W; w++)
 #pragma unroll
@@ -50,6 +62,7 @@ colsum_kernel(F f, float *__restrict__ part, int64_t N, int64_t C,
 		int w = i / (32 * V), k = i % (32 * V);
 		float sum = 0;
 
+#pragma unroll
 		for (int j = 0; j < COLSUM_WARPS; j++)
 			sum += shared[w][j][k];
 		if (col + k < C)
@@ -64,8 +77,7 @@ colsum_rows(int64_t N, int64_t C, int W)
 {
 	int64_t col_blocks = cuda_div_up(C, 256);
 	int64_t room = (int64_t)(CUDA_SCRATCH / sizeof(float)) / (W * C);
-	int64_t parts = cuda_min(cuda_div_up(N, 64),
-	    cuda_max(1, 1024 / col_blocks));
+	int64_t parts = cuda_min(cuda_div_up(N, 64), cuda_max(1, 1024 / col_blocks));
 
 	assert(room > 0);
 	return cuda_div_up(N, cuda_min(parts, room));
@@ -80,9 +92,8 @@ colsum_parts(struct gvk_stream *s, F f, int64_t N, int64_t C)
 	int64_t rows = colsum_rows(N, C, W), parts = cuda_div_up(N, rows);
 	unsigned col_blocks = cuda_blocks(C, 32 * V);
 
-	CUDA_LAUNCH(s, (colsum_kernel<V, W, F>),
-	    cuda_blocks(parts * col_blocks, 1), 32 * COLSUM_WARPS, 0, f,
-	    (float *)c->scratch, N, C, rows, col_blocks);
+	CUDA_LAUNCH_SOON(s, (colsum_kernel<V, W, F>), cuda_blocks(parts * col_blocks, 1),
+	    32 * COLSUM_WARPS, 0, f, (float *)c->scratch, N, C, rows, col_blocks);
 	return parts;
 }
 

@@ -3,12 +3,15 @@
  * To BF16 is rounding to nearest even on the bits of the F32; a NaN keeps its
  * sign and upper bits and is made quiet.  I32 to BF16 goes through F32 after
  * folding the bits that F32 can't hold into one sticky bit, so that it rounds
- * once.  Bound by memory: the bytes of both types.  One element a thread, so
- * a warp moves 32 to 128 bytes at a time; the next rung is 16 bytes a thread.
+ * once.  Bound by memory: the bytes of both types.  A thread has AHEAD groups of
+ * 4 neighbours under way, THREADS groups apart; a block that is not whole or
+ * not aligned goes one by one.
  */
 #include "cuda.h"
 
 #define THREADS 256
+#define AHEAD   4
+#define TILE    ((int64_t)THREADS * AHEAD * 4) /* elements a block */
 
 static __device__ __forceinline__ uint16_t
 bf16_bits(float f)
@@ -75,22 +78,48 @@ convert_one(uint16_t *d, uint8_t s)
 	*d = bf16_bits((float)s);
 }
 
+template <class T> struct alignas(4 * sizeof(T)) four {
+	T x[4];
+};
+
 template <class D, class S>
 static __global__ void
-__launch_bounds__(THREADS) convert_kernel(D *__restrict__ dst, const S *__restrict__ src, int64_t n)
+__launch_bounds__(THREADS)
+    convert_kernel(D *__restrict__ dst, const S *__restrict__ src, int64_t n, bool wide)
 {
-	int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+	int64_t at = blockIdx.x * TILE, end = at + TILE < n ? at + TILE : n;
+	four<S> in[AHEAD];
 
-	if (i < n)
-		convert_one(dst + i, src[i]);
+	cuda_follow();
+	if (!wide || at + TILE > n) {
+		for (int64_t i = at + threadIdx.x; i < end; i += THREADS)
+			convert_one(dst + i, src[i]);
+		return;
+	}
+	at += 4 * threadIdx.x;
+#pragma unroll
+	for (int k = 0; k < AHEAD; k++)
+		in[k] = *reinterpret_cast<const four<S> *>(src + at + k * 4 * THREADS);
+	cuda_lead();
+#pragma unroll
+	for (int k = 0; k < AHEAD; k++) {
+		four<D> out;
+
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+			convert_one(out.x + j, in[k].x[j]);
+		*reinterpret_cast<four<D> *>(dst + at + k * 4 * THREADS) = out;
+	}
 }
 
 template <class D, class S>
 static void
 convert(struct gvk_stream *s, void *dst, const void *src, int64_t n)
 {
-	CUDA_LAUNCH(s, (convert_kernel<D, S>), cuda_blocks(n, THREADS), THREADS, 0, (D *)dst,
-	    (const S *)src, n);
+	bool wide = (uintptr_t)dst % sizeof(four<D>) == 0 && (uintptr_t)src % sizeof(four<S>) == 0;
+
+	CUDA_LAUNCH_SOON(s, (convert_kernel<D, S>), cuda_blocks(n, TILE), THREADS, 0, (D *)dst,
+	    (const S *)src, n, wide);
 }
 
 void

@@ -1,204 +1,19 @@
-/* LayerNorm with the residual addition before it, forward and backward.
- *
- *	one block a row:  |V|V|V| ... |V|	thread t: chunks t, t + T, ...
- *	pass 1: mean of x + r   pass 2: variance   pass 3: h and y
+/* LayerNorm with the residual addition before it, forward and backward; the
+ * kernels are norm.cuh's.
  *
  * Bound by memory: 8 bytes an element forward (x, r, h, y; 4 without r), 8
- * backward (dy, h, dres, dh) and 4 more for the parameters, whose sums run
- * over the other direction (colsum.cuh).  The later passes find their row in
- * the first-level cache.  Statistics and y are of the exact x + r, not of what
- * h keeps of it.  The next rung: the row in registers, and dw and db in the
- * same pass as dh.
+ * backward (dy, h, dres, dh).
  */
-#include "colsum.cuh"
-
-/* V of x + r; r may be NULL.  No __restrict__: h may be x or r. */
-template <int V>
-static __device__ __forceinline__ void
-load_sum(float f[V], const bf16 *x, const bf16 *r, int64_t i)
-{
-	float g[V];
-
-	load<V>(f, x + i);
-	if (!r)
-		return;
-	load<V>(g, r + i);
-#pragma unroll
-	for (int k = 0; k < V; k++)
-		f[k] += g[k];
-}
-
-struct layernorm {
-	bf16 *y, *h;
-	float *mean, *rstd;
-	const bf16 *x, *r, *w, *b;
-	float eps;
-	int64_t C;
-};
-
-template <int V> static __global__ void __launch_bounds__(256) layernorm_kernel(struct layernorm a)
-{
-	__shared__ float shared[32];
-	int64_t at = blockIdx.x * a.C, first = (int64_t)threadIdx.x * V;
-	int64_t step = (int64_t)blockDim.x * V;
-	float sum = 0, v[V], w[V], b[V], mean, rstd;
-
-	for (int64_t c = first; c < a.C; c += step) {
-		load_sum<V>(v, a.x, a.r, at + c);
-#pragma unroll
-		for (int k = 0; k < V; k++)
-			sum += v[k];
-	}
-	mean = block_sum(sum, shared) / (float)a.C;
-	sum = 0;
-	for (int64_t c = first; c < a.C; c += step) {
-		load_sum<V>(v, a.x, a.r, at + c);
-#pragma unroll
-		for (int k = 0; k < V; k++)
-			sum += (v[k] - mean) * (v[k] - mean);
-	}
-	rstd = 1 / sqrtf(block_sum(sum, shared) / (float)a.C + a.eps);
-	for (int64_t c = first; c < a.C; c += step) {
-		load_sum<V>(v, a.x, a.r, at + c);
-		if (a.r)
-			store<V>(a.h + at + c, v);
-		load<V>(w, a.w + c);
-		load<V>(b, a.b + c);
-#pragma unroll
-		for (int k = 0; k < V; k++)
-			v[k] = (v[k] - mean) * rstd * w[k] + b[k];
-		store<V>(a.y + at + c, v);
-	}
-	if (threadIdx.x > 0)
-		return;
-	if (a.mean)
-		a.mean[blockIdx.x] = mean;
-	if (a.rstd)
-		a.rstd[blockIdx.x] = rstd;
-}
-
-/* Threads for a row of C columns, V a thread. */
-static unsigned
-threads_of(int64_t C, int V)
-{
-	return cuda_grid(1, C, V).threads;
-}
+#include "norm.cuh"
 
 void
 gvk_cuda_layernorm(struct gvk_stream *s, void *y, void *h, float *mean, float *rstd, const void *x,
     const void *r, const void *w, const void *b, float eps, int64_t N, int64_t C)
 {
-	struct layernorm a = {(bf16 *)y, (bf16 *)h, mean, rstd, (const bf16 *)x, (const bf16 *)r,
-	    (const bf16 *)w, (const bf16 *)b, eps, C};
+	struct norm a = {(bf16 *)y, (bf16 *)h, mean, rstd, (const bf16 *)x, (const bf16 *)r,
+	    (const bf16 *)w, (const bf16 *)b, eps, 1 / (float)C, N, C};
 
-	if (N <= 0)
-		return;
-	cuda_of(s);
-	if (cuda_vec8(y, C) && (!r || cuda_vec8(h, C)) && cuda_vec8(x, C) && cuda_vec8(r, C) &&
-	    cuda_vec8(w, C) && cuda_vec8(b, C))
-		CUDA_LAUNCH(s, layernorm_kernel<8>, cuda_blocks(N, 1), threads_of(C, 8), 0, a);
-	else
-		CUDA_LAUNCH(s, layernorm_kernel<1>, cuda_blocks(N, 1), threads_of(C, 1), 0, a);
-}
-
-/* ---- backward ----------------------------------------------------------- */
-
-struct layernorm_bwd {
-	bf16 *dh; /* may be dres */
-	const bf16 *dy, *dres, *h, *w;
-	const float *mean, *rstd;
-	int64_t C;
-};
-
-/* With z = (h - mean) rstd and g = dy w, the gradient through the norm is
- * rstd (g - mean g - z mean(g z)).  Loads g and z of V columns. */
-template <int V>
-static __device__ __forceinline__ void
-load_gz(float g[V], float z[V], const struct layernorm_bwd &a, int64_t at, int64_t c, float mean,
-    float rstd)
-{
-	float w[V];
-
-	load<V>(g, a.dy + at + c);
-	load<V>(w, a.w + c);
-	load<V>(z, a.h + at + c);
-#pragma unroll
-	for (int k = 0; k < V; k++) {
-		g[k] *= w[k];
-		z[k] = (z[k] - mean) * rstd;
-	}
-}
-
-template <int V>
-static __global__ void __launch_bounds__(256) layernorm_bwd_kernel(struct layernorm_bwd a)
-{
-	__shared__ float shared[32];
-	int64_t at = blockIdx.x * a.C, first = (int64_t)threadIdx.x * V;
-	int64_t step = (int64_t)blockDim.x * V;
-	float mean = a.mean[blockIdx.x], rstd = a.rstd[blockIdx.x];
-	float sum_g = 0, sum_gz = 0, g[V], z[V], d[V];
-
-	for (int64_t c = first; c < a.C; c += step) {
-		load_gz<V>(g, z, a, at, c, mean, rstd);
-#pragma unroll
-		for (int k = 0; k < V; k++) {
-			sum_g += g[k];
-			sum_gz += g[k] * z[k];
-		}
-	}
-	sum_g = block_sum(sum_g, shared) / (float)a.C;
-	sum_gz = block_sum(sum_gz, shared) / (float)a.C;
-	for (int64_t c = first; c < a.C; c += step) {
-		load_gz<V>(g, z, a, at, c, mean, rstd);
-#pragma unroll
-		for (int k = 0; k < V; k++)
-			d[k] = 0;
-		if (a.dres)
-			load<V>(d, a.dres + at + c);
-#pragma unroll
-		for (int k = 0; k < V; k++)
-			d[k] += rstd * (g[k] - sum_g - z[k] * sum_gz);
-		store<V>(a.dh + at + c, d);
-	}
-}
-
-/* dw = sum of dy z, db = sum of dy. */
-template <int V> struct layernorm_params {
-	const bf16 *dy, *h;
-	const float *mean, *rstd;
-	int64_t C;
-
-	__device__ __forceinline__ void add(float acc[2][V], int64_t n, int64_t c) const
-	{
-		float m = mean[n], r = rstd[n], d[V], z[V];
-
-		load<V>(d, dy + n * C + c);
-		load<V>(z, h + n * C + c);
-#pragma unroll
-		for (int k = 0; k < V; k++) {
-			acc[0][k] += d[k] * ((z[k] - m) * r);
-			acc[1][k] += d[k];
-		}
-	}
-};
-
-template <int V>
-static void
-backward(struct gvk_stream *s, const struct layernorm_bwd *a, float *dw, float *db, int64_t N)
-{
-	float *part = (float *)cuda_of(s)->scratch;
-	int64_t C = a->C, parts;
-
-	if (dw || db) {
-		parts = colsum_parts<V, 2>(
-		    s, layernorm_params<V>{a->dy, a->h, a->mean, a->rstd, C}, N, C);
-		if (dw)
-			cuda_colsum_add(s, dw, part, parts, C, 2 * C);
-		if (db)
-			cuda_colsum_add(s, db, part + C, parts, C, 2 * C);
-	}
-	if (a->dh)
-		CUDA_LAUNCH(s, layernorm_bwd_kernel<V>, cuda_blocks(N, 1), threads_of(C, V), 0, *a);
+	norm_forward<true>(s, &a);
 }
 
 void
@@ -206,14 +21,8 @@ gvk_cuda_layernorm_bwd(struct gvk_stream *s, void *dh, float *dw, float *db, con
     const void *dres, const void *h, const float *mean, const float *rstd, const void *w, int64_t N,
     int64_t C)
 {
-	struct layernorm_bwd a = {(bf16 *)dh, (const bf16 *)dy, (const bf16 *)dres, (const bf16 *)h,
-	    (const bf16 *)w, mean, rstd, C};
+	struct norm_bwd a = {(bf16 *)dh, NULL, NULL, (const bf16 *)dy, (const bf16 *)dres,
+	    (const bf16 *)h, (const bf16 *)w, mean, rstd, 1 / (float)C, N, C, 0};
 
-	if (N <= 0)
-		return;
-	if (cuda_vec8(dh, C) && cuda_vec8(dy, C) && cuda_vec8(dres, C) && cuda_vec8(h, C) &&
-	    cuda_vec8(w, C))
-		backward<8>(s, &a, dw, db, N);
-	else
-		backward<1>(s, &a, dw, db, N);
+	norm_backward<true>(s, &a, dw, db);
 }

@@ -48,6 +48,9 @@ check(struct chk *c)
 				forward(c, batch[j], places[k], channels[i]);
 				backward(c, batch[j], places[k], channels[i]);
 			}
+	forward(c, 7, 3, 1152);
+	backward(c, 70, 3, 1152);
+	backward(c, 700, 1, 520);
 }
 
 int

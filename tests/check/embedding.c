@@ -88,6 +88,11 @@ check(struct chk *c)
 			forward(c, a);
 			backward(c, a, 1);
 		}
+	/* Long runs of an id, and more places than are sorted at once. */
+	backward(c, (struct shape){2500, 264, 3, 40}, 3);
+	backward(c, (struct shape){2049, 40, 1, 0}, 1);
+	backward(c, (struct shape){40000, 8, 500, 600}, 3);
+	forward(c, (struct shape){2049, 264, 1000, 100});
 	backward(c, (struct shape){65, 33, 11, 5}, 0);
 	backward(c, (struct shape){65, 33, 11, 5}, 1);
 	backward(c, (struct shape){65, 33, 11, 5}, 2);

@@ -251,9 +251,17 @@ check(struct chk *c)
 		forward(c, 13, 65, i);
 	for (int i = 0; i < 3 * 8; i++)
 		backward(c, 37, 65, i / 8, i % 8);
-	forward(c, 21, 1537, 1);
+	/* One to four pieces of a row a thread, and one that is too long. */
+	for (int i = 0; i < 6; i++) {
+		static const int64_t wide[] = {
+		    1152, 1536, 1537, 2056, 4104, 8200};
+
+		forward(c, 21, wide[i], i % 4);
+		backward(c, 21, wide[i], i % 3, 7);
+	}
+	forward(c, 2100, 40, 1);
 	backward(c, 2100, 40, 1, 7);
-	backward(c, 21, 1537, 1, 7);
+	backward(c, 4099, 264, 2, 7);
 	differences(c);
 	not_finite(c);
 }
