@@ -1,8 +1,10 @@
 /* gv-encode-vision: pixels to what a model's vision tower makes of them. */
 #include "cli.h"
+#include "encode.h"
 #include "inputs.h"
 #include "mem.h"
 #include "model.h"
+#include "ordered.h"
 #include "prov.h"
 #include "visual.h"
 
@@ -13,7 +15,7 @@ enum stage { ENCODER, FULL };
 static struct gv_opt_common common;
 static const char *model_dir;
 static int stage = -1, dtype;
-static int64_t batch = 16;
+static int64_t batch; /* 0: as the device likes it */
 
 static const struct gv_opt opts[] = {
     {"model", 'm', GV_OPT_STR, &model_dir, "DIR", "the model's directory", 0, 0,
@@ -23,8 +25,8 @@ static const struct gv_opt opts[] = {
 	"encoder|full"},
     {"dtype", 0, GV_OPT_WORD, &dtype, NULL, "of the output (f32)", 0, 0,
 	"f32|bf16"},
-    {"batch", 0, GV_OPT_INT, &batch, "N", "images in a forward pass (16)", 1,
-	65536, NULL},
+    {"batch", 0, GV_OPT_INT, &batch, "N",
+	"images in a forward pass (64; on the CPU 16)", 1, 65536, NULL},
     {0}};
 
 static const struct gv_opt_prog prog = {
@@ -35,26 +37,44 @@ static const struct gv_opt_prog prog = {
     opts,
 };
 
-/* A record that waits for its images: those from `first` on of the batch. */
+/* A record and the place of its images in their batch. */
 struct waiting {
 	struct gv_kept kept;
 	int64_t first, n;
 };
 
+struct records {
+	struct waiting *rec;
+	size_t n, cap;
+};
+
+/* What is encoded together: whole records, as many as hold `batch` images, or
+ * one that has more. */
+struct load {
+	struct gvk *k; /* whose memory `image` is */
+	struct records records;
+	uint8_t *image;
+	size_t images, cap;
+	uint64_t read; /* records so far */
+};
+
+/* A thread reads, into loads.  The main thread has one load encoded while it
+ * writes what has become of the load before. */
 struct run {
-	struct gv_inputs in;
+	struct gv_inputs in; /* the reading thread's, as the next two */
+	struct gv_rec rec;
+	bool held; /* rec is the first of the next load */
 	size_t image; /* index of the field */
 	bool keep[GV_MAX_FIELDS];
 	struct gvk *k;
 	struct gv_model *m;
+	struct gv_encoder *x;
+	struct gv_ordered *loads;
 	struct gv_out *o;
 	struct gv_writer *w;
 	size_t image_bytes, row; /* of one image, values that it becomes */
 	int64_t shape[3]; /* of a record's output, N first */
-	struct waiting *wait;
-	size_t waiting, wait_cap;
-	uint8_t *px; /* images that wait */
-	size_t images, px_cap;
+	struct records now; /* whose images the encoder has, the oldest */
 	uint64_t encoded;
 };
 
@@ -137,7 +157,6 @@ fit(struct run *r, const struct gv_config *c, struct gv_error *e)
 static int
 open_model(struct run *r, struct gv_error *e)
 {
-	struct gv_limits l = {.images = batch};
 	unsigned parts = 1u << GV_VISION;
 	struct gv_config c;
 
@@ -147,35 +166,145 @@ open_model(struct run *r, struct gv_error *e)
 		return e->code;
 	if (!fit(r, &c, e) &&
 	    !gv_backend_open(&r->k, common.device, common.threads, e) &&
-	    !gv_model_open(&r->m, r->k, model_dir, parts, e) &&
-	    !gv_model_reserve(r->m, &l, e))
-		cli_say(1, "%s", gvk_name(r->k));
+	    !gv_model_open(&r->m, r->k, model_dir, parts, e)) {
+		if (!batch)
+			batch = gvk_is_host(r->k) ? 16 : 64;
+		if (!gv_encoder_open(&r->x, r->m,
+			stage == FULL ? GV_IN_EMBEDS : GV_IN_FEATURES,
+			dtype ? GV_BF16 : GV_F32, batch, e))
+			cli_say(1, "%s", gvk_name(r->k));
+	}
 	gv_config_free(&c);
 	return e->code;
 }
 
-/* ---- the loop ------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------- */
 
-/* Encodes the images that wait. */
+/* Makes room for n images. */
 static int
-encode(struct run *r, float *out, struct gv_error *e)
+make_room(struct run *r, struct load *l, size_t n, struct gv_error *e)
 {
-	size_t at;
+	size_t cap = n < (size_t)batch ? (size_t)batch : n;
+	uint8_t *p;
 
-	for (at = 0; at < r->images; at += (size_t)batch) {
-		size_t left = r->images - at;
-		struct gv_batch b = {.input = GV_IN_IMAGE,
-		    .B = left < (size_t)batch ? (int64_t)left : batch,
-		    .image = r->px + at * r->image_bytes};
-
-		if (gv_model_vision(r->m, &b,
-			stage == FULL ? GV_IN_EMBEDS : GV_IN_FEATURES,
-			out + at * r->row, e))
-			return e->code;
-	}
-	r->encoded += r->images;
+	if (n <= l->cap)
+		return 0;
+	l->k = r->k;
+	p = gvk_host_alloc(r->k, cap * r->image_bytes);
+	if (!p)
+		return gv_fail(e, GV_ERR_NOMEM, "no memory for %zu images", n);
+	if (l->images)
+		memcpy(p, l->image, l->images * r->image_bytes);
+	gvk_host_free(r->k, l->image);
+	l->image = p;
+	l->cap = cap;
 	return 0;
 }
+
+/* Adds a record; its images, too, unless they are those of the record before
+ * it. */
+static int
+add(struct run *r, struct load *l, struct gv_error *e)
+{
+	const struct gv_tensor *t = &r->rec.v[r->image].t;
+	size_t N = (size_t)t->shape[0], bytes = N * r->image_bytes;
+	struct records *all = &l->records;
+	struct waiting *w, *last;
+
+	if (gv_grow((void **)&all->rec, &all->cap, all->n + 1, sizeof *w))
+		return gv_fail(e, GV_ERR_NOMEM, "no memory for a record");
+	w = &all->rec[all->n];
+	last = all->n ? w - 1 : NULL;
+	if (gv_keep(&w->kept, &r->rec, r->keep,
+		gv_reader_schema(r->in.first)->nfields, e))
+		return e->code;
+	all->n++;
+	w->n = (int64_t)N;
+	w->first = (int64_t)l->images;
+	if (last && N && last->n == w->n &&
+	    !memcmp(l->image + (size_t)last->first * r->image_bytes, t->data,
+		bytes)) {
+		w->first = last->first;
+		return 0;
+	}
+	if (make_room(r, l, l->images + N, e))
+		return e->code;
+	if (bytes)
+		memcpy(l->image + l->images * r->image_bytes, t->data, bytes);
+	l->images += N;
+	return 0;
+}
+
+/* True if the record at hand may join a load. */
+static bool
+joins(const struct run *r, const struct load *l)
+{
+	size_t N = (size_t)r->rec.v[r->image].t.shape[0];
+
+	return !l->records.n || l->images + N <= (size_t)batch;
+}
+
+/* True if a load is to be encoded now: records without images must not pile
+ * up. */
+static bool
+full(const struct load *l)
+{
+	return l->images >= (size_t)batch || l->records.n >= 1024;
+}
+
+/* Fills the next load. */
+static int
+next_load(void *ctx, void *item, struct gv_error *e)
+{
+	struct run *r = ctx;
+	struct load *l = item;
+	int more = 1;
+
+	l->images = 0;
+	while (!full(l)) {
+		if (!r->held)
+			more = gv_inputs_next(&r->in, &r->rec, e);
+		r->held = more > 0;
+		if (more <= 0 || !joins(r, l))
+			break;
+		if (add(r, l, e))
+			return e->code;
+		r->held = false;
+	}
+	l->read = r->in.records - r->held;
+	return more < 0 ? more : l->records.n > 0;
+}
+
+/* To read is all that a load needs. */
+static void
+leave_load(void *ctx, void *item)
+{
+	(void)ctx;
+	(void)item;
+}
+
+static void
+clear(struct records *all)
+{
+	size_t i;
+
+	for (i = 0; i < all->n; i++)
+		gv_kept_free(&all->rec[i].kept);
+	all->n = 0;
+}
+
+static void
+drop_load(void *item)
+{
+	struct load *l = item;
+
+	clear(&l->records);
+	gv_free(l->records.rec);
+	if (l->image)
+		gvk_host_free(l->k, l->image);
+}
+
+/* ---- the loop ------------------------------------------------------------ */
 
 static int
 write_one(struct run *r, const struct waiting *w, const void *rows,
@@ -197,84 +326,46 @@ write_one(struct run *r, const struct waiting *w, const void *rows,
 	return gv_writer_end_rec(r->w, e);
 }
 
-/* Encodes and writes all that waits. */
+/* Writes the records of the oldest batch that the encoder has. */
 static int
-flush(struct run *r, struct gv_error *e)
+finish(struct run *r, struct gv_error *e)
 {
-	size_t n = r->images * r->row, i;
-	float *out = gv_alloc(n, sizeof *out);
-	uint16_t *half = dtype ? gv_alloc(n, sizeof *half) : NULL;
+	const void *rows;
+	size_t i;
 
-	if (!out || (dtype && !half))
-		gv_fail(e, GV_ERR_NOMEM, "no memory for %zu images", r->images);
-	if (!e->code && !encode(r, out, e) &&
-	    (!dtype || !gv_from_f32(half, GV_BF16, out, n, e)))
-		for (i = 0; i < r->waiting; i++)
-			if (write_one(
-				r, &r->wait[i], dtype ? (void *)half : out, e))
-				break;
-	for (i = 0; i < r->waiting; i++)
-		gv_kept_free(&r->wait[i].kept);
-	r->waiting = r->images = 0;
-	gv_free(half);
-	gv_free(out);
-	return e->code;
-}
-
-/* Adds a record to those that wait; its images, too, unless they are those of
- * the record before it. */
-static int
-add(struct run *r, const struct gv_rec *rec, struct gv_error *e)
-{
-	const struct gv_tensor *t = &rec->v[r->image].t;
-	size_t N = (size_t)t->shape[0], bytes = N * r->image_bytes;
-	struct waiting *w, *last;
-	void *p = r->wait, *px = r->px;
-
-	if (gv_grow(&p, &r->wait_cap, r->waiting + 1, sizeof *r->wait))
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for a record");
-	r->wait = p;
-	w = &r->wait[r->waiting];
-	last = r->waiting ? w - 1 : NULL;
-	if (gv_keep(&w->kept, rec, r->keep,
-		gv_reader_schema(r->in.first)->nfields, e))
+	if (gv_encoder_take(r->x, &rows, e))
 		return e->code;
-	r->waiting++;
-	w->n = (int64_t)N;
-	w->first = (int64_t)r->images;
-	if (last && N && last->n == w->n &&
-	    !memcmp(
-		r->px + (size_t)last->first * r->image_bytes, t->data, bytes)) {
-		w->first = last->first;
-		return 0;
-	}
-	if (gv_grow(&px, &r->px_cap, r->images + N, r->image_bytes))
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for images");
-	r->px = px;
-	if (bytes)
-		memcpy(r->px + r->images * r->image_bytes, t->data, bytes);
-	r->images += N;
+	for (i = 0; i < r->now.n; i++)
+		if (write_one(r, &r->now.rec[i], rows, e))
+			return e->code;
+	clear(&r->now);
 	return 0;
 }
 
 static int
 loop(struct run *r, struct gv_error *e)
 {
-	struct gv_rec rec;
+	struct records swap;
+	struct load *l;
+	void *item;
 	int more;
 
-	while ((more = gv_inputs_next(&r->in, &rec, e)) > 0) {
-		if (add(r, &rec, e))
+	while ((more = gv_ordered_take(r->loads, &item, e)) > 0) {
+		l = item;
+		if (gv_encoder_put(r->x, l->image, (int64_t)l->images, e) ||
+		    (r->now.n && finish(r, e)))
 			return e->code;
-		/* records without images must not pile up */
-		if ((r->images >= (size_t)batch || r->waiting >= 1024) &&
-		    flush(r, e))
-			return e->code;
+		swap = r->now;
+		r->now = l->records;
+		l->records = swap;
+		r->encoded += l->images;
 		cli_progress("%llu records, %llu images encoded",
-		    (unsigned long long)r->in.records,
+		    (unsigned long long)l->read,
 		    (unsigned long long)r->encoded);
 	}
-	return more < 0 ? more : flush(r, e);
+	if (more < 0)
+		return more;
+	return r->now.n ? finish(r, e) : 0;
 }
 
 int
@@ -289,14 +380,17 @@ main(int argc, char **argv)
 	if (stage < 0)
 		cli_usage("no stage: --stage encoder|full");
 	if (gv_inputs_open(&r.in, argv + 1, n, &e) || open_model(&r, &e) ||
+	    gv_ordered_open(&r.loads, 2, sizeof(struct load), next_load,
+		leave_load, drop_load, &r, &e) ||
 	    loop(&r, &e))
 		cli_die(&e);
+	gv_ordered_close(&r.loads);
 	cli_say(1, "%llu records, %llu images encoded",
 	    (unsigned long long)r.in.records, (unsigned long long)r.encoded);
 	if (gv_writer_close(&r.w, r.in.bad, &e) || gv_out_commit(&r.o, &e))
 		cli_die(&e);
-	gv_free(r.px);
-	gv_free(r.wait);
+	gv_free(r.now.rec);
+	gv_encoder_close(&r.x);
 	gv_model_close(&r.m);
 	gvk_close(&r.k);
 	gv_inputs_close(&r.in);

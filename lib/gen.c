@@ -8,9 +8,22 @@
 
 #include <math.h>
 
-#define MIN_IMAGES  16 /* encoded in one pass at least, if so many wait */
-#define PREFILL     1024 /* prompt tokens in a pass, or the longest prompt */
 #define MAX_WAITING 4096 /* prompts whose result waits for an older one */
+
+/* What one pass takes in at least, if so much waits: a processor is busy with
+ * little, and a GPU's products want thousands of rows. */
+struct intake {
+	int64_t images; /* encoded together */
+	int64_t tokens; /* of prompts; or the longest prompt */
+};
+
+static struct intake
+intake(const struct gv_gen *g)
+{
+	if (gvk_is_host(g->m->k))
+		return (struct intake){16, 1024};
+	return (struct intake){64, 8192};
+}
 
 static int
 no_memory(struct gv_error *e)
@@ -177,7 +190,7 @@ gv_gen_close(struct gv_gen **gp)
 bool
 gv_gen_room(const struct gv_gen *g)
 {
-	return g->queued < (size_t)g->law.rows + MIN_IMAGES &&
+	return g->queued < (size_t)(g->law.rows + intake(g).images) &&
 	       g->prompts < MAX_WAITING + 2 * (size_t)g->law.rows;
 }
 
@@ -328,6 +341,7 @@ static int
 reserve(struct gv_gen *g, struct gv_error *e)
 {
 	int64_t rows = g->law.rows, G = g->law.group, max_T, live;
+	const struct intake in = intake(g);
 	struct sizes s = g->size;
 	struct prompt *p;
 
@@ -342,11 +356,11 @@ reserve(struct gv_gen *g, struct gv_error *e)
 	max_T = g->m->cfg.text.max_T;
 	s.longest = (s.longest + 63) / 64 * 64;
 	s.longest = s.longest > max_T ? max_T : s.longest;
-	if (s.images && s.images < MIN_IMAGES)
-		s.images = MIN_IMAGES;
-	s.tokens = rows + (s.longest > PREFILL             ? s.longest
-			      : rows * s.longest < PREFILL ? rows * s.longest
-							   : PREFILL);
+	if (s.images && s.images < in.images)
+		s.images = in.images;
+	s.tokens = rows + (s.longest > in.tokens             ? s.longest
+			      : rows * s.longest < in.tokens ? rows * s.longest
+							     : in.tokens);
 	s.seqs = 3 * rows;
 	s.outs = rows + G - 1;
 	/* in groups most prompts that are alive have several samples */
@@ -622,22 +636,33 @@ activate(struct gv_gen *g)
 	}
 }
 
+/* Takes the draws of the oldest pass.  If another is under way already, its
+ * rows are those that go on, and those that have just ended are struck out. */
 static void
 advance(struct gv_gen *g, struct gv_error *e)
 {
-	int32_t had = g->nactive;
+	const struct pass *p = &g->pass[g->ended % GV_DRAW_DEPTH];
+	struct pass *ahead = NULL;
+	const int32_t *id;
+	const float *logp;
 	int64_t i;
 	size_t j;
 
+	if (gv_draw_take(g->draw, &id, &logp, e))
+		return;
+	if (++g->ended < g->begun)
+		ahead = &g->pass[g->ended % GV_DRAW_DEPTH];
 	g->nactive = 0;
-	for (i = 0; i < g->b.M && !e->code; i++) {
-		struct sample *s = g->a.whose[i];
+	for (i = 0; i < p->M && !e->code; i++) {
+		struct sample *s = p->whose[i];
+		bool on = s && take_draw(g, s, id[i], logp[i], e);
 
-		if (!take_draw(g, s, g->a.drawn[i], g->a.logp[i], e))
-			continue;
-		if (i < had) {
+		g->stats.drawn += s != NULL;
+		if (ahead) {
+			ahead->whose[i] = on ? s : NULL;
+		} else if (on && i < p->had) {
 			g->active[g->nactive++] = s;
-		} else {
+		} else if (on) {
 			s->next = NULL;
 			*g->wait_end = s;
 			g->wait_end = &s->next;
@@ -646,13 +671,41 @@ advance(struct gv_gen *g, struct gv_error *e)
 	for (j = 0; j < g->nadmitted; j++)
 		gv_visual_drop(&g->admitted[j]->visual);
 	g->nadmitted = 0;
-	activate(g);
+	if (!ahead)
+		activate(g);
+}
+
+/* True if the next pass can be queued before the draws of the one under way
+ * are known: it has the same samples.  Then the device goes on while we look
+ * at the draws.  A sample that turns out to have ended is computed once too
+ * often, into a row of the cache that is still its own in the order of the
+ * device, and that draw is dropped. */
+static bool
+same_next(const struct gv_gen *g)
+{
+	const struct pass *p = &g->pass[g->ended % GV_DRAW_DEPTH];
+	int64_t i;
+
+	if (gvk_is_host(g->m->k) || g->begun - g->ended != 1 ||
+	    p->M > g->law.rows || ((g->queue || g->wait) && p->M < g->law.rows))
+		return false;
+	for (i = 0; i < p->M; i++) {
+		const struct sample *s = p->whose[i];
+
+		if (!s || s->out.n + 1 >= (size_t)s->prompt->max_new)
+			return false;
+	}
+	return true;
 }
 
 int
 gv_gen_step(struct gv_gen *g, struct gv_error *e)
 {
-	if (admit(g, e) || gv_gen_pass(g, e))
+	if (g->begun == g->ended && (admit(g, e) || gv_gen_pass(g, e)))
+		return e->code;
+	if (g->begun == g->ended)
+		return 0;
+	if (same_next(g) && gv_gen_pass(g, e))
 		return e->code;
 	advance(g, e);
 	return e->code;

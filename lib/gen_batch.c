@@ -1,4 +1,4 @@
-/* One pass of the generator: the batch, the forward pass, the draws. */
+/* One pass of the generator: its memory and its batch. */
 #include "gen_priv.h"
 
 #include "mem.h"
@@ -26,12 +26,11 @@ lay_out(struct arrays *a, const struct gv_gen *g, const struct sizes *s)
 	    {&a->k_at, S, sizeof *a->k_at},
 	    {&a->k_len, S, sizeof *a->k_len},
 	    {&a->out, M, sizeof *a->out},
-	    {&a->whose, M, sizeof *a->whose},
 	    {&a->seed, M, sizeof *a->seed},
 	    {&a->counter, M, sizeof *a->counter},
-	    {&a->drawn, M, sizeof *a->drawn},
-	    {&a->logp, M, sizeof *a->logp},
 	    {&a->embeds, B * row, sizeof *a->embeds},
+	    {&a->whose[0], M, sizeof *a->whose[0]},
+	    {&a->whose[1], M, sizeof *a->whose[1]},
 	};
 
 	for (i = 0; i < sizeof all / sizeof *all; i++) {
@@ -48,57 +47,26 @@ lay_out(struct arrays *a, const struct gv_gen *g, const struct sizes *s)
 void
 gv_gen_release(struct gv_gen *g)
 {
-	struct gvk *k = g->m->k;
-
+	gv_draw_close(&g->draw);
+	g->begun = g->ended = 0;
 	gv_free(g->a.all);
 	g->a = (struct arrays){0};
 	gv_free(g->admitted);
 	g->admitted = NULL;
-	gvk_free(k, g->d_ban);
-	gvk_free(k, g->d_id);
-	gvk_free(k, g->d_logp);
-	gvk_free(k, g->d_seed);
-	gvk_free(k, g->d_counter);
-	gvk_free(k, g->d_ws);
-	g->d_ban = NULL;
-	g->d_id = NULL;
-	g->d_logp = NULL;
-	g->d_seed = g->d_counter = NULL;
-	g->d_ws = NULL;
 	g->reserved = false;
-}
-
-static int
-reserve_device(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
-{
-	size_t M = (size_t)s->outs, V = (size_t)g->m->cfg.text.V;
-	struct gvk *k = g->m->k;
-
-	g->d_ban = gvk_alloc(k, V);
-	g->d_id = gvk_alloc(k, M * sizeof *g->d_id);
-	g->d_logp = gvk_alloc(k, M * sizeof *g->d_logp);
-	g->d_seed = gvk_alloc(k, M * sizeof *g->d_seed);
-	g->d_counter = gvk_alloc(k, M * sizeof *g->d_counter);
-	g->d_ws = gvk_alloc(k, gvk_sample_ws(k, s->outs, (int64_t)V) + 1);
-	if (!g->d_ban || !g->d_id || !g->d_logp || !g->d_seed ||
-	    !g->d_counter || !g->d_ws)
-		return gv_fail(e, GV_ERR_NOMEM,
-		    "no device memory to sample from %lld rows",
-		    (long long)s->outs);
-	gvk_put(g->m->s, g->d_ban, g->banned, V);
-	return gv_model_sync(g->m, e);
 }
 
 int
 gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
 {
-	struct gv_limits l = {.images = s->images,
+	const struct gvk_sampler law = {
+	    g->law.temperature, g->law.top_p, g->law.top_k};
+	const struct gv_limits l = {.images = s->images,
 	    .tokens = s->tokens,
 	    .seqs = s->seqs,
 	    .outs = s->outs,
 	    .max_q = s->longest,
 	    .max_k = s->longest + g->law.max_tokens,
-	    .logits = true,
 	    .kv_rows = s->kv_rows};
 
 	gv_gen_release(g);
@@ -107,7 +75,7 @@ gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
 	if (!g->a.all || !g->admitted)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a batch");
 	lay_out(&g->a, g, s);
-	if (reserve_device(g, s, e) || gv_model_reserve(g->m, &l, e) ||
+	if (gv_draw_open(&g->draw, g->m, &l, g->banned, &law, e) ||
 	    gv_rows_reset(&g->rows, (int32_t)s->kv_rows, e))
 		return e->code;
 	g->size = *s;
@@ -177,21 +145,22 @@ put_images(struct gv_gen *g, const struct prompt *p)
 	return base;
 }
 
+/* A draw from the last token of the batch, after `n` that the sample has. */
 static void
-add_out(struct gv_gen *g, struct sample *s)
+add_out(struct gv_gen *g, struct pass *p, struct sample *s, size_t n)
 {
 	size_t M = (size_t)g->b.M++;
 
 	g->a.out[M] = (int32_t)g->b.N - 1;
-	g->a.whose[M] = s;
 	g->a.seed[M] = s->seed;
-	g->a.counter[M] = s->prompt->n + s->out.n;
+	g->a.counter[M] = s->prompt->n + n;
+	p->whose[M] = s;
 }
 
 /* A prompt's own tokens, and those of its prefix if nobody has computed them;
  * then a draw for each of its samples from the logits of the last. */
 static void
-add_prompt(struct gv_gen *g, struct prompt *p)
+add_prompt(struct gv_gen *g, struct pass *to, struct prompt *p)
 {
 	struct prefix *x = p->prefix;
 	int64_t base = 0;
@@ -219,26 +188,24 @@ add_prompt(struct gv_gen *g, struct prompt *p)
 		g->stats.prefill += (uint64_t)p->suffix;
 	}
 	for (i = 0; i < g->law.group; i++)
-		add_out(g, &p->sample[i]);
+		add_out(g, to, &p->sample[i], 0);
 }
 
-/* The last token drawn by a sample that goes on. */
+/* Token number n - 1 of a sample, the last that it has or is getting. */
 static void
-add_sample(struct gv_gen *g, struct sample *s)
+add_sample(struct gv_gen *g, struct pass *p, struct sample *s, size_t n)
 {
-	g->a.id[g->b.N] = s->token[s->out.n - 1];
+	g->a.id[g->b.N] = n <= s->out.n ? s->token[n - 1] : 0;
 	s->own_used++;
-	add_sequence(g, 1, (int32_t)(s->prompt->n + s->out.n) - 1,
-	    s->prompt->prefix, s->own_at, s->own_used);
-	add_out(g, s);
+	add_sequence(g, 1, (int32_t)(s->prompt->n + n) - 1, s->prompt->prefix,
+	    s->own_at, s->own_used);
+	add_out(g, p, s, n);
 }
 
 static void
-build(struct gv_gen *g)
+clear_batch(struct gv_gen *g)
 {
 	struct arrays *a = &g->a;
-	size_t i;
-	int32_t j;
 
 	g->b = (struct gv_batch){.image = a->embeds,
 	    .id = a->id,
@@ -249,38 +216,37 @@ build(struct gv_gen *g)
 	    .k_at = a->k_at,
 	    .k_len = a->k_len,
 	    .kv_row = a->kv_row,
-	    .out = a->out};
+	    .out = a->out,
+	    .seed = a->seed,
+	    .counter = a->counter};
 	a->q_at[0] = 0;
-	for (j = 0; j < g->nactive; j++)
-		add_sample(g, g->active[j]);
-	for (i = 0; i < g->nadmitted; i++)
-		add_prompt(g, g->admitted[i]);
-	g->b.input = g->b.B ? GV_IN_EMBEDS : GV_IN_NONE;
 }
 
 int
 gv_gen_pass(struct gv_gen *g, struct gv_error *e)
 {
-	const struct gvk_sampler law = {
-	    g->law.temperature, g->law.top_p, g->law.top_k};
-	struct gvk_stream *s = g->m->s;
-	struct arrays *a = &g->a;
-	size_t M;
-	float *logits;
+	const struct pass *last = &g->pass[(g->begun - 1) % GV_DRAW_DEPTH];
+	struct pass *p = &g->pass[g->begun % GV_DRAW_DEPTH];
+	bool ahead = g->begun > g->ended;
+	size_t j;
+	int64_t i;
 
-	build(g);
-	if (!g->b.M)
+	clear_batch(g);
+	*p = (struct pass){.whose = g->a.whose[g->begun % GV_DRAW_DEPTH]};
+	for (i = 0; ahead && i < last->M; i++)
+		add_sample(g, p, last->whose[i], last->whose[i]->out.n + 1);
+	for (i = 0; !ahead && i < g->nactive; i++)
+		add_sample(g, p, g->active[i], g->active[i]->out.n);
+	p->had = g->b.M;
+	for (j = 0; !ahead && j < g->nadmitted; j++)
+		add_prompt(g, p, g->admitted[j]);
+	p->M = g->b.M;
+	g->b.input = g->b.B ? GV_IN_EMBEDS : GV_IN_NONE;
+	if (!p->M)
 		return 0;
-	if (gv_model_logits(g->m, &g->b, &logits, e))
+	if (gv_draw_put(g->draw, &g->b, ahead, e))
 		return e->code;
-	M = (size_t)g->b.M;
-	gvk_put(s, g->d_seed, a->seed, M * sizeof *a->seed);
-	gvk_put(s, g->d_counter, a->counter, M * sizeof *a->counter);
-	gvk_sample(s, g->d_id, g->d_logp, logits, g->d_ban, g->d_seed,
-	    g->d_counter, &law, g->b.M, g->m->cfg.text.V, g->d_ws);
-	gvk_get(s, a->drawn, g->d_id, M * sizeof *a->drawn);
-	gvk_get(s, a->logp, g->d_logp, M * sizeof *a->logp);
+	g->begun++;
 	g->stats.passes++;
-	g->stats.drawn += M;
-	return gv_model_sync(g->m, e);
+	return 0;
 }

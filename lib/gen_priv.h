@@ -16,6 +16,7 @@
 #ifndef GV_GEN_PRIV_H
 #define GV_GEN_PRIV_H
 
+#include "draw.h"
 #include "gen.h"
 #include "rows.h"
 #include "visual.h"
@@ -64,18 +65,23 @@ struct sizes {
 	int64_t tokens, seqs, outs, kv_rows;
 };
 
-/* The arrays of a batch, host memory, and whose draws its outputs are. */
+/* The arrays of a batch, host memory. */
 struct arrays {
 	int32_t *id, *pos, *kv_row; /* (tokens) */
 	int32_t *q_at; /* (seqs+1) */
 	int32_t *p_at, *p_len, *k_at, *k_len; /* (seqs) */
 	int32_t *out; /* (outs) */
-	struct sample **whose; /* (outs) */
 	uint64_t *seed, *counter; /* (outs) */
-	int32_t *drawn; /* (outs) */
-	float *logp; /* (outs) */
 	float *embeds; /* (images*R,C) */
+	struct sample **whose[GV_DRAW_DEPTH]; /* (outs) of each pass */
 	void *all; /* the block they are in */
+};
+
+/* A pass under way: whose its draws are.  The first `had` hold rows of the
+ * batch, the others have their first token drawn. */
+struct pass {
+	struct sample **whose; /* (M), NULL: ended by the draw before */
+	int64_t M, had;
 };
 
 struct gv_gen {
@@ -103,16 +109,14 @@ struct gv_gen {
 	struct gv_rows rows;
 	struct arrays a;
 	struct gv_batch b;
-	/* device */
-	uint8_t *d_ban; /* (V) */
-	int32_t *d_id; /* (outs) */
-	float *d_logp; /* (outs) */
-	uint64_t *d_seed, *d_counter; /* (outs) */
-	void *d_ws;
+	struct gv_draw *draw;
+	struct pass pass[GV_DRAW_DEPTH]; /* pass n is number n mod depth */
+	uint64_t begun, ended; /* passes */
 };
 
-/* gen_batch.c: memory for a size, and one pass over what is active and
- * admitted: its draws are left in a.drawn and a.logp, b.M of them. */
+/* gen_batch.c: memory for a size; and a pass over what is active and admitted,
+ * or if one is under way, over those that it draws for, whose ids only the
+ * device will know. */
 int gv_gen_reserve(
     struct gv_gen *g, const struct sizes *s, struct gv_error *e) GV_USE_RESULT;
 void gv_gen_release(struct gv_gen *g);
