@@ -13,7 +13,6 @@ struct gv_optim {
 	struct gv_optim_law law;
 	int64_t t; /* updates done */
 	void *mom[GV_PARTS], *var[GV_PARTS]; /* of type law.state */
-	float *master[GV_PARTS]; /* exact parameters, if storage rounds */
 	struct gvk_range *range[GV_PARTS]; /* host */
 	int64_t ranges[GV_PARTS];
 	struct gvk_range *dev; /* device, all parts' ranges */
@@ -100,21 +99,22 @@ static int
 open_part(struct gv_optim *o, enum gv_part i, struct gv_error *e)
 {
 	struct gv_model *m = o->m;
-	size_t n = m->part[i].n, bytes = n * gvk_dtype_size(o->law.state);
+	struct gv_model_part *p = &m->part[i];
+	size_t bytes = p->n * gvk_dtype_size(o->law.state);
 
 	o->mom[i] = gvk_alloc(m->k, bytes);
 	o->var[i] = gvk_alloc(m->k, bytes);
 	if (needs_master(m))
-		o->master[i] = gvk_alloc(m->k, n * sizeof(float));
-	if (!o->mom[i] || !o->var[i] || (needs_master(m) && !o->master[i]))
+		p->master = gvk_alloc(m->k, p->n * sizeof(float));
+	if (!o->mom[i] || !o->var[i] || (needs_master(m) && !p->master))
 		return gv_fail(e, GV_ERR_NOMEM,
 		    "out of memory: the optimizer needs %.1f MiB",
 		    (double)gv_optim_need(m, &o->law) / 1048576);
 	gvk_zero(m->s, o->mom[i], bytes);
 	gvk_zero(m->s, o->var[i], bytes);
-	if (o->master[i])
-		gvk_convert(m->s, o->master[i], GVK_F32, m->part[i].w,
-		    gvk_dtype(m->k), n);
+	if (p->master)
+		gvk_convert(
+		    m->s, p->master, GVK_F32, p->w, gvk_dtype(m->k), p->n);
 	return find_ranges(o, i, e);
 }
 
@@ -160,19 +160,14 @@ gv_optim_close(struct gv_optim **out)
 	for (i = 0; i < GV_PARTS; i++) {
 		gvk_free(o->m->k, o->mom[i]);
 		gvk_free(o->m->k, o->var[i]);
-		gvk_free(o->m->k, o->master[i]);
+		gvk_free(o->m->k, o->m->part[i].master);
+		o->m->part[i].master = NULL;
 		gv_free(o->range[i]);
 	}
 	gvk_free(o->m->k, o->dev);
 	gvk_free(o->m->k, o->sum);
 	gvk_free(o->m->k, o->scale);
 	gv_free(o);
-}
-
-float *
-gv_optim_master(const struct gv_optim *o, enum gv_part part)
-{
-	return o->master[part];
 }
 
 /* Elements are counted anew in each part, so parts differ by the seed. */
@@ -188,7 +183,7 @@ update_part(struct gv_optim *o, int i, struct gvk_range *dev, double factor)
 	for (k = 0; k < n; k++)
 		o->range[i][k].lr = (float)(o->law.lr[i] * factor);
 	gvk_put(m->s, dev, o->range[i], (size_t)n * sizeof *dev);
-	gvk_adamw(m->s, m->part[i].w, o->master[i], o->mom[i], o->var[i],
+	gvk_adamw(m->s, m->part[i].w, m->part[i].master, o->mom[i], o->var[i],
 	    m->part[i].grad, o->scale, dev, n, &law);
 }
 
@@ -228,43 +223,38 @@ gv_optim_step(
 
 /* ---- state --------------------------------------------------------------- */
 
-#define STATES 3
+#define STATES 2
 
-/* The state tensors of a part: "m.PART", "v.PART" and "master.PART"; `data` is
- * NULL for one that there isn't. */
+/* The state tensors of a part, "m.PART" and "v.PART"; `data` is NULL if the
+ * part doesn't train. */
 struct state {
 	char name[32];
 	void *data; /* device */
-	enum gvk_dtype type;
 	size_t n;
 };
 
 static struct state
 state(const struct gv_optim *o, int part, int k)
 {
-	static const char *const names[STATES] = {"m", "v", "master"};
-	void *const data[STATES] = {
-	    o->mom[part], o->var[part], o->master[part]};
 	struct state s = {
-	    .data = data[k], .type = k < 2 ? o->law.state : GVK_F32};
+	    .data = k ? o->var[part] : o->mom[part], .n = o->m->part[part].n};
 
-	snprintf(s.name, sizeof s.name, "%s.%s", names[k],
+	snprintf(s.name, sizeof s.name, "%s.%s", k ? "v" : "m",
 	    gv_part_name((enum gv_part)part));
-	s.n = o->m->part[part].n;
 	return s;
 }
 
 static enum gv_dtype
-file_type(enum gvk_dtype t)
+file_type(const struct gv_optim *o)
 {
-	return t == GVK_BF16 ? GV_BF16 : GV_F32;
+	return o->law.state == GVK_BF16 ? GV_BF16 : GV_F32;
 }
 
 static int
 save_one(struct gv_optim *o, struct gv_st_writer *w, const struct state *x,
     void *tmp, struct gv_error *e)
 {
-	size_t total = x->n * gvk_dtype_size(x->type), at, n;
+	size_t total = x->n * gvk_dtype_size(o->law.state), at, n;
 
 	for (at = 0; at < total; at += n) {
 		n = total - at < PIECE ? total - at : PIECE;
@@ -291,7 +281,7 @@ gv_optim_save(struct gv_optim *o, const char *path, struct gv_error *e)
 		if (!x[n].data)
 			continue;
 		t[n].name = x[n].name;
-		t[n].dtype = file_type(x[n].type);
+		t[n].dtype = file_type(o);
 		t[n].rank = 1;
 		t[n].shape[0] = (int64_t)x[n].n;
 		n++;
@@ -321,10 +311,10 @@ load_one(struct gv_optim *o, const struct gv_st *st, const struct state *x,
 	if (!t || t->rank != 1 || t->shape[0] != (int64_t)x->n)
 		return gv_fail(e, GV_ERR_MATCH,
 		    "'%s' has no '%s' for this model", path, x->name);
-	if (t->dtype != file_type(x->type))
+	if (t->dtype != file_type(o))
 		return gv_fail(e, GV_ERR_MATCH,
 		    "'%s' holds '%s' in %s, and %s is asked for", path, x->name,
-		    gv_dtype_name(t->dtype), gv_dtype_name(file_type(x->type)));
+		    gv_dtype_name(t->dtype), gv_dtype_name(file_type(o)));
 	gvk_put(o->m->s, x->data, t->data, t->bytes);
 	return 0;
 }

@@ -40,8 +40,9 @@ struct gv_optim;
 
 /* Takes state memory for the parts of `m` that train: 2 moments a parameter,
  * all zeros, and where the backend's storage rounds (BF16) the exact
- * parameters in F32, which start as the stored ones.  `m` stays the caller's
- * and must outlive it. */
+ * parameters in F32, which start as the stored ones and are the parts'
+ * `master` until gv_optim_close().  `m` stays the caller's and must outlive
+ * it. */
 int gv_optim_open(struct gv_optim **o, struct gv_model *m,
     const struct gv_optim_law *law, struct gv_error *e) GV_USE_RESULT;
 void gv_optim_close(struct gv_optim **o);
@@ -49,20 +50,15 @@ void gv_optim_close(struct gv_optim **o);
 /* Bytes of device memory that gv_optim_open() would take. */
 size_t gv_optim_need(const struct gv_model *m, const struct gv_optim_law *law);
 
-/* The exact parameters of a part, in device memory, with the offsets of its
- * stored ones; NULL if the stored ones are exact, or the part doesn't train.
- * Who changes one changes the other. */
-float *gv_optim_master(const struct gv_optim *o, enum gv_part part);
-
 /* One update from the gradients, which it then clears.  `factor` multiplies
  * all rates.  *norm is the gradients' norm before clipping.  If that is not
  * finite nothing changes and the result is GV_ERR_FORMAT.  Waits. */
 int gv_optim_step(struct gv_optim *o, double factor, double *norm,
     struct gv_error *e) GV_USE_RESULT;
 
-/* The state as tensors "m.PART", "v.PART" (of the type in the law) and, where
- * storage rounds, "master.PART" (F32) in one file; the count of steps is the
- * caller's to keep.  A file of another type is GV_ERR_MATCH. */
+/* The moments as tensors "m.PART" and "v.PART", of the type in the law, in one
+ * file; the exact parameters are in the model's own, and the count of steps is
+ * the caller's to keep.  A file of another type is GV_ERR_MATCH. */
 int gv_optim_save(
     struct gv_optim *o, const char *path, struct gv_error *e) GV_USE_RESULT;
 int gv_optim_load(struct gv_optim *o, const char *path, int64_t step,

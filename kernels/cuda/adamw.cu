@@ -37,13 +37,19 @@ struct adamw {
 	bool wide;
 };
 
-/* One element's m and v; returns p's new value. */
+/* One element's m and v; returns p's new value.  Every rounding is spelt out,
+ * so that elements get the same bits alone and by fours.  The root and the
+ * quotient are right to 2 units in the last place. */
 static __device__ __forceinline__ float
 update(const struct adamw &a, float p, float *m, float *v, float g, float step, float decay)
 {
-	*m = a.b1 * *m + a.b1c * g;
-	*v = a.b2 * *v + a.b2c * (g * g);
-	return p - (decay * p + step * *m / (sqrtf(*v * a.v_fix) + a.eps));
+	float root, change;
+
+	*m = __fmaf_rn(a.b1, *m, __fmul_rn(a.b1c, g));
+	*v = __fmaf_rn(a.b2, *v, __fmul_rn(a.b2c, __fmul_rn(g, g)));
+	asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(__fmul_rn(*v, a.v_fix)));
+	change = __fdividef(__fmul_rn(step, *m), __fadd_rn(root, a.eps));
+	return __fsub_rn(p, __fmaf_rn(decay, p, change));
 }
 
 /* ---- state: element i, and elements i..i+3 with i a multiple of 4 -------- */
@@ -123,7 +129,7 @@ update_one(const struct adamw &a, int64_t i, float scale, float step, float deca
 	float m = from_state(pm), v = from_state(pv);
 	uint32_t r[4] = {}, mine;
 
-	p = update(a, p, &m, &v, a.g[i] * scale, step, decay);
+	p = update(a, p, &m, &v, __fmul_rn(a.g[i], scale), step, decay);
 	if (sizeof(T) == 2)
 		gvk_adamw_bits(a.seed, a.t, i / 4, r);
 	mine = i % 4 == 0 ? r[0] : i % 4 == 1 ? r[1] : i % 4 == 2 ? r[2] : r[3];
@@ -155,12 +161,13 @@ update_four(const struct adamw &a, int64_t i, float scale, float step, float dec
 		gvk_adamw_bits(a.seed, a.t, i / 4, r);
 #pragma unroll
 	for (int j = 0; j < 4; j++)
-		p[j] = update(a, p[j], &m[j], &v[j], g[j] * scale, step, decay);
+		p[j] = update(a, p[j], &m[j], &v[j], __fmul_rn(g[j], scale), step, decay);
 	to_state4(pm, m, r, 0);
 	to_state4(pv, v, r, 16);
 	if (a.master)
 		to_state4(a.master + i, p, r, 0);
-	*reinterpret_cast<uint2 *>(a.p + i) = make_uint2(pack2(p[0], p[1]), pack2(p[2], p[3]));
+	__stcs(
+	    reinterpret_cast<uint2 *>(a.p + i), make_uint2(pack2(p[0], p[1]), pack2(p[2], p[3])));
 }
 
 /* Elements at..end-1 of a range: updated, or with scale 0 cleared gradients
@@ -181,10 +188,12 @@ update_chunk(
 	if (a.wide && at % 4 == 0) {
 		const int64_t fours = at + (end - at) / 4 * 4;
 
+#pragma unroll 1
 		for (i = at + threadIdx.x * 4; i < fours; i += THREADS * 4)
 			update_four<T>(a, i, scale, step, decay);
 		i = fours + threadIdx.x;
 	}
+#pragma unroll 1
 	for (; i < end; i += THREADS)
 		update_one<T>(a, i, scale, step, decay);
 }
