@@ -27,8 +27,8 @@
  * neighbours.  Its logits are the same up to the rounding of matrix products,
  * whose order of summation a backend may choose by the shape of a batch.  So
  * the ids are the same for any `rows`, except where a draw falls within that
- * rounding (relative 1e-6 in F32) of the border between two ids; with equal
- * options and input they are the same bits.
+ * rounding (relative 1e-6 where storage is F32, 1e-2 where it is BF16) of the
+ * border between two ids; with equal options and input they are the same bits.
  */
 #ifndef GV_GEN_H
 #define GV_GEN_H
@@ -120,8 +120,8 @@ int gv_gen_submit(struct gv_gen *g, const struct gv_gen_prompt *p,
 /* Prompts that were submitted and not taken. */
 size_t gv_gen_pending(const struct gv_gen *g);
 
-/* One forward pass and one draw for every sample in it.  Nothing to do is
- * success.  An error is final. */
+/* The draws of one forward pass.  On a device the pass after it may be under
+ * way by then.  Nothing to do is success.  An error is final. */
 int gv_gen_step(struct gv_gen *g, struct gv_error *e) GV_USE_RESULT;
 
 /* The oldest prompt, if all its samples have ended: results come in the order

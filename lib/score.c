@@ -1,12 +1,23 @@
-/* Scoring: sequences packed into batches of about TOKENS tokens. */
+/* Scoring: sequences packed into batches. */
 #include "score.h"
 
 #include "gen.h"
 #include "mem.h"
 #include "banned.h"
 
-#define TOKENS 2048
-#define IMAGES 16
+/* What one batch holds, or the longest sequence: a processor is busy with
+ * little, and a GPU's products want thousands of rows. */
+struct budget {
+	size_t tokens, images;
+};
+
+static struct budget
+budget_of(const struct gv_model *m)
+{
+	if (gvk_is_host(m->k))
+		return (struct budget){2048, 16};
+	return (struct budget){16384, 64};
+}
 
 int
 gv_score_check(
@@ -78,14 +89,14 @@ measure(const struct gv_score_item *item, size_t n, struct gv_limits *l)
 
 /* How many items from the first on make one batch. */
 static size_t
-batch_of(const struct gv_score_item *item, size_t n)
+batch_of(const struct gv_score_item *item, size_t n, const struct budget *most)
 {
 	size_t tokens = 0, images = 0, i;
 
 	for (i = 0; i < n; i++) {
 		tokens += item[i].n;
 		images += new_images(item, i);
-		if (i && (tokens > TOKENS || images > IMAGES))
+		if (i && (tokens > most->tokens || images > most->images))
 			break;
 	}
 	return i;
@@ -199,7 +210,7 @@ make_work(struct work *w, const struct gv_config *c, const struct gv_limits *l,
 
 static int
 encode(struct gv_model *m, const struct gv_score_item *item, size_t n,
-    struct gv_error *e)
+    int64_t batch, struct gv_error *e)
 {
 	struct gv_visual **v = gv_alloc(n, sizeof *v);
 	size_t i;
@@ -209,7 +220,7 @@ encode(struct gv_model *m, const struct gv_score_item *item, size_t n,
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for images");
 	for (i = 0; i < n; i++)
 		v[i] = item[i].visual;
-	r = gv_visual_encode(m, v, n, IMAGES, e);
+	r = gv_visual_encode(m, v, n, batch, e);
 	gv_free(v);
 	return r;
 }
@@ -218,13 +229,14 @@ int
 gv_score(struct gv_model *m, const struct gv_score_item *item, size_t n,
     struct gv_error *e)
 {
+	const struct budget most = budget_of(m);
 	struct gv_limits all = {0}, one;
 	struct work w = {0};
 	size_t at, k;
 
 	for (at = 0; at < n; at += k) {
 		one = (struct gv_limits){0};
-		k = batch_of(item + at, n - at);
+		k = batch_of(item + at, n - at, &most);
 		measure(item + at, k, &one);
 		all.tokens = one.tokens > all.tokens ? one.tokens : all.tokens;
 		all.outs = one.outs > all.outs ? one.outs : all.outs;
@@ -233,13 +245,14 @@ gv_score(struct gv_model *m, const struct gv_score_item *item, size_t n,
 		all.max_q = one.max_q > all.max_q ? one.max_q : all.max_q;
 	}
 	all.max_k = all.max_q;
-	if (all.images && all.images < IMAGES)
-		all.images = IMAGES;
-	if (!n || gv_model_reserve(m, &all, e) || encode(m, item, n, e))
+	if (all.images && all.images < (int64_t)most.images)
+		all.images = (int64_t)most.images;
+	if (!n || gv_model_reserve(m, &all, e) ||
+	    encode(m, item, n, (int64_t)most.images, e))
 		return e->code;
 	if (!make_work(&w, &m->cfg, &all, e))
 		for (at = 0; at < n && !e->code; at += k) {
-			k = batch_of(item + at, n - at);
+			k = batch_of(item + at, n - at, &most);
 			if (run(m, &w, item + at, k, e))
 				break;
 		}
