@@ -490,10 +490,11 @@ rms(const double *x, size_t n)
 	return m ? sqrt(sum / (double)m) : 0;
 }
 
-double
-chk_error(const double *got, const double *want, size_t n, double tol)
+/* The largest error of a run of elements in units of tol * (|want| + r). */
+static double
+run_error(const double *got, const double *want, size_t n, double r, double tol)
 {
-	double r = rms(want, n), worst = 0;
+	double worst = 0;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -511,6 +512,33 @@ chk_error(const double *got, const double *want, size_t n, double tol)
 			break;
 	}
 	return worst;
+}
+
+/* The same over rows of `width`, r that of the row or of all, the larger. */
+static double
+rows_error(
+    const double *got, const double *want, size_t n, size_t width, double tol)
+{
+	double all = rms(want, n), worst = 0;
+	size_t at, some;
+
+	for (at = 0; at < n && !isnan(worst); at += some) {
+		double r, e;
+
+		some = n - at < width ? n - at : width;
+		r = some < n ? rms(want + at, some) : all;
+		e = run_error(
+		    got + at, want + at, some, r > all ? r : all, tol);
+		if (!(e <= worst))
+			worst = e;
+	}
+	return worst;
+}
+
+double
+chk_error(const double *got, const double *want, size_t n, double tol)
+{
+	return rows_error(got, want, n, n, tol);
 }
 
 /* Elements that should not have been touched still hold what they held. */
@@ -531,56 +559,78 @@ rest_untouched(
 /* The comparison must see an error of 3 tolerances in one element, or of one
  * rounding where there is no tolerance. */
 static bool
-sees_planted(
-    struct chk *c, double *got, const double *want, size_t n, double tol)
+sees_planted(struct chk *c, double *got, const double *want, size_t n,
+    size_t width, double tol)
 {
-	size_t i, tries;
-	double r = rms(want, n), error = tol > 0 ? 3 * tol : 1e-7, was;
+	double all = rms(want, n), error = tol > 0 ? 3 * tol : 1e-7, was;
+	size_t i, at, tries;
 	bool seen;
 
 	for (tries = 0; tries < 64; tries++) {
 		i = (size_t)chk_below(c, (int64_t)n);
 		if (!isfinite(want[i]))
 			continue;
+		at = i / width * width;
+		was = rms(want + at, n - at < width ? n - at : width);
+		error *= fabs(want[i]) + (was > all ? was : all);
 		was = got[i];
-		got[i] = want[i] + error * (fabs(want[i]) + r) + 1e-300;
-		seen = !(chk_error(got, want, n, tol) <= 1);
+		got[i] = want[i] + error + 1e-300;
+		seen = !(rows_error(got, want, n, width, tol) <= 1);
 		got[i] = (double)NAN;
-		seen = seen && !(chk_error(got, want, n, tol) <= 1);
+		seen = seen && !(rows_error(got, want, n, width, tol) <= 1);
 		got[i] = was;
 		return seen;
 	}
 	return true; /* nothing finite to perturb */
 }
 
-void
-chk_near(struct chk *c, struct chk_buf *b, const double *want,
-    enum chk_tol class, const char *fmt, ...)
+static void
+compare(struct chk *c, struct chk_buf *b, const double *want, size_t width,
+    enum chk_tol class, const char *fmt, va_list ap)
 {
 	uint64_t rng = own(c)->rng; /* the same draws in all runs */
 	const unsigned char *now = look(c, b);
 	enum gvk_dtype type;
 	double tol, worst, *got;
 	bool pass;
-	va_list ap;
 
 	if (!c->ref)
 		return;
 	type = class == CHK_STORED ? gvk_dtype(c->k) : b->type;
 	tol = tolerance[type == GVK_BF16][class];
 	got = to_doubles(c, now, b);
-	worst = chk_error(got, want, b->n, tol);
+	worst = rows_error(got, want, b->n, width, tol);
 	pass = worst <= 1 && rest_untouched(node_of(c, b), now, want);
-	va_start(ap, fmt);
 	report(c, pass, fmt, ap);
-	va_end(ap);
 	if (!pass)
 		printf("# largest error: %.3g tolerances of %g\n", worst, tol);
 	else if (getenv("CHECK_VERBOSE"))
 		printf("# largest error: %.2f of %g\n", worst, tol);
-	if (b->n && !sees_planted(c, got, want, b->n, tol))
+	if (b->n && !sees_planted(c, got, want, b->n, width, tol))
 		report_line(c, false, "a planted error is seen");
 	own(c)->rng = rng;
+}
+
+void
+chk_near(struct chk *c, struct chk_buf *b, const double *want,
+    enum chk_tol class, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	compare(c, b, want, b->n ? b->n : 1, class, fmt, ap);
+	va_end(ap);
+}
+
+void
+chk_near_rows(struct chk *c, struct chk_buf *b, const double *want,
+    size_t width, enum chk_tol class, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	compare(c, b, want, width, class, fmt, ap);
+	va_end(ap);
 }
 
 void

@@ -116,6 +116,12 @@ struct chk_buf *chk_ws(struct chk *c, size_t bytes);
 void chk_near(struct chk *c, struct chk_buf *got, const double *want,
     enum chk_tol tol, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* The same where rows differ in size, as gradients of keys do that many queries
+ * see: r is the root mean square of the element's row of `width`, if that is
+ * more than that of all. */
+void chk_near_rows(struct chk *c, struct chk_buf *got, const double *want,
+    size_t width, enum chk_tol tol, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 void chk_same_i32(struct chk *c, struct chk_buf *got, const int32_t *want,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void chk_same_bytes(struct chk *c, struct chk_buf *got, const void *want,
