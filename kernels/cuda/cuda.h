@@ -48,6 +48,8 @@ typedef __nv_bfloat16 bf16;
 #define CUDA_SCRATCH ((size_t)64 << 20) /* bytes a stream, for ops */
 #define CUDA_LT_WS ((size_t)64 << 20)	/* bytes a stream, for cuBLASLt */
 
+#define CUDA_TICKETS 64
+
 struct cuda_device {	     /* gvk->priv */
 	int n;		     /* CUDA's number */
 	int sm;		     /* 80, 90, ...: compute capability */
@@ -63,6 +65,8 @@ struct cuda_stream { /* gvk_stream->priv */
 	cublasLtHandle_t lt; /* = dev->lt */
 	void *lt_ws;	   /* CUDA_LT_WS bytes, for cublasLtMatmul only */
 	void *scratch;	   /* CUDA_SCRATCH bytes, aligned to 256 */
+	unsigned *ticket;  /* device: zeros, CUDA_TICKETS of them; a kernel
+			    * that counts in them leaves zeros behind */
 	void *lt_cache;	   /* linear's: plans of products; lt_free() frees it */
 	void (*lt_free)(void *lt_cache); /* NULL, or called at closing */
 };

@@ -86,6 +86,8 @@ release(struct cuda_stream *c)
 		c->lt_free(c->lt_cache);
 	if (c->scratch)
 		cudaFree(c->scratch);
+	if (c->ticket)
+		cudaFree(c->ticket);
 	if (c->lt_ws)
 		cudaFree(c->lt_ws);
 	if (c->mark)
@@ -110,7 +112,9 @@ cuda_stream_open(struct gvk_stream *s)
 	if (cudaStreamCreateWithFlags(&c->st, cudaStreamNonBlocking) != cudaSuccess ||
 	    cudaEventCreateWithFlags(&c->mark, cudaEventDisableTiming) != cudaSuccess ||
 	    cudaMalloc(&c->scratch, CUDA_SCRATCH) != cudaSuccess ||
-	    cudaMalloc(&c->lt_ws, CUDA_LT_WS) != cudaSuccess) {
+	    cudaMalloc(&c->lt_ws, CUDA_LT_WS) != cudaSuccess ||
+	    cudaMalloc(&c->ticket, CUDA_TICKETS * sizeof *c->ticket) != cudaSuccess ||
+	    cudaMemset(c->ticket, 0, CUDA_TICKETS * sizeof *c->ticket) != cudaSuccess) {
 		release(c);
 		return -1;
 	}
