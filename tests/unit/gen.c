@@ -1,6 +1,7 @@
 /* The generator against the model without a cache, against itself in other
  * batches, and its prompts, images, laws and ends. */
 #include "config.h"
+#include "draw.h"
 #include "gen.h"
 #include "mem.h"
 #include "philox.h"
@@ -386,6 +387,90 @@ groups(void)
 	ok(same(one, got, PROMPTS * 6), "groups don't depend on the batch");
 }
 
+/* ---- passes in a chain --------------------------------------------------- */
+
+#define DRAWS 3
+
+/* Three sequences with the prompt's first 5, 6 and 7 tokens, in a cache of 16
+ * rows each; then `steps` tokens more.  Chained passes are put before the
+ * draws they start from are known, with other ids in their place. */
+static void
+chain(bool chained, int steps, int32_t (*id)[DRAWS], float (*logp)[DRAWS])
+{
+	const struct gv_limits l = {.tokens = 18,
+	    .seqs = DRAWS,
+	    .outs = DRAWS,
+	    .max_q = 7,
+	    .max_k = 16,
+	    .kv_rows = 16 * DRAWS};
+	const struct gvk_sampler law = {1, 1, 0};
+	int32_t in[18], pos[18], kv[18], q_at[DRAWS + 1],
+	    p_at[DRAWS] = {0}, p_len[DRAWS] = {0}, k_at[DRAWS],
+	    k_len[DRAWS] = {0}, out[DRAWS];
+	uint64_t seed[DRAWS] = {1, 2, 3}, counter[DRAWS];
+	struct gv_batch b = {.id = in,
+	    .pos = pos,
+	    .q_at = q_at,
+	    .p_at = p_at,
+	    .p_len = p_len,
+	    .k_at = k_at,
+	    .k_len = k_len,
+	    .kv_row = kv,
+	    .max_k = 16,
+	    .out = out,
+	    .seed = seed,
+	    .counter = counter};
+	uint8_t *ban = gv_alloc((size_t)m->cfg.text.V, 1);
+	const int32_t *drawn;
+	const float *p;
+	struct gv_draw *d;
+	int i, s, n, put;
+
+	if (!ban || gv_draw_open(&d, m, &l, ban, &law, &e))
+		fatal("gv_draw_open");
+	for (put = i = 0; i <= steps; i++) {
+		b.N = b.S = b.M = 0;
+		for (q_at[0] = s = 0; s < DRAWS; s++) {
+			for (n = i ? 1 : 5 + s; n; n--, b.N++) {
+				in[b.N] = i && !chained
+					      ? id[i - 1][s]
+					      : prompt[4].token[k_len[s]];
+				pos[b.N] = k_len[s];
+				k_at[s] = 16 * s;
+				kv[b.N] = k_at[s] + k_len[s]++;
+			}
+			out[b.M++] = (int32_t)b.N - 1;
+			counter[s] = (uint64_t)k_len[s];
+			q_at[++b.S] = (int32_t)b.N;
+		}
+		b.max_q = i ? 1 : 7;
+		if (gv_draw_put(d, &b, chained && i, &e))
+			fatal("gv_draw_put");
+		for (put++; put > (chained && i < steps); put--) {
+			if (gv_draw_take(d, &drawn, &p, &e))
+				fatal("gv_draw_take");
+			memcpy(id[i + 1 - put], drawn, sizeof *id);
+			memcpy(logp[i + 1 - put], p, sizeof *logp);
+		}
+	}
+	gv_draw_close(&d);
+	gv_free(ban);
+}
+
+static void
+chains(void)
+{
+	int32_t a[6][DRAWS], b[6][DRAWS];
+	float pa[6][DRAWS], pb[6][DRAWS];
+
+	chain(false, 5, a, pa);
+	chain(true, 5, b, pb);
+	ok(!memcmp(a, b, sizeof a) && !memcmp(pa, pb, sizeof pa),
+	    "a chained pass starts from the draws before it");
+	ok(a[0][0] != a[1][0] || a[1][0] != a[2][0] || a[2][0] != a[3][0],
+	    "and they are not all the same");
+}
+
 /* ---- laws ---------------------------------------------------------------- */
 
 static size_t
@@ -750,6 +835,7 @@ main(void)
 	greedy();
 	batches();
 	groups();
+	chains();
 	laws();
 	scores();
 	inputs();
