@@ -3,6 +3,7 @@
 #	make			programs and libraries, into build/
 #	make check		everything that can be tested here
 #	make check-gpu		the kernels on a GPU
+#	make bench-gpu		kernels and stages on a GPU, beside PyTorch's
 #	make demo		pipelines/easy-vqa.mk: data to trained model
 #	make install		PREFIX=/usr/local DESTDIR=
 #	make lint bench dist clean
@@ -61,6 +62,7 @@ UNIT_C	:= $(wildcard tests/unit/*.c)
 CHECK_C	:= $(filter-out tests/check/check.c,$(wildcard tests/check/*.c))
 CLI_T	:= $(wildcard tests/cli/*.t)
 BENCH_C	:= $(wildcard tests/bench/*.c)
+GPU_C	:= $(wildcard tests/bench/gpu/*.c)
 
 LIB_O	:= $(LIB_C:lib/%.c=$B/lib/%.o)
 KERN_O	:= $(KERN_C:kernels/%.c=$B/kernels/%.o)
@@ -69,6 +71,7 @@ PROGS	:= $(BIN_C:bin/%.c=$B/bin/%)
 UNIT	:= $(UNIT_C:tests/unit/%.c=$B/tests/unit/%.t)
 CHECKS	:= $(CHECK_C:tests/check/%.c=$B/tests/check/%.t)
 BENCH	:= $(BENCH_C:tests/bench/%.c=$B/tests/bench/%)
+GPU	:= $(GPU_C:tests/bench/gpu/%.c=$B/tests/bench/gpu/%)
 FAULT	:= $B/tests/fault/drive $B/tests/fault/fail.so
 ARCHIVES = $B/lib/libgv.a $B/lib/libgvk.a
 
@@ -81,7 +84,8 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-run check-gpu lint bench bench-run demo setup install dist clean
+.PHONY: all check check-run check-gpu lint bench bench-run bench-gpu demo setup \
+    install dist clean
 
 all: $(PROGS) $(ARCHIVES) $(CUDA_SO)
 
@@ -151,6 +155,11 @@ $B/tests/bench/%: tests/bench/%.c $(ARCHIVES)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
 	    $(LIBS) -lopenblas
 
+$B/tests/bench/gpu/%: tests/bench/gpu/%.c tests/bench/gpu/bench.h $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
+	    $(LIBS)
+
 $B/tests/fault/drive: tests/fault/drive.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
@@ -191,6 +200,10 @@ bench:
 bench-run: all $(BENCH)
 	@for b in $(BENCH); do echo "# $$b"; $$b || exit 1; done
 
+# SECTIONS="ops train" for some; PyTorch's side needs python3 with it.
+bench-gpu: all $(GPU)
+	@BUILD=$B sh tests/bench/gpu/bench.sh
+
 lint:
 	sh tests/lint.sh
 
@@ -224,5 +237,5 @@ clean:
 	rm -rf $B
 
 -include $(LIB_O:.o=.d) $(KCPU_O:.o=.d) $(PROGS:=.d) $(KERN_O:.o=.d) $B/cli.d \
-    $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $B/tests/check/check.d \
+    $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $(GPU:=.d) $B/tests/check/check.d \
     $B/tests/fault/drive.d

@@ -124,11 +124,12 @@ profile(struct chk *c)
 	a.p_len = chk_in_i32(c, p_len, 2)->p;
 	gvk_profile_on(c->k, true);
 	for (int i = 0; i < 3; i++)
-		gvk_linear(
-		    c->s, Y->p, NULL, X->p, W->p, NULL, GVK_ACT_NONE, 8, 6, 5);
+		gvk_linear(c->s, Y->p, NULL, X->p, W->p, NULL, NULL,
+		    GVK_ACT_NONE, 8, 6, 5);
 	gvk_attention(c->s, O->p, NULL, X->p, X->p, X->p, &a);
 	gvk_profile_on(c->k, false);
-	gvk_linear(c->s, Y->p, NULL, X->p, W->p, NULL, GVK_ACT_NONE, 8, 6, 5);
+	gvk_linear(
+	    c->s, Y->p, NULL, X->p, W->p, NULL, NULL, GVK_ACT_NONE, 8, 6, 5);
 	chk_ok(c, gvk_profile_get(c->k, row, 4) == 2, "two ops in the profile");
 	if (strcmp(row[0].op, "linear") != 0)
 		row[3] = row[0], row[0] = row[1], row[1] = row[3];
