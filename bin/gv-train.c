@@ -16,11 +16,11 @@
 static struct {
 	const char *model, *output, *eval, *log, *dump_grads;
 	struct gv_opt_list train;
-	int objective, schedule, dtype;
+	int objective, schedule, dtype, state;
 	int64_t batch, batch_tokens, micro_tokens, micro_images, max_length;
 	int64_t steps, eval_every, save_every, keep;
 	double warmup, flat, floor, beta1, beta2, eps, decay, clip;
-	bool resume, plan, keep_run;
+	bool recompute, resume, plan, keep_run;
 } o = {.batch = 16,
     .micro_tokens = 4096,
     .micro_images = 16,
@@ -54,6 +54,10 @@ static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
 	"rows of a micro-batch at most: memory (4096)", 1, 1 << 26, NULL},
     {"micro-images", 0, GV_OPT_INT, &o.micro_images, "N",
 	"images of a micro-batch at most (16)", 1, 1 << 20, NULL},
+    {"recompute", 0, GV_OPT_FLAG, &o.recompute, NULL,
+	"keep only the inputs of the decoder's layers, and run each again on "
+	"the way back: less memory, more time",
+	0, 0, NULL},
     {"max-length", 0, GV_OPT_INT, &o.max_length, "N",
 	"cut longer sequences (the model's positions)", 1, 1 << 26, NULL},
     {"schedule", 0, GV_OPT_WORD, &o.schedule, NULL,
@@ -74,6 +78,9 @@ static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
 	NULL},
     {"weight-decay", 0, GV_OPT_F64, &o.decay, "X",
 	"decoupled decay of matrices (0)", 0, 1e3, NULL},
+    {"optimizer-state", 0, GV_OPT_WORD, &o.state, NULL,
+	"of AdamW's moments; bf16 is rounded at random (f32)", 0, 0,
+	"f32|bf16"},
     {"clip", 0, GV_OPT_F64, &o.clip, "X",
 	"largest norm of the gradient, 0: any (1)", 0, 1e9, NULL},
     {"eval", 0, GV_OPT_STR, &o.eval, "FILE",
@@ -205,6 +212,7 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 	w->optim.eps = o.eps;
 	w->optim.weight_decay = o.decay;
 	w->optim.clip = o.clip;
+	w->optim.state = o.state ? GVK_BF16 : GVK_F32;
 	w->schedule.kind = (enum gv_schedule)o.schedule;
 	w->schedule.total = steps;
 	w->schedule.warmup = share(o.warmup, steps);
@@ -214,6 +222,7 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 	w->batch_tokens = o.batch_tokens;
 	w->micro_tokens = o.micro_tokens;
 	w->micro_images = o.micro_images;
+	w->recompute = o.recompute;
 	w->max_length =
 	    (int32_t)(o.max_length ? o.max_length : m->cfg.text.max_T);
 	if (w->max_length > m->cfg.text.max_T)
@@ -228,11 +237,11 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 static void
 log_step(struct gv_log *log, const struct gv_train_step *s)
 {
-	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f}", "step",
-	    (json_int_t)s->step, "loss", s->loss, "lr", s->lr, "norm", s->norm,
-	    "tokens", (json_int_t)s->tokens, "images", (json_int_t)s->images,
-	    "records", (json_int_t)s->records, "flops", s->flops, "seconds",
-	    s->seconds);
+	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f,s:f}",
+	    "step", (json_int_t)s->step, "loss", s->loss, "lr", s->lr, "norm",
+	    s->norm, "tokens", (json_int_t)s->tokens, "images",
+	    (json_int_t)s->images, "records", (json_int_t)s->records, "flops",
+	    s->flops, "seconds", s->seconds, "waited", s->waited);
 
 	if (j && isfinite(s->bpb))
 		json_object_set_new(j, "bpb", json_real(s->bpb));
@@ -336,16 +345,12 @@ plan_text(const struct gv_plan *p, const struct gv_train_step *s, double sec,
 /* --plan: memory is exact; time is that of one real step (forward and
  * backward, no update) times the steps. */
 static void
-print_plan(
-    struct gv_train *t, const struct gv_model *m, const struct gv_train_law *w)
+print_plan(struct gv_train *t, const struct gv_plan *p, int64_t steps)
 {
 	struct gv_train_step s;
-	struct gv_plan p;
 	struct timespec a, b;
 	double sec;
 
-	if (gv_train_plan(m, w, &p, &err))
-		cli_die(&err);
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	if (gv_train_grads(t, &s, &err) < 0)
 		cli_die(&err);
@@ -353,9 +358,9 @@ print_plan(
 	sec = (double)(b.tv_sec - a.tv_sec) +
 	      1e-9 * (double)(b.tv_nsec - a.tv_nsec);
 	if (common.json)
-		print_json(gv_plan_json(&p, s.flops, sec, w->schedule.total));
+		print_json(gv_plan_json(p, s.flops, sec, steps));
 	else
-		plan_text(&p, &s, sec, w->schedule.total);
+		plan_text(p, &s, sec, steps);
 }
 
 /* ---- the run ------------------------------------------------------------- */
@@ -487,7 +492,8 @@ dump_grads(struct run *u)
 static void
 run(struct run *u, const struct gv_train_law *law)
 {
-	if (gv_train_args(&u->args, law, o.model, &err) ||
+	if (gv_train_exact(u->t, o.model, &err) ||
+	    gv_train_args(&u->args, law, o.model, &err) ||
 	    (o.log && gv_log_open(&u->log, o.log, &err)))
 		cli_die(&err);
 	cli_catch_stop();
@@ -515,6 +521,7 @@ main(int argc, char **argv)
 	struct run u = {0};
 	struct gv_lock *lock = NULL;
 	struct gv_train_law law;
+	struct gv_plan plan;
 	struct gv_reader *in, *eval;
 	struct gvk *k;
 	double lr[GV_PARTS] = {0};
@@ -528,8 +535,7 @@ main(int argc, char **argv)
 		cli_usage("--train must name at least one part");
 	if (gv_reader_open(&in, n ? argv[1] : NULL, &err) ||
 	    gv_backend_open(&k, common.device, common.threads, &err) ||
-	    gv_model_open(&u.m, k, o.model, ~0u, &err) ||
-	    gv_model_train(u.m, parts, &err))
+	    gv_model_open(&u.m, k, o.model, ~0u, &err))
 		cli_die(&err);
 	cli_say(1, "%s", gvk_name(k));
 	check_input(in, u.m);
@@ -542,11 +548,14 @@ main(int argc, char **argv)
 	fill_law(&law, u.m, in, lr);
 	if (!o.plan && !o.dump_grads)
 		claim_output(&u, &lock);
-	if (gv_train_open(&u.t, u.m, in, &law, &err))
+	if (gv_train_plan(u.m, parts, &law, &plan, &err) ||
+	    gv_plan_fits(u.m, &plan, &err) ||
+	    gv_model_train(u.m, parts, &err) ||
+	    gv_train_open(&u.t, u.m, in, &law, &err))
 		cli_die(&err);
 	gvk_profile_on(k, common.verbose > 0);
 	if (o.plan)
-		print_plan(u.t, u.m, &law);
+		print_plan(u.t, &plan, law.schedule.total);
 	else if (o.dump_grads)
 		dump_grads(&u);
 	else

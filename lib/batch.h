@@ -29,7 +29,8 @@ struct gv_example {
 	int32_t runs, *image_at; /* placeholder runs of all sequences */
 	int32_t N; /* images */
 	enum gv_input input;
-	void *image; /* N x image_bytes: U8 pixels or F32 rows */
+	enum gv_dtype dtype; /* of image: GV_U8 for pixels, else as opened */
+	void *image; /* N x image_bytes */
 	size_t image_bytes;
 	int32_t trained; /* targets that are not -1 */
 	size_t cap[5]; /* of the arrays above */
@@ -43,9 +44,10 @@ struct gv_examples;
  * missing or has another size.  The reader stays the caller's.  Sequences
  * longer than max_length tokens are cut: text into pieces that are all kept,
  * sequences with images at the end (their count is gv_examples_cut()); an
- * image that would be cut is an error. */
+ * image that would be cut is an error.  Features and embeds are given as
+ * `rows`: GV_F32 or GV_BF16. */
 int gv_examples_open(struct gv_examples **x, struct gv_reader *r,
-    const struct gv_config *c, int32_t max_length,
+    const struct gv_config *c, int32_t max_length, enum gv_dtype rows,
     struct gv_error *e) GV_USE_RESULT;
 /* 1: *ex holds the next record; 0: end of the stream; negative: an error that
  * names the record. */

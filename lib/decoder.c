@@ -101,12 +101,11 @@ gv_decoder_forward(struct gv_model *m, const struct gv_batch *b)
 	struct acts *a = &p->a;
 	int64_t C = c->C, l;
 
-	gvk_embedding(m->s, stream(m, 0), LP(p->at.embed), a->embeds, a->in.id,
-	    b->N, C);
+	gvk_embedding(
+	    m->s, stream(m, 0), LP(p->at.embed), a->embeds, a->in.id, b->N, C);
 	for (l = 0; l < c->L; l++) {
 		/* of the layers that are run again only the last is kept */
-		layer(m, b, l,
-		    p->keep && (!p->lim.recompute || l == c->L - 1));
+		layer(m, b, l, p->keep && (!p->lim.recompute || l == c->L - 1));
 		gvk_linear(m->s, stream(m, l + 1), NULL, a->sw,
 		    LP(p->at.lm[l].wd), NULL, a->lm[l].mid, GVK_ACT_NONE, b->N,
 		    c->F, C);
@@ -155,8 +154,8 @@ mlp_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	int64_t N = b->N, C = c->C, F = c->F;
 	void *dgu = u->gu;
 
-	gvk_gated_bwd(m->s, dgu, again(m, a->sw), a->dsw, dh, u->gu, LP(o->wd),
-	    N, F, C);
+	gvk_gated_bwd(
+	    m->s, dgu, again(m, a->sw), a->dsw, dh, u->gu, LP(o->wd), N, F, C);
 	weight_back(m, o->wd, NULL, dh, a->sw, N, F, C);
 	input_back(m, a->dn, dgu, o->wgu, N, C, 2 * F);
 	gvk_rmsnorm_bwd(m->s, dh, LG(o->n2), again(m, a->n), a->dn, dh, u->mid,
@@ -187,8 +186,8 @@ attend_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	input_back(m, a->dn, a->dqkv, o->wqkv, N, C, Q);
 	gvk_rmsnorm_bwd(m->s, dh, LG(o->n1), again(m, a->n), a->dn, dh, u->res,
 	    u->rstd1, LP(o->n1), N, C);
-	weight_back(m, o->wqkv, c->qkv_bias ? LG(o->bqkv) : NULL, a->dqkv,
-	    a->n, N, C, Q);
+	weight_back(m, o->wqkv, c->qkv_bias ? LG(o->bqkv) : NULL, a->dqkv, a->n,
+	    N, C, Q);
 }
 
 void
@@ -213,5 +212,6 @@ gv_decoder_backward(struct gv_model *m, const struct gv_batch *b)
 	}
 	if (down || LG(p->at.embed))
 		gvk_embedding_bwd(m->s, LG(p->at.embed),
-		    down ? a->dembeds : NULL, a->dh, a->in.id, b->N, C, c->V, E);
+		    down ? a->dembeds : NULL, a->dh, a->in.id, b->N, C, c->V,
+		    E);
 }

@@ -11,6 +11,9 @@ struct gv_examples {
 	size_t tokens, targets;
 	int bytes, starts, image_at, image; /* field indices, -1 if absent */
 	enum gv_input input;
+	enum gv_dtype rows; /* features and embeds become */
+	float *f32; /* on the way there */
+	size_t f32_cap;
 	uint64_t cut;
 };
 
@@ -60,7 +63,8 @@ find_images(struct gv_examples *x, struct gv_error *e)
 
 int
 gv_examples_open(struct gv_examples **out, struct gv_reader *r,
-    const struct gv_config *c, int32_t max_length, struct gv_error *e)
+    const struct gv_config *c, int32_t max_length, enum gv_dtype rows,
+    struct gv_error *e)
 {
 	struct gv_examples *x = gv_alloc(1, sizeof *x);
 
@@ -69,6 +73,7 @@ gv_examples_open(struct gv_examples **out, struct gv_reader *r,
 	x->r = r;
 	x->cfg = *c;
 	x->max_length = max_length;
+	x->rows = rows;
 	if (gv_reader_need(r, "tokens", "I32 (T)", &x->tokens, e) ||
 	    gv_reader_need(r, "targets", "I32 (T)", &x->targets, e) ||
 	    find_images(x, e)) {
@@ -85,6 +90,8 @@ gv_examples_open(struct gv_examples **out, struct gv_reader *r,
 void
 gv_examples_close(struct gv_examples **x)
 {
+	if (*x)
+		gv_free((*x)->f32);
 	gv_free(*x);
 	*x = NULL;
 }
@@ -195,6 +202,25 @@ copy_starts(struct gv_examples *x, struct gv_example *ex,
 	return 0;
 }
 
+/* n numbers of features or embeds in the type that is wanted. */
+static int
+copy_rows(struct gv_examples *x, void *to, const struct gv_tensor *t, size_t n,
+    struct gv_error *e)
+{
+	if (t->dtype == x->rows && n) {
+		memcpy(to, t->data, t->bytes);
+		return 0;
+	}
+	if (x->rows == GV_F32)
+		return gv_to_f32(to, t->data, t->dtype, n, e);
+	if (t->dtype == GV_F32)
+		return gv_from_f32(to, x->rows, t->data, n, e);
+	if (room(&x->f32, &x->f32_cap, n, sizeof *x->f32, e) ||
+	    gv_to_f32(x->f32, t->data, t->dtype, n, e))
+		return e->code;
+	return gv_from_f32(to, x->rows, x->f32, n, e);
+}
+
 static int
 copy_images(struct gv_examples *x, struct gv_example *ex,
     const struct gv_rec *rec, struct gv_error *e)
@@ -229,15 +255,14 @@ copy_images(struct gv_examples *x, struct gv_example *ex,
 			    "images of another size than the model's");
 	ex->N = (int32_t)t->shape[0];
 	n = t->bytes / gv_dtype_size(t->dtype);
+	ex->dtype = x->input == GV_IN_IMAGE ? GV_U8 : x->rows;
 	ex->image_bytes =
-	    ex->N ? n / (size_t)ex->N *
-			(x->input == GV_IN_IMAGE ? 1 : sizeof(float))
-		  : 0;
+	    ex->N ? n / (size_t)ex->N * gv_dtype_size(ex->dtype) : 0;
 	if (room(&ex->image, &ex->cap[CAP_IMAGE],
 		ex->image_bytes * (size_t)ex->N + 1, 1, e))
 		return e->code;
 	if (x->input != GV_IN_IMAGE)
-		return gv_to_f32(ex->image, t->data, t->dtype, n, e);
+		return copy_rows(x, ex->image, t, n, e);
 	if (t->dtype != GV_U8)
 		return wrong(ex, rec, e, "pixels that are not U8");
 	memcpy(ex->image, t->data, t->bytes);

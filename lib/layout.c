@@ -144,8 +144,8 @@ vit_pass(const struct gv_model *m, struct vit_acts *x, int64_t rows, int64_t C,
 }
 
 static void
-vision_kept(const struct gv_model *m, const struct gv_limits *l,
-    struct acts *a, struct arena *r)
+vision_kept(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
+    struct arena *r)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	int64_t rows = l->images * v->P, i;
@@ -178,8 +178,8 @@ vision_scratch(const struct gv_model *m, const struct gv_limits *l,
 }
 
 static void
-vision_back(const struct gv_model *m, const struct gv_limits *l,
-    struct acts *a, struct arena *r)
+vision_back(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
+    struct arena *r)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	int64_t rows = l->images * v->P;

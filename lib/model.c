@@ -670,8 +670,8 @@ check_extras(
  * copied from the mapped file, which must stay until the next gv_model_sync();
  * false if it is neither. */
 static bool
-put_as_is(struct gv_model *m, const struct gv_param *p,
-    const struct gv_tensor *t)
+put_as_is(
+    struct gv_model *m, const struct gv_param *p, const struct gv_tensor *t)
 {
 	bool bf16 = gvk_dtype(m->k) == GVK_BF16;
 	float *master = m->part[p->part].master;

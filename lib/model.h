@@ -202,6 +202,9 @@ int gv_model_queue_loss(struct gv_model *m, const struct gv_batch *b,
 int gv_model_feed(struct gv_model *m, const struct gv_batch *b,
     struct gv_error *e) GV_USE_RESULT;
 
+/* ... or may be any other after this. */
+void gv_model_unfeed(struct gv_model *m);
+
 /* The logits of the rows in b->out, left in device memory: F32 (M,V), valid
  * until the next call.  With b->kv_row the keys and values of the batch go
  * into the cache first.  Doesn't wait. */

@@ -184,8 +184,8 @@ int gv_put_f32(struct gv_model *m, void *dst, const float *v, size_t n,
     struct gv_error *e) GV_USE_RESULT;
 
 /* The other way: n elements of type t (F32 or BF16) of device memory. */
-int gv_get_f32(struct gv_model *m, float *v, const void *src,
-    enum gvk_dtype t, size_t n, struct gv_error *e) GV_USE_RESULT;
+int gv_get_f32(struct gv_model *m, float *v, const void *src, enum gvk_dtype t,
+    size_t n, struct gv_error *e) GV_USE_RESULT;
 
 /* run.c: a batch to the device in three steps, of which the last two can be
  * recorded in a graph.

@@ -14,7 +14,7 @@ struct gv_packer {
 	int32_t max_q, max_k;
 	bool bytes_known;
 	enum gv_input input;
-	size_t image_bytes;
+	enum gv_dtype dtype;
 	/* rows */
 	int32_t *id, *pos;
 	/* sequences */
@@ -165,7 +165,7 @@ map_images(struct gv_packer *p, const struct gv_example *x, struct gv_error *e)
 	}
 	if (x->runs) {
 		p->input = x->input;
-		p->image_bytes = x->image_bytes;
+		p->dtype = x->dtype;
 	}
 	for (i = 0; i < x->runs; i++, nth++) {
 		while (x->image_at[i] >= x->start[d + 1]) {
@@ -354,6 +354,7 @@ gv_packer_batch(struct gv_packer *p, float weight, struct gv_batch *b,
 	b->input = p->B ? p->input : GV_IN_NONE;
 	b->B = p->B;
 	b->image = p->image;
+	b->dtype = p->dtype;
 	b->N = p->N;
 	b->id = p->id;
 	b->pos = p->pos;

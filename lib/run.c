@@ -256,8 +256,8 @@ stage_images(struct gv_model *m, const struct gv_batch *b, struct inputs *x,
 }
 
 int
-gv_stage(struct gv_model *m, const struct gv_batch *b, int slot,
-    struct gv_error *e)
+gv_stage(
+    struct gv_model *m, const struct gv_batch *b, int slot, struct gv_error *e)
 {
 	struct inputs *x = &m->priv->staged[slot];
 	int64_t i;
@@ -331,6 +331,12 @@ gv_model_feed(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 	return 0;
 }
 
+void
+gv_model_unfeed(struct gv_model *m)
+{
+	m->priv->fed = false;
+}
+
 /* The batch is what the next pass runs on. */
 static int
 take(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
@@ -371,8 +377,8 @@ gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
 
 /* Runs up to the hidden rows that the head reads. */
 static int
-forward(struct gv_model *m, const struct gv_batch *b, bool keep,
-    struct gv_error *e)
+forward(
+    struct gv_model *m, const struct gv_batch *b, bool keep, struct gv_error *e)
 {
 	if (check(m, b, e) || has_part(m, GV_LANGUAGE, e) ||
 	    check_parts(m, b, GV_IN_EMBEDS, e) || take(m, b, e))
@@ -402,8 +408,8 @@ gv_model_queue_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
 	gvk_xent(m->s, a->logp, entropy ? a->entropy : NULL,
 	    back ? a->dsel : NULL,
 	    back ? grad(m, GV_LANGUAGE, p->at.head) : NULL, a->sel_n,
-	    param(m, GV_LANGUAGE, p->at.head), a->in.target, back ? a->in.g : NULL,
-	    0, b->M, c->C, c->V, a->head_ws);
+	    param(m, GV_LANGUAGE, p->at.head), a->in.target,
+	    back ? a->in.g : NULL, 0, b->M, c->C, c->V, a->head_ws);
 	if (back) {
 		gv_decoder_backward(m, b);
 		if (b->B)

@@ -3,6 +3,7 @@
 
 #include "digest.h"
 #include "json.h"
+#include "loader.h"
 #include "mem.h"
 #include "sha.h"
 #include "banned.h"
@@ -11,16 +12,19 @@
 
 struct gv_train {
 	struct gv_model *m;
-	struct gv_reader *in;
 	struct gv_examples *examples;
-	struct gv_packer *packer;
+	struct gv_loader *loader;
+	struct gv_packer *packer; /* of evaluations */
 	struct gv_optim *optim;
 	struct gv_train_law law;
 	struct gv_run_state state;
-	struct gv_example *ex; /* of the step in work */
-	size_t n, cap;
-	bool ended;
-	float *logp;
+	struct gv_reader *in;
+	uint64_t begun; /* steps since the open */
+	uint64_t cut;
+	struct gv_micro next; /* taken from the loader, if `held` */
+	bool held;
+	float *logp; /* pinned: of all micro-batches of a step */
+	size_t logp_cap;
 };
 
 static double
@@ -58,23 +62,37 @@ input_digest(const struct gv_reader *r, char out[65], struct gv_error *e)
 	return 0;
 }
 
-int
-gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
-    struct gv_plan *p, struct gv_error *e)
+static int
+limits(const struct gv_model *m, const struct gv_train_law *law,
+    struct gv_limits *l, struct gv_error *e)
 {
 	struct gv_packer *k;
-	struct gv_limits l;
-	int i;
 
-	memset(p, 0, sizeof *p);
 	if (gv_packer_open(
 		&k, &m->cfg, law->micro_tokens, law->micro_images, e))
 		return e->code;
-	gv_packer_limits(k, true, &l);
+	gv_packer_limits(k, true, l);
+	l->recompute = law->recompute;
 	gv_packer_close(&k);
+	return 0;
+}
+
+int
+gv_train_plan(struct gv_model *m, unsigned parts,
+    const struct gv_train_law *law, struct gv_plan *p, struct gv_error *e)
+{
+	bool trains[GV_PARTS];
+	struct gv_limits l;
+	int i, r;
+
+	memset(p, 0, sizeof *p);
+	if (limits(m, law, &l, e))
+		return e->code;
 	for (i = 0; i < GV_PARTS; i++) {
 		size_t n = m->part[i].n;
 
+		trains[i] = m->part[i].trains;
+		m->part[i].trains = n && parts & 1u << i;
 		p->params[i] = (int64_t)n;
 		p->trains[i] = m->part[i].trains;
 		if (m->part[i].w)
@@ -83,7 +101,33 @@ gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
 			p->gradients += n * sizeof(float);
 	}
 	p->optimizer = gv_optim_need(m, &law->optim);
-	return gv_model_need(m, &l, &p->activations, e);
+	r = gv_model_need(m, &l, &p->activations, e);
+	for (i = 0; i < GV_PARTS; i++)
+		m->part[i].trains = trains[i];
+	return r;
+}
+
+int
+gv_plan_fits(
+    const struct gv_model *m, const struct gv_plan *p, struct gv_error *e)
+{
+	const double gib = 1024.0 * 1024.0 * 1024.0;
+	size_t total, avail;
+	size_t need = p->gradients + p->optimizer + p->activations;
+
+	if (gvk_is_host(m->k))
+		return 0; /* which has swap and caches: no telling */
+	gvk_memory(m->k, &total, &avail);
+	if (need <= avail)
+		return 0;
+	return gv_fail(e, GV_ERR_NOMEM,
+	    "out of memory: the run needs %.2f GiB (weights %.2f, gradients "
+	    "%.2f, optimizer %.2f, activations %.2f), and of the device's "
+	    "%.2f GiB %.2f are free beside the weights",
+	    (double)(need + p->weights) / gib, (double)p->weights / gib,
+	    (double)p->gradients / gib, (double)p->optimizer / gib,
+	    (double)p->activations / gib, (double)total / gib,
+	    (double)avail / gib);
 }
 
 json_t *
@@ -109,10 +153,19 @@ gv_plan_json(const struct gv_plan *p, double flops_a_step,
 	    seconds_a_step * (double)steps);
 }
 
+/* Features and embeds come in the type that the device stores. */
+static enum gv_dtype
+rows_type(const struct gv_train *t)
+{
+	return gvk_dtype(t->m->k) == GVK_BF16 ? GV_BF16 : GV_F32;
+}
+
 int
 gv_train_open(struct gv_train **out, struct gv_model *m, struct gv_reader *in,
     const struct gv_train_law *law, struct gv_error *e)
 {
+	struct gv_loader_law w = {law->batch, law->batch_tokens,
+	    law->micro_tokens, law->micro_images};
 	struct gv_train *t = gv_alloc(1, sizeof *t);
 	struct gv_limits l;
 
@@ -122,39 +175,64 @@ gv_train_open(struct gv_train **out, struct gv_model *m, struct gv_reader *in,
 	t->in = in;
 	t->law = *law;
 	*out = t;
-	if (gv_examples_open(&t->examples, in, &m->cfg, law->max_length, e) ||
+	if (gv_examples_open(
+		&t->examples, in, &m->cfg, law->max_length, rows_type(t), e) ||
+	    gv_loader_open(&t->loader, in, t->examples, &m->cfg, &w, e) ||
 	    gv_packer_open(
 		&t->packer, &m->cfg, law->micro_tokens, law->micro_images, e) ||
 	    input_digest(in, t->state.input, e) ||
-	    gv_optim_open(&t->optim, m, &law->optim, e))
-		goto fail;
-	gv_packer_limits(t->packer, true, &l);
-	if (gv_model_reserve(m, &l, e))
-		goto fail;
-	t->logp = gv_alloc((size_t)law->micro_tokens, sizeof *t->logp);
-	if (!t->logp) {
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-		goto fail;
-	}
-	return 0;
-fail:
-	gv_train_close(out);
+	    gv_optim_open(&t->optim, m, &law->optim, e) ||
+	    limits(m, law, &l, e) || gv_model_reserve(m, &l, e))
+		gv_train_close(out);
 	return e->code;
+}
+
+/* A tensor of a part that trains is exact in the file, and not in storage. */
+static bool
+finer(const struct gv_model *m, const struct gv_st *st)
+{
+	size_t i;
+
+	for (i = 0; i < m->nparams; i++) {
+		const struct gv_param *p = &m->param[i];
+		const struct gv_tensor *t = gv_st_find(st, p->name);
+
+		if (m->part[p->part].master && t && t->dtype != GV_BF16)
+			return true;
+	}
+	return false;
+}
+
+int
+gv_train_exact(struct gv_train *t, const char *model_dir, struct gv_error *e)
+{
+	unsigned parts = 0;
+	struct gv_st *st;
+	int i, r = 0;
+
+	for (i = 0; i < GV_PARTS; i++)
+		if (t->m->part[i].master)
+			parts |= 1u << i;
+	if (!parts)
+		return 0;
+	if (gv_st_open_dir(&st, model_dir, e))
+		return e->code;
+	if (finer(t->m, st))
+		r = gv_model_load(t->m, st, parts, e);
+	gv_st_close(&st);
+	return r;
 }
 
 void
 gv_train_close(struct gv_train **out)
 {
 	struct gv_train *t = *out;
-	size_t i;
 
 	if (!t)
 		return;
 	*out = NULL;
-	for (i = 0; i < t->cap; i++)
-		gv_example_free(&t->ex[i]);
-	gv_free(t->ex);
-	gv_free(t->logp);
+	gv_loader_close(&t->loader);
+	gvk_host_free(t->m->k, t->logp);
 	gv_optim_close(&t->optim);
 	gv_packer_close(&t->packer);
 	gv_examples_close(&t->examples);
@@ -170,87 +248,16 @@ gv_train_steps(const struct gv_train *t)
 uint64_t
 gv_train_cut(const struct gv_train *t)
 {
-	return gv_examples_cut(t->examples);
+	return t->cut;
 }
 
 /* ---- a step -------------------------------------------------------------- */
-
-/* Examples beyond the old capacity start as zeros, as they must. */
-static int
-room_for_example(struct gv_train *t, struct gv_error *e)
-{
-	size_t was = t->cap;
-	void *p = t->ex;
-
-	if (gv_grow(&p, &t->cap, t->n + 1, sizeof *t->ex))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	t->ex = p;
-	if (t->cap > was)
-		memset(t->ex + was, 0, (t->cap - was) * sizeof *t->ex);
-	return 0;
-}
-
-/* Reads the records of one step into t->ex[0..n-1]; *tokens counts what they
- * train on. */
-static int
-collect(struct gv_train *t, int64_t *tokens, struct gv_error *e)
-{
-	const struct gv_train_law *w = &t->law;
-	int r;
-
-	t->n = 0;
-	*tokens = 0;
-	while (!t->ended) {
-		if (room_for_example(t, e))
-			return e->code;
-		r = gv_examples_next(t->examples, &t->ex[t->n], e);
-		if (r < 0)
-			return r;
-		if (r == 0) {
-			t->ended = true;
-			break;
-		}
-		*tokens += t->ex[t->n++].trained;
-		if ((w->batch && (int64_t)t->n >= w->batch) ||
-		    (w->batch_tokens && *tokens >= w->batch_tokens))
-			break;
-	}
-	return t->n > 0;
-}
 
 /* Sums over a pass. */
 struct sums {
 	double nll, bytes;
 	bool bytes_known;
 };
-
-static int
-run_batch(struct gv_train *t, bool backward, float weight,
-    struct gv_train_step *s, struct sums *sum, struct gv_error *e)
-{
-	const int32_t *bytes;
-	struct gv_batch b;
-	int64_t i;
-
-	gv_packer_batch(t->packer, weight, &b, &bytes);
-	if (!b.M) {
-		gv_packer_reset(t->packer);
-		return 0;
-	}
-	if (gv_model_loss(t->m, &b, backward, t->logp, NULL, e))
-		return e->code;
-	for (i = 0; i < b.M; i++) {
-		sum->nll -= (double)t->logp[i];
-		sum->bytes += bytes ? bytes[i] : 0;
-	}
-	sum->bytes_known = sum->bytes_known && bytes;
-	s->tokens += b.M;
-	s->rows += b.N;
-	s->images += b.B;
-	s->flops += gv_model_flops(t->m, &b, backward);
-	gv_packer_reset(t->packer);
-	return 0;
-}
 
 static void
 finish_sums(const struct sums *sum, int64_t tokens, double *loss, double *bpb)
@@ -261,64 +268,157 @@ finish_sums(const struct sums *sum, int64_t tokens, double *loss, double *bpb)
 		   : (double)NAN;
 }
 
-/* Deals t->ex into micro-batches and runs them. */
+/* Pinned memory for the log-probabilities of a step. */
 static int
-run_examples(struct gv_train *t, int64_t tokens, struct gv_train_step *s,
-    struct gv_error *e)
+room_for_logp(struct gv_train *t, int64_t tokens, struct gv_error *e)
 {
-	float weight = tokens ? -1 / (float)tokens : 0;
-	struct sums sum = {0, 0, true};
-	size_t i;
+	size_t need = (size_t)tokens + (size_t)tokens / 4;
+
+	if ((size_t)tokens <= t->logp_cap)
+		return 0;
+	gvk_host_free(t->m->k, t->logp);
+	t->logp_cap = 0;
+	t->logp = gvk_host_alloc(t->m->k, need * sizeof *t->logp);
+	if (!t->logp)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	t->logp_cap = need;
+	return 0;
+}
+
+/* The next micro-batch, which waits in t->next until it has been queued. */
+static int
+hold(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
+{
+	double start;
+	int r = 1;
+
+	if (t->held)
+		return 1;
+	start = now();
+	r = gv_loader_take(t->loader, &t->next, e);
+	s->waited += now() - start;
+	t->held = r > 0;
+	return r;
+}
+
+/* While the device works on what is queued the next micro-batch goes there, if
+ * it is packed; one of this step is worth waiting for. */
+static int
+feed_ahead(
+    struct gv_train *t, bool last, struct gv_train_step *s, struct gv_error *e)
+{
 	int r;
 
-	gv_packer_reset(t->packer);
-	for (i = 0; i < t->n; i++) {
-		r = gv_packer_add(t->packer, &t->ex[i], e);
-		if (r < 0)
+	if (last && !gv_loader_ready(t->loader))
+		return 0;
+	r = hold(t, s, e);
+	if (r > 0 && t->next.b.M)
+		r = gv_model_feed(t->m, &t->next.b, e);
+	return r < 0 ? r : 0;
+}
+
+/* Queues all of a step: 1, or 0 if the input has ended before it.  Sums know
+ * the bytes, and after the next gv_model_sync() t->logp the rest. */
+static int
+queue_step(struct gv_train *t, struct gv_train_step *s, struct sums *sum,
+    struct gv_error *e)
+{
+	struct gv_micro cur;
+	int64_t i;
+	int r;
+
+	do {
+		r = hold(t, s, e);
+		if (r <= 0)
 			return r;
-		if (r)
-			continue;
-		if (run_batch(t, true, weight, s, &sum, e))
+		cur = t->next;
+		if (room_for_logp(t, cur.tokens, e))
 			return e->code;
-		i--; /* into the empty batch */
-	}
-	if (run_batch(t, true, weight, s, &sum, e))
-		return e->code;
-	finish_sums(&sum, s->tokens, &s->loss, &s->bpb);
-	if (!isfinite(s->loss))
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "the loss of step %lld is not finite",
-		    (long long)t->state.step + 1);
-	return 0;
+		if (cur.b.M && gv_model_queue_loss(t->m, &cur.b, true,
+				   t->logp + s->tokens, NULL, e))
+			return e->code;
+		for (i = 0; cur.bytes && i < cur.b.M; i++)
+			sum->bytes += cur.bytes[i];
+		sum->bytes_known = sum->bytes_known && (cur.bytes || !cur.b.M);
+		s->tokens += cur.b.M;
+		s->rows += cur.b.N;
+		s->images += cur.b.B;
+		s->flops += gv_model_flops(t->m, &cur.b, true);
+		t->held = false;
+		gv_loader_give(t->loader);
+		if (feed_ahead(t, cur.last, s, e))
+			return e->code;
+	} while (!cur.last);
+	s->records = cur.records;
+	t->cut += cur.cut;
+	return 1;
+}
+
+/* What a step's log-probabilities, which are there, say. */
+static int
+read_loss(const struct gv_train *t, struct gv_train_step *s, struct sums *sum,
+    struct gv_error *e)
+{
+	int64_t i;
+
+	for (i = 0; i < s->tokens; i++)
+		sum->nll -= (double)t->logp[i];
+	finish_sums(sum, s->tokens, &s->loss, &s->bpb);
+	if (isfinite(s->loss))
+		return 0;
+	gv_error_clear(e);
+	return gv_fail(e, GV_ERR_FORMAT, "the loss of step %lld is not finite",
+	    (long long)t->state.step + 1);
+}
+
+/* Lets the loader begin with a step, and with the one after it if there will
+ * be one. */
+static int
+begin(struct gv_train *t, bool another, struct gv_error *e)
+{
+	t->begun++;
+	return gv_loader_want(t->loader, t->begun + another, e);
 }
 
 int
 gv_train_grads(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
-	int64_t tokens;
-	int r = collect(t, &tokens, e);
+	struct sums sum = {0, 0, true};
+	int r;
 
 	memset(s, 0, sizeof *s);
+	if (begin(t, false, e))
+		return e->code;
+	r = queue_step(t, s, &sum, e);
 	if (r <= 0)
 		return r;
-	r = run_examples(t, tokens, s, e);
-	return r ? r : 1;
+	if (gv_model_sync(t->m, e) || read_loss(t, s, &sum, e))
+		return e->code;
+	return 1;
 }
 
 int
 gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
 	double start = now(), norm = 0, factor;
-	int r = gv_train_grads(t, s, e);
+	struct sums sum = {0, 0, true};
+	int r;
 
+	memset(s, 0, sizeof *s);
+	if (begin(t, t->state.step + 1 < t->law.schedule.total, e))
+		return e->code;
+	r = queue_step(t, s, &sum, e);
 	if (r <= 0)
 		return r;
 	factor = gv_schedule_at(&t->law.schedule, t->state.step);
+	/* the one wait of a step */
 	r = gv_optim_step(t->optim, factor, &norm, e);
+	if (r != GV_ERR_DEVICE && read_loss(t, s, &sum, e))
+		return e->code;
 	if (r)
 		return gv_fail_in(e, "step %lld", (long long)t->state.step + 1);
 	t->state.step++;
-	t->state.records += t->n;
+	t->state.records += s->records;
 	t->state.tokens += (uint64_t)s->tokens;
 	s->step = t->state.step;
 	s->records = t->state.records;
@@ -331,19 +431,40 @@ gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 int
 gv_train_drain(struct gv_train *t, struct gv_error *e)
 {
-	struct gv_rec rec;
-
-	return t->ended ? 0 : gv_reader_next(t->in, &rec, e);
+	return t->held ? 1 : gv_loader_drain(t->loader, e);
 }
 
 /* ---- evaluation ---------------------------------------------------------- */
+
+static int
+eval_batch(
+    struct gv_train *t, int64_t *tokens, struct sums *sum, struct gv_error *e)
+{
+	const int32_t *bytes;
+	struct gv_batch b;
+	int64_t i;
+
+	gv_packer_batch(t->packer, 0, &b, &bytes);
+	if (b.M) {
+		if (room_for_logp(t, b.M, e) ||
+		    gv_model_loss(t->m, &b, false, t->logp, NULL, e))
+			return e->code;
+		sum->bytes_known = sum->bytes_known && bytes;
+	}
+	for (i = 0; i < b.M; i++) {
+		sum->nll -= (double)t->logp[i];
+		sum->bytes += bytes ? bytes[i] : 0;
+	}
+	*tokens += b.M;
+	gv_packer_reset(t->packer);
+	return 0;
+}
 
 static int
 eval_stream(struct gv_train *t, struct gv_examples *x, struct gv_eval *r,
     struct gv_error *e)
 {
 	struct sums sum = {0, 0, true};
-	struct gv_train_step s = {0};
 	struct gv_example ex = {0};
 	int k;
 
@@ -352,19 +473,18 @@ eval_stream(struct gv_train *t, struct gv_examples *x, struct gv_eval *r,
 		r->records++;
 		k = gv_packer_add(t->packer, &ex, e);
 		if (k == 0)
-			k = run_batch(t, false, 0, &s, &sum, e)
+			k = eval_batch(t, &r->tokens, &sum, e)
 				? e->code
 				: gv_packer_add(t->packer, &ex, e);
 		if (k < 0)
 			break;
 	}
 	if (k == 0)
-		k = run_batch(t, false, 0, &s, &sum, e);
+		k = eval_batch(t, &r->tokens, &sum, e);
 	gv_example_free(&ex);
 	if (k < 0)
 		return k;
-	r->tokens = s.tokens;
-	finish_sums(&sum, s.tokens, &r->loss, &r->bpb);
+	finish_sums(&sum, r->tokens, &r->loss, &r->bpb);
 	return 0;
 }
 
@@ -377,9 +497,11 @@ gv_train_eval(
 	struct gv_eval got = {0};
 	int k;
 
+	gv_model_unfeed(t->m); /* the next step's batch goes there again */
 	if (gv_reader_open(&in, path, e))
 		return e->code;
-	k = gv_examples_open(&x, in, &t->m->cfg, t->law.max_length, e);
+	k = gv_examples_open(
+	    &x, in, &t->m->cfg, t->law.max_length, rows_type(t), e);
 	if (!k)
 		k = eval_stream(t, x, &got, e);
 	gv_examples_close(&x);
@@ -398,7 +520,7 @@ law_json(const struct gv_train_law *w)
 
 	return json_pack(
 	    "{s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,"
-	    "s:f,s:f}",
+	    "s:f,s:f,s:i}",
 	    "train", a->lr[0], a->lr[1], a->lr[2], a->lr[3], "batch",
 	    (json_int_t)w->batch, "batch-tokens", (json_int_t)w->batch_tokens,
 	    "micro-tokens", (json_int_t)w->micro_tokens, "micro-images",
@@ -408,7 +530,7 @@ law_json(const struct gv_train_law *w)
 	    (json_int_t)w->schedule.warmup, "flat",
 	    (json_int_t)w->schedule.flat, "min-lr", w->schedule.floor, "beta1",
 	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
-	    a->weight_decay, "clip", a->clip);
+	    a->weight_decay, "clip", a->clip, "optimizer-state", (int)a->state);
 }
 
 int

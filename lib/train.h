@@ -24,6 +24,7 @@ struct gv_train_law {
 	int64_t batch; /* records a step; 0: no limit */
 	int64_t batch_tokens; /* trained tokens a step; 0: no limit */
 	int64_t micro_tokens, micro_images; /* memory of a micro-batch */
+	bool recompute; /* as in struct gv_limits */
 	int32_t max_length;
 	int64_t eval_every, save_every; /* steps; 0: only at the end, never */
 	int keep; /* checkpoints kept */
@@ -40,7 +41,9 @@ struct gv_train_step {
 	double bpb; /* bits per byte; NaN if bytes are unknown */
 	double lr; /* factor of the peak rates */
 	double norm; /* of the gradient before clipping */
-	double seconds, flops;
+	double seconds; /* of the step ... */
+	double waited; /* ... and in them, for the input */
+	double flops;
 };
 
 struct gv_eval {
@@ -53,10 +56,16 @@ struct gv_train;
 
 /* A trainer of `m`, whose parts must have been declared (gv_model_train).
  * Takes all memory: optimizer state, activations.  `in` is the input, open;
- * both stay the caller's. */
+ * both stay the caller's.  From the first step on a thread of the trainer's
+ * reads `in`, at most one step ahead and never past the schedule's end. */
 int gv_train_open(struct gv_train **t, struct gv_model *m, struct gv_reader *in,
     const struct gv_train_law *law, struct gv_error *e) GV_USE_RESULT;
 void gv_train_close(struct gv_train **t);
+
+/* Where storage rounds: the optimizer's exact parameters from the directory
+ * that the model was read from, which could but be rounded then. */
+int gv_train_exact(struct gv_train *t, const char *model_dir,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* One step.  1: done, *s filled; 0: the input has ended before it. */
 int gv_train_step(struct gv_train *t, struct gv_train_step *s,
@@ -98,8 +107,15 @@ struct gv_plan {
 };
 json_t *gv_plan_json(const struct gv_plan *p, double flops_a_step,
     double seconds_a_step, int64_t steps); /* new; NULL without memory */
-int gv_train_plan(const struct gv_model *m, const struct gv_train_law *law,
-    struct gv_plan *p, struct gv_error *e) GV_USE_RESULT;
+/* What a run needs that trains `parts`. */
+int gv_train_plan(struct gv_model *m, unsigned parts,
+    const struct gv_train_law *law, struct gv_plan *p,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* GV_ERR_NOMEM, saying what is needed and what is there, if a device has not
+ * the memory that the plan takes beside the weights, which are there. */
+int gv_plan_fits(const struct gv_model *m, const struct gv_plan *p,
+    struct gv_error *e) GV_USE_RESULT;
 
 #ifdef __cplusplus
 }

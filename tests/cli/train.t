@@ -52,6 +52,12 @@ ok 'from a pipe' sh -c 'gv-shuf --epochs 2 --seed 5 text.gv |
 same 'a pipe gives the same bits' piped
 ok 'with one thread' train -o one --threads 1 passes.gv
 same 'one thread gives the same bits' one
+ok 'layers run again' train -o again --recompute passes.gv
+same 'recomputation gives the same bits' again
+ok 'moments in bf16' train -o coarse --optimizer-state bf16 --log coarse.log \
+    passes.gv
+is '... learn as much' "$(jq -s '
+	(.[29].loss - .[60].loss | fabs) < 0.05' ref.log coarse.log)" true
 ok 'in small micro-batches' train -o micro --micro-tokens 40 --log micro.log \
     passes.gv
 is 'micro-batches give the same losses' "$(jq -s '
@@ -116,6 +122,8 @@ must_fail 1 'an earlier run is not mixed with a new one' \
     train -o kept passes.gv
 must_fail 1 'another rate is another run' \
     train -o kept --resume --train language=1e-3 passes.gv
+must_fail 1 'other moments are another run' \
+    train -o kept --resume --optimizer-state bf16 passes.gv
 must_fail 1 'another input is another run' \
     train -o kept --resume text.gv
 for f in kept.run/step-*/state.json; do echo '{' >"$f"; done
@@ -133,6 +141,13 @@ is 'a plan counts parameters' \
 is 'Adam has two numbers for each gradient' \
     "$(jq '.optimizer_bytes == 2 * .gradients_bytes' plan.json)" true
 is 'steps come from the records' "$(jq .steps plan.json)" 15
+gv-train -m m0 --plan --train language=1 --batch 16 --json --recompute \
+    --optimizer-state bf16 passes.gv >small.json
+is 'moments in bf16 are half' \
+    "$(jq '.optimizer_bytes == .gradients_bytes' small.json)" true
+is 'recomputation spares activations' "$(jq -s '
+	.[1].activations_bytes < .[0].activations_bytes' plan.json small.json)" \
+    true
 names() {
 	tr -d '\0' <"$1" | head -c 6000 | grep -ao '"model\.[a-z0-9_.]*"' |
 	    sort

@@ -88,7 +88,7 @@ read_back(const struct rec *r, int32_t max, struct gv_example *x, uint64_t *cut)
 	gv_error_clear(&err);
 	write_stream(r);
 	must(gv_reader_open(&rd, path, &err));
-	must(gv_examples_open(&in, rd, &cfg, max, &err));
+	must(gv_examples_open(&in, rd, &cfg, max, GV_F32, &err));
 	k = gv_examples_next(in, x, &err);
 	*cut = gv_examples_cut(in);
 	gv_examples_close(&in);
@@ -221,8 +221,8 @@ test_schema(void)
 
 		gv_error_clear(&err);
 		must(gv_reader_open(&rd, path, &err));
-		is_int(gv_examples_open(&in, rd, &cfg, 100, &err), GV_ERR_MATCH,
-		    "images for a model without eyes");
+		is_int(gv_examples_open(&in, rd, &cfg, 100, GV_F32, &err),
+		    GV_ERR_MATCH, "images for a model without eyes");
 		gv_reader_close(&rd);
 	}
 	cfg = was;

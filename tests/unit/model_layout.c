@@ -31,7 +31,7 @@ with_gap(size_t n)
 	return size;
 }
 
-#define gv_align(n)             with_gap(n)
+#define gv_align(n)           with_gap(n)
 #define gv_overlay(start, at) ((void)(start), (at))
 #include "layout.c" /* instead of the library's */
 #undef gv_align

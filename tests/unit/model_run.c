@@ -146,25 +146,6 @@ test_repeat(struct test *t)
 	result_free(&c);
 }
 
-static void
-test_threads(struct test *t)
-{
-	unsigned all = all_parts(t->m);
-	struct result a = run(t, &t->shared.b, all), b;
-	struct gv_model *was = t->m;
-	struct gvk *k;
-
-	must(gv_backend_open(&k, "cpu", 3, t->e), t->e);
-	must(gv_model_open(&t->m, k, t->dir, ~0u, t->e), t->e);
-	b = run(t, &t->shared.b, all);
-	ok(same(&a, &b), "%s: the same bits with 3 threads", t->name);
-	gv_model_close(&t->m);
-	gvk_close(&k);
-	t->m = was;
-	result_free(&a);
-	result_free(&b);
-}
-
 #define GUARD 4096
 
 /* Moves the activations to a block that is full of NaN (and ids of -1) and
@@ -191,6 +172,76 @@ plant(struct test *t, const struct gv_limits *l)
 	gv_layout(t->m, l, &p->a, block);
 	p->staged[0] = p->a.slot[0];
 	return block + bytes;
+}
+
+/* Layers that are run again on the way back, in memory full of NaN. */
+static void
+test_recompute(struct test *t)
+{
+	const struct gv_batch *b = &t->shared.b;
+	struct result a = run(t, b, all_parts(t->m)), c;
+	struct gv_limits l = limits_of(b, true);
+	size_t most, least;
+
+	must(gv_model_need(t->m, &l, &most, t->e), t->e);
+	l.recompute = true;
+	must(gv_model_need(t->m, &l, &least, t->e), t->e);
+	ok(least < most, "%s: recomputation takes less memory", t->name);
+	must(gv_model_reserve(t->m, &l, t->e), t->e);
+	plant(t, &l);
+	gv_model_zero_grad(t->m);
+	c = run_more(t, b, true);
+	ok(same(&a, &c), "%s: recomputation gives the same bits", t->name);
+	result_free(&a);
+	result_free(&c);
+}
+
+/* A batch that is fed ahead, and one that was and is not run after all. */
+static void
+test_feed(struct test *t)
+{
+	const struct gv_batch *x = &t->flat.b, *y = &t->shared.b;
+	struct gv_limits l = limits_of(x, false);
+	struct result a, b, c;
+
+	l.tokens += y->N;
+	l.seqs += y->S;
+	l.max_q += y->max_q;
+	l.max_k += y->max_k;
+	must(gv_model_train(t->m, 0, t->e), t->e);
+	must(gv_model_reserve(t->m, &l, t->e), t->e);
+	a = run_more(t, x, false);
+	b = run_more(t, y, false);
+	must(gv_model_feed(t->m, y, t->e), t->e);
+	c = run_more(t, y, false);
+	ok(same(&b, &c), "%s: the same fed ahead", t->name);
+	result_free(&c);
+	must(gv_model_feed(t->m, y, t->e), t->e);
+	gv_model_unfeed(t->m);
+	c = run_more(t, x, false);
+	ok(same(&a, &c), "%s: nothing is left of a batch taken back", t->name);
+	result_free(&a);
+	result_free(&b);
+	result_free(&c);
+}
+
+static void
+test_threads(struct test *t)
+{
+	unsigned all = all_parts(t->m);
+	struct result a = run(t, &t->shared.b, all), b;
+	struct gv_model *was = t->m;
+	struct gvk *k;
+
+	must(gv_backend_open(&k, "cpu", 3, t->e), t->e);
+	must(gv_model_open(&t->m, k, t->dir, ~0u, t->e), t->e);
+	b = run(t, &t->shared.b, all);
+	ok(same(&a, &b), "%s: the same bits with 3 threads", t->name);
+	gv_model_close(&t->m);
+	gvk_close(&k);
+	t->m = was;
+	result_free(&a);
+	result_free(&b);
 }
 
 static void
@@ -793,6 +844,8 @@ test_model(struct test *t)
 	test_repeat(t);
 	test_threads(t);
 	test_memory(t);
+	test_recompute(t);
+	test_feed(t);
 	if (t->shared.b.B) {
 		test_inputs(t);
 		test_text_only(t);
