@@ -29,7 +29,7 @@ struct shape {
 
 struct record {
 	struct shape shape;
-	struct gvk_graph *graph; /* NULL: it has run once */
+	struct gvk_graph *graph; /* NULL: it has run, unrecorded */
 };
 
 struct gv_draw {
@@ -163,6 +163,8 @@ gv_draw_close(struct gv_draw **dp)
 		return;
 	k = d->m->k;
 	/* a stream ends with its work done, and memory goes after that */
+	if (d->down)
+		gvk_wait(d->down, d->m->s);
 	gvk_stream_close(&d->down);
 	forget(d);
 	for (i = 0; i < GV_DRAW_DEPTH; i++) {
@@ -255,47 +257,47 @@ run(struct gv_draw *d, const struct gv_batch *b, const struct slot *s,
 	    a->in.counter, &d->law, b->M, t->V, d->ws);
 }
 
-/* The record of a shape, made if there is none. */
+/* The record of a shape, made if there is none.  *ran: all its ops have run
+ * with its sizes. */
 static struct record *
-record_of(struct gv_draw *d, struct shape shape, bool *fresh)
+record_of(struct gv_draw *d, const struct shape *shape, bool *ran)
 {
+	struct record *r = NULL;
 	int i;
 
+	*ran = false;
 	for (i = 0; i < d->records; i++) {
 		const struct shape *x = &d->record[i].shape;
 
-		if (x->rows == shape.rows && x->max_k == shape.max_k &&
-		    x->slot == shape.slot && x->chained == shape.chained)
-			break;
+		if (x->rows != shape->rows || x->max_k != shape->max_k)
+			continue;
+		*ran = true;
+		if (x->slot == shape->slot && x->chained == shape->chained)
+			r = &d->record[i];
 	}
-	*fresh = i == d->records;
-	if (*fresh) {
-		if (d->records == GRAPHS) {
-			forget(d);
-			i = 0;
-		}
-		d->record[i] = (struct record){.shape = shape};
-		d->records = i + 1;
-	}
-	return &d->record[i];
+	if (r)
+		return r;
+	if (d->records == GRAPHS)
+		forget(d);
+	r = &d->record[d->records++];
+	*r = (struct record){.shape = *shape};
+	return r;
 }
 
-/* Queues a pass that decodes as its shape's record, which is made when the
- * shape comes for the second time: all ops have run then.  False: there is
- * none yet. */
+/* Queues a pass that decodes as its shape's record, which is made once all ops
+ * have run.  False: there is none yet. */
 static bool
 replay(struct gv_draw *d, const struct gv_batch *b, const struct slot *s,
     const struct slot *last)
 {
-	struct shape shape = {b->N, b->max_k, slot_of(d, s), last != NULL};
+	const struct shape shape = {
+	    b->N, b->max_k, slot_of(d, s), last != NULL};
 	struct gvk_stream *to = d->m->s;
 	struct record *r;
-	bool fresh;
+	bool ran;
 
-	r = record_of(d, shape, &fresh);
-	if (fresh)
-		return false;
-	if (!r->graph && gvk_graph_begin(to)) {
+	r = record_of(d, &shape, &ran);
+	if (ran && !r->graph && gvk_graph_begin(to)) {
 		run(d, b, s, last);
 		if (!gvk_graph_end(to, &r->graph))
 			r->graph = NULL;

@@ -138,6 +138,8 @@ gv_encoder_close(struct gv_encoder **xp)
 		return;
 	k = x->m->k;
 	/* a stream ends with its work done, and memory goes after that */
+	if (x->down)
+		gvk_wait(x->down, x->m->s);
 	gvk_stream_close(&x->up);
 	gvk_stream_close(&x->down);
 	for (i = 0; i < GV_ENCODER_DEPTH; i++)
