@@ -67,6 +67,7 @@ struct cuda_stream { /* gvk_stream->priv */
 	void *scratch;	   /* CUDA_SCRATCH bytes, aligned to 256 */
 	unsigned *ticket;  /* device: zeros, CUDA_TICKETS of them; a kernel
 			    * that counts in them leaves zeros behind */
+	bool soon;	   /* the last op was a kernel of CUDA_LAUNCH_SOON */
 	void *lt_cache;	   /* linear's: plans of products; lt_free() frees it */
 	void (*lt_free)(void *lt_cache); /* NULL, or called at closing */
 };
@@ -132,16 +133,22 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
  * with a comma goes in parentheses: (k<1, true>). */
 #define CUDA_LAUNCH(s, kernel, grid, block, smem, ...) \
 	do { \
+		((struct cuda_stream *)(s)->priv)->soon = false; \
 		kernel<<<(grid), (block), (smem), \
 		    ((struct cuda_stream *)(s)->priv)->st>>>(__VA_ARGS__); \
 		cuda_ok((s), cudaGetLastError(), #kernel); \
 	} while (0)
 
-/* Launches a kernel that calls cuda_follow() before it touches memory: the
- * device may start its blocks while the op before still runs (programmatic
- * dependent launch), which hides the start of short kernels behind their
- * predecessors.  Not for kernels without that call.  On older devices this is
- * CUDA_LAUNCH. */
+/* Launches a kernel that calls cuda_follow() before it touches what another op
+ * writes: the device may start its blocks while the kernel before still runs
+ * (programmatic dependent launch), which hides the start of short kernels
+ * behind their predecessors.  Not for kernels without that call.
+ *
+ * Weights may be read before cuda_follow().  That is safe because a kernel is
+ * launched so only if the op before was launched so, too, none of these kernels
+ * writes weights, and each calls cuda_lead() after its own cuda_follow(): so
+ * when blocks start early, everything but the kernel right before has ended.
+ * What queues work by other means (copies, cuBLASLt, <<<>>>) clears `soon`. */
 #define CUDA_LAUNCH_SOON(s, kernel, grid, block, smem, ...) \
 	do { \
 		struct cuda_stream *soon_ = (struct cuda_stream *)(s)->priv; \
@@ -155,7 +162,8 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
 		to_.dynamicSmemBytes = (smem); \
 		to_.stream = soon_->st; \
 		to_.attrs = attr_; \
-		to_.numAttrs = soon_->dev->sm >= 90; \
+		to_.numAttrs = soon_->dev->sm >= 90 && soon_->soon; \
+		soon_->soon = true; \
 		cuda_ok((s), cudaLaunchKernelEx(&to_, kernel, __VA_ARGS__), #kernel); \
 	} while (0)
 
@@ -243,8 +251,7 @@ void cuda_colsum_add(struct gvk_stream *s, float *out, const float *part,
 
 /* Waits until everything queued before this kernel has run and its writes are
  * seen: the first thing that a kernel of CUDA_LAUNCH_SOON does, except for
- * work on its parameters, and prefetching of weights, which no op writes while
- * another reads them. */
+ * work on its parameters and reading weights. */
 static __device__ __forceinline__ void
 cuda_follow(void)
 {
@@ -254,7 +261,8 @@ cuda_follow(void)
 }
 
 /* Lets the blocks of the next kernel start as soon as all blocks of this one
- * have said so or ended; its cuda_follow() still waits for this one's end. */
+ * have said so or ended; its cuda_follow() still waits for this one's end.
+ * Only after this kernel's cuda_follow(). */
 static __device__ __forceinline__ void
 cuda_lead(void)
 {

@@ -143,6 +143,7 @@ cuda_wait(struct gvk_stream *s, struct gvk_stream *on)
 		gvk_stream_fail(s, on->err);
 	if (c == other)
 		return;
+	c->soon = false;
 	if (cuda_ok(s, cudaEventRecord(other->mark, other->st), "wait"))
 		cuda_ok(s, cudaStreamWaitEvent(c->st, other->mark, 0), "wait");
 }
@@ -161,6 +162,7 @@ copy(struct gvk_stream *s, void *dst, const void *src, size_t bytes, enum cudaMe
 {
 	struct cuda_stream *c = cuda_of(s);
 
+	c->soon = false;
 	if (bytes)
 		cuda_ok(s, cudaMemcpyAsync(dst, src, bytes, kind, c->st), what);
 }
@@ -188,6 +190,7 @@ cuda_zero(struct gvk_stream *s, void *dst, size_t bytes)
 {
 	struct cuda_stream *c = cuda_of(s);
 
+	c->soon = false;
 	if (bytes)
 		cuda_ok(s, cudaMemsetAsync(dst, 0, bytes, c->st), "zero");
 }
@@ -203,6 +206,7 @@ cuda_graph_begin(struct gvk_stream *s)
 
 	if (s->err[0])
 		return false;
+	c->soon = false;
 	if (cudaStreamBeginCapture(c->st, cudaStreamCaptureModeThreadLocal) == cudaSuccess)
 		return true;
 	cudaGetLastError();
@@ -222,6 +226,7 @@ cuda_graph_end(struct gvk_stream *s, struct gvk_graph **g)
 	if (graph)
 		cudaGraphDestroy(graph);
 	cudaGetLastError();
+	c->soon = false;
 	*g = (struct gvk_graph *)exec;
 	return e == cudaSuccess && exec;
 }
@@ -231,6 +236,7 @@ cuda_graph_run(struct gvk_stream *s, struct gvk_graph *g)
 {
 	struct cuda_stream *c = cuda_of(s);
 
+	c->soon = false;
 	cuda_ok(s, cudaGraphLaunch((cudaGraphExec_t)g, c->st), "graph");
 }
 
