@@ -7,29 +7,11 @@
  * stored (M,K) and op T where (K,M); the result has N rows and M columns, and
  * a bias of one number a row of it is our bias of one number a column.
  *
- * The heuristic's first answer for a shape is kept in the stream's table
- * (lt_cache), so each shape is looked up once.
+ * Ends: PLAIN, a residual being what the product is added to, in place or not;
+ * and ACT and SLOPE with the tanh of GELU, the only one cuBLASLt knows, whose
+ * auxiliary matrix is our `pre`.
  */
 #include "product.cuh"
-
-#include <stdlib.h>
-#include <string.h>
-
-#define PLANS 512 /* shapes a stream remembers */
-#define TRIES 8 /* answers asked from the heuristic */
-
-/* What the choice of an algorithm depends on; compared as bytes. */
-struct key {
-	int64_t M, N, K, lda, ldb, ldc;
-	int32_t kind, f32, add, bias, align_a, align_b, align_c, align_r;
-	int32_t used, none;
-};
-
-struct plan {
-	struct key key;
-	cublasLtMatmulAlgo_t algo;
-	bool found; /* else it is not for cuBLASLt */
-};
 
 struct call { /* cuBLASLt's description of a product */
 	cublasLtMatmulDescOpaque_t op;
@@ -37,98 +19,95 @@ struct call { /* cuBLASLt's description of a product */
 };
 
 /* What the address is a multiple of; 16 is enough for every kernel. */
-static int32_t
+static uint32_t
 alignment(const void *p)
 {
 	uintptr_t low = (uintptr_t)p & -(uintptr_t)p;
 
-	return low == 0 || low > 16 ? 16 : (int32_t)low;
+	return low == 0 || low > 16 ? 16 : (uint32_t)low;
 }
 
-static struct key
-key_of(const struct product *p)
+static cublasLtEpilogue_t
+epilogue(const struct product *p)
 {
-	struct key k;
-
-	memset(&k, 0, sizeof k);
-	k.M = p->M;
-	k.N = p->N;
-	k.K = p->K;
-	k.lda = p->lda;
-	k.ldb = p->ldb;
-	k.ldc = p->ldc;
-	k.kind = p->kind;
-	k.f32 = p->f32;
-	k.add = p->add ? 1 : p->r == p->c ? 2 : p->r ? 3 : 0;
-	k.bias = p->bias != NULL;
-	k.align_a = alignment(p->a);
-	k.align_b = alignment(p->b);
-	k.align_c = alignment(p->c);
-	k.align_r = alignment(p->r);
-	k.used = 1;
-	return k;
+	switch (p->end) {
+	case PRODUCT_ACT:
+		if (p->pre)
+			return p->bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS
+				       : CUBLASLT_EPILOGUE_GELU_AUX;
+		return p->bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+	case PRODUCT_SLOPE:
+		return CUBLASLT_EPILOGUE_DGELU;
+	default:
+		return p->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+	}
 }
 
-static uint64_t
-hash(const struct key *k)
+static bool
+has_end(const struct product *p)
 {
-	const unsigned char *b = (const unsigned char *)k;
-	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+	if (p->end == PRODUCT_PLAIN)
+		return true;
+	return (p->end == PRODUCT_ACT || p->end == PRODUCT_SLOPE) && p->act == GVK_GELU_TANH &&
+	       cuda_vec8(p->pre, p->ldc);
+}
 
-	for (size_t i = 0; i < sizeof *k; i++)
-		h = (h ^ b[i]) * 0x100000001b3u;
-	return h ^ h >> 32;
+template <class T>
+static cublasStatus_t
+set(struct call *c, cublasStatus_t before, cublasLtMatmulDescAttributes_t name, T value)
+{
+	if (before != CUBLAS_STATUS_SUCCESS)
+		return before;
+	return cublasLtMatmulDescSetAttribute(&c->op, name, &value, sizeof value);
 }
 
 static bool
 describe(struct gvk_stream *s, struct call *c, const struct product *p)
 {
-	cudaDataType_t out = p->f32 ? CUDA_R_32F : CUDA_R_16BF;
-	cublasOperation_t op_b = p->kind == PRODUCT_NT ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cublasOperation_t op_a = p->kind == PRODUCT_TN ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cublasLtEpilogue_t bias = CUBLASLT_EPILOGUE_BIAS;
-	int64_t b_rows = p->kind == PRODUCT_NT ? p->K : p->N;
-	int64_t a_rows = p->kind == PRODUCT_TN ? p->M : p->K;
-	cublasStatus_t e;
+	const bool nt = p->kind == PRODUCT_NT, tn = p->kind == PRODUCT_TN;
+	cublasStatus_t e = cublasLtMatmulDescInit(&c->op, CUBLAS_COMPUTE_32F, CUDA_R_32F);
 
-	e = cublasLtMatmulDescInit(&c->op, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+	e = set(c, e, CUBLASLT_MATMUL_DESC_TRANSA, nt ? CUBLAS_OP_T : CUBLAS_OP_N);
+	e = set(c, e, CUBLASLT_MATMUL_DESC_TRANSB, tn ? CUBLAS_OP_T : CUBLAS_OP_N);
+	e = set(c, e, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
+	if (p->bias)
+		e = set(c, e, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p->bias);
+	if (p->pre) {
+		e = set(c, e, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p->pre);
+		e = set(c, e, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p->ldc);
+	}
 	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_TRANSA, &op_b, sizeof op_b);
+		e = cublasLtMatrixLayoutInit(&c->b, CUDA_R_16BF, (uint64_t)(nt ? p->K : p->N),
+		    (uint64_t)(nt ? p->N : p->K), p->ldb);
 	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_TRANSB, &op_a, sizeof op_a);
-	if (e == CUBLAS_STATUS_SUCCESS && p->bias)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &bias, sizeof bias);
-	if (e == CUBLAS_STATUS_SUCCESS && p->bias)
-		e = cublasLtMatmulDescSetAttribute(
-		    &c->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias);
+		e = cublasLtMatrixLayoutInit(&c->a, CUDA_R_16BF, (uint64_t)(tn ? p->M : p->K),
+		    (uint64_t)(tn ? p->K : p->M), p->lda);
 	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatrixLayoutInit(&c->b, CUDA_R_16BF, (uint64_t)b_rows,
-		    (uint64_t)(p->kind == PRODUCT_NT ? p->N : p->K), p->ldb);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatrixLayoutInit(&c->a, CUDA_R_16BF, (uint64_t)a_rows,
-		    (uint64_t)(p->kind == PRODUCT_TN ? p->K : p->M), p->lda);
-	if (e == CUBLAS_STATUS_SUCCESS)
-		e = cublasLtMatrixLayoutInit(&c->c, out, (uint64_t)p->N, (uint64_t)p->M, p->ldc);
+		e = cublasLtMatrixLayoutInit(&c->c, p->f32 ? CUDA_R_32F : CUDA_R_16BF,
+		    (uint64_t)p->N, (uint64_t)p->M, p->ldc);
 	return cuda_lt_ok(s, e, "product");
 }
 
-/* Our b is cuBLASLt's A. */
+/* What is multiplied by beta and added: our c or r. */
+static const void *
+added(const struct product *p)
+{
+	return p->r ? (const void *)p->r : p->c;
+}
+
+/* Our b is cuBLASLt's A.  Partial sums of one product are added up in F32. */
 static cublasStatus_t
-preferences(cublasLtMatmulPreferenceOpaque_t *pref, const struct key *k)
+preferences(cublasLtMatmulPreferenceOpaque_t *pref, const struct product *p)
 {
 	struct {
 		cublasLtMatmulPreferenceAttributes_t name;
 		uint32_t value;
-	} set[] = {
+	} want[] = {
 	    {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, (uint32_t)k->align_b},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, (uint32_t)k->align_a},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
-	     (uint32_t)cuda_min(k->align_c, k->align_r)},
-	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, (uint32_t)k->align_c},
+	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(p->b)},
+	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(p->a)},
+	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(added(p))},
+	    {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(p->c)},
 	};
 	size_t ws = CUDA_LT_WS;
 	cublasStatus_t e = cublasLtMatmulPreferenceInit(pref);
@@ -136,98 +115,53 @@ preferences(cublasLtMatmulPreferenceOpaque_t *pref, const struct key *k)
 	if (e == CUBLAS_STATUS_SUCCESS)
 		e = cublasLtMatmulPreferenceSetAttribute(
 		    pref, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &ws, sizeof ws);
-	for (size_t i = 0; i < sizeof set / sizeof *set && e == CUBLAS_STATUS_SUCCESS; i++)
+	for (size_t i = 0; i < sizeof want / sizeof *want && e == CUBLAS_STATUS_SUCCESS; i++)
 		e = cublasLtMatmulPreferenceSetAttribute(
-		    pref, set[i].name, &set[i].value, sizeof set[i].value);
+		    pref, want[i].name, &want[i].value, sizeof want[i].value);
 	return e;
 }
 
-/* Asks the heuristic; a shape that it has no kernel for is no error. */
-static bool
-choose(struct gvk_stream *s, struct plan *plan, struct call *c)
+int
+cuda_lt_ways(struct gvk_stream *s, const struct product *p, cublasLtMatmulAlgo_t *way, int cap)
 {
 	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
-	cublasLtMatmulHeuristicResult_t result[TRIES];
+	cublasLtMatmulHeuristicResult_t found[CUDA_LT_WAYS];
 	cublasLtMatmulPreferenceOpaque_t pref;
+	struct call c;
 	cublasStatus_t e;
-	int n = 0;
+	int n = 0, ways = 0;
 
-	plan->found = false;
-	if (!cuda_lt_ok(s, preferences(&pref, &plan->key), "product's preferences"))
-		return false;
-	e = cublasLtMatmulAlgoGetHeuristic(
-	    cs->lt, &c->op, &c->b, &c->a, &c->c, &c->c, &pref, TRIES, result, &n);
-	if (e != CUBLAS_STATUS_SUCCESS && e != CUBLAS_STATUS_NOT_SUPPORTED)
-		return cuda_lt_ok(s, e, "product's heuristic");
+	if (!has_end(p) || !describe(s, &c, p) ||
+	    !cuda_lt_ok(s, preferences(&pref, p), "product's preferences"))
+		return 0;
+	e = cublasLtMatmulAlgoGetHeuristic(cs->lt, &c.op, &c.b, &c.a, &c.c, &c.c, &pref,
+	    (int)cuda_min(cap, CUDA_LT_WAYS), found, &n);
 	if (e == CUBLAS_STATUS_NOT_SUPPORTED)
-		n = 0;
-	for (int i = 0; i < n && !plan->found; i++) {
-		plan->found = result[i].state == CUBLAS_STATUS_SUCCESS &&
-			      result[i].workspaceSize <= CUDA_LT_WS;
-		plan->algo = result[i].algo;
-	}
-	return true;
-}
-
-/* The plan for this key, made if it is new; NULL after a failure.  Where eight
- * places are taken by others the first of them is made anew. */
-static struct plan *
-plan_for(struct gvk_stream *s, const struct key *key, struct call *c)
-{
-	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
-	struct plan *table = (struct plan *)cs->lt_cache, *to = NULL;
-	uint64_t h = hash(key);
-
-	if (!table) {
-		table = (struct plan *)calloc(PLANS, sizeof *table);
-		if (!table) {
-			gvk_stream_fail(s, "out of memory");
-			return NULL;
-		}
-		cs->lt_cache = table;
-		cs->lt_free = free;
-	}
-	for (int i = 0; i < 8; i++) {
-		struct plan *at = &table[(h + (uint64_t)i) % PLANS];
-
-		if (at->key.used && memcmp(&at->key, key, sizeof *key) == 0)
-			return at;
-		if (!at->key.used && !to)
-			to = at;
-	}
-	if (!to)
-		to = &table[h % PLANS];
-	to->key = *key;
-	if (choose(s, to, c))
-		return to;
-	to->key.used = 0;
-	return NULL;
+		return 0;
+	if (!cuda_lt_ok(s, e, "product's heuristic"))
+		return 0;
+	for (int i = 0; i < n; i++)
+		if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= CUDA_LT_WS)
+			way[ways++] = found[i].algo;
+	return ways;
 }
 
 bool
-cuda_lt(struct gvk_stream *s, const struct product *p)
+cuda_lt(struct gvk_stream *s, const struct product *p, const cublasLtMatmulAlgo_t *way)
 {
 	struct cuda_stream *cs = (struct cuda_stream *)s->priv;
 	const float one = 1, beta = p->add || p->r ? 1.f : 0.f;
-	const void *r = p->r ? (const void *)p->r : p->c;
-	struct key key = key_of(p);
 	struct call c;
-	struct plan *plan;
 	cublasStatus_t e;
 
-	if (p->end != PRODUCT_PLAIN)
+	if (!has_end(p))
 		return false;
 	if (!describe(s, &c, p))
 		return true; /* the stream has failed */
-	plan = plan_for(s, &key, &c);
-	if (!plan)
-		return true;
-	if (!plan->found)
-		return false;
-	e = cublasLtMatmul(cs->lt, &c.op, &one, p->b, &c.b, p->a, &c.a, &beta, r, &c.c, p->c, &c.c,
-	    &plan->algo, cs->lt_ws, CUDA_LT_WS, cs->st);
-	if (e != CUBLAS_STATUS_NOT_SUPPORTED)
-		return cuda_lt_ok(s, e, "product"), true;
-	plan->found = false; /* and stays so */
-	return false;
+	e = cublasLtMatmul(cs->lt, &c.op, &one, p->b, &c.b, p->a, &c.a, &beta, added(p), &c.c, p->c,
+	    &c.c, way, cs->lt_ws, CUDA_LT_WS, cs->st);
+	if (e == CUBLAS_STATUS_NOT_SUPPORTED || e == CUBLAS_STATUS_INVALID_VALUE)
+		return false; /* another shape's way */
+	cuda_lt_ok(s, e, "product");
+	return true;
 }

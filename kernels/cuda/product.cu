@@ -1,16 +1,27 @@
-/* Matrix products: who makes them, and the passes behind a maker that lacks an
- * end.
+/* Matrix products: the fastest of the ways to make each, and the passes behind a
+ * maker that lacks an end.
  *
  * Bound by the tensor cores: 2MNK FLOP against 2(MK + NK) + 2..4 MN bytes.
+ *
+ * A product of some size that is met for the first time is made in every way
+ * there is, some of cuBLASLt's and our own, each a few times, and the fastest
+ * is remembered (choice.cu).
+ *
  * A pass is bound by memory.  ACT and SLOPE go in F32 to the stream's scratch,
  * as many rows at a time as it holds, and are rounded once from there: 10
  * bytes an element with `pre`, 8 without, most of them in L2.  GATED reads
  * what the product has written, 6 bytes an element of c; GATED_BWD 10, 12 with
  * y.
  */
+#include "choice.cuh"
 #include "product.cuh"
 
-#define THREADS 256
+#include <string.h>
+
+#define THREADS	  256
+#define WORTH_IT  2e9 /* FLOP from which on ways are timed */
+#define RUNS	  3 /* that are timed; their median counts */
+#define WAYS	  (CUDA_LT_WAYS + 2)
 
 /* ---- passes ------------------------------------------------------------- */
 
@@ -134,12 +145,7 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* ---- a product and its pass --------------------------------------------- */
 
-static void
-plain(struct gvk_stream *s, const struct product *p)
-{
-	if (!cuda_lt(s, p))
-		cuda_plain(s, p);
-}
+static void choose_and_make(struct gvk_stream *s, const struct product *p);
 
 /* Rows of `width` floats that the scratch holds; a multiple of 8 if it can be,
  * so that rows that follow stay aligned. */
@@ -191,7 +197,7 @@ through_f32(struct gvk_stream *s, const struct product *p)
 
 		q.M = cuda_min(most, p->M - at);
 		q.a = p->a + at * p->lda;
-		plain(s, &q);
+		choose_and_make(s, &q);
 		pass_f32(s, p, (float *)cs->scratch, (bf16 *)p->c + at * p->N, pre, q.M);
 	}
 }
@@ -208,7 +214,7 @@ gated(struct gvk_stream *s, const struct product *p)
 	q.end = PRODUCT_PLAIN;
 	q.N = q.ldc = 2 * p->N;
 	q.c = gu;
-	plain(s, &q);
+	choose_and_make(s, &q);
 	if (wide)
 		CUDA_LAUNCH(s, gated_pass<8>, g.blocks, g.threads, 0, y, gu, p->N, g.per_row);
 	else
@@ -228,7 +234,7 @@ gated_bwd(struct gvk_stream *s, const struct product *p)
 	q.end = PRODUCT_PLAIN;
 	q.c = dy;
 	q.ldc = p->N;
-	plain(s, &q);
+	choose_and_make(s, &q);
 	if (wide)
 		CUDA_LAUNCH(s, gated_bwd_pass<8>, g.blocks, g.threads, 0, dgu, p->y, dy, p->gu,
 		    p->N, g.per_row);
@@ -237,16 +243,12 @@ gated_bwd(struct gvk_stream *s, const struct product *p)
 		    p->N, g.per_row);
 }
 
-void
-cuda_product(struct gvk_stream *s, const struct product *p)
+static void
+pass(struct gvk_stream *s, const struct product *p)
 {
-	assert(p->M > 0 && p->N > 0 && p->K > 0);
-	assert(!(p->f32 || p->add) || (p->end == PRODUCT_PLAIN && !p->bias && !p->r));
-	if (cuda_skinny(s, p))
-		return;
 	switch (p->end) {
 	case PRODUCT_PLAIN:
-		plain(s, p);
+		cuda_plain(s, p);
 		break;
 	case PRODUCT_ACT:
 	case PRODUCT_SLOPE:
@@ -259,4 +261,193 @@ cuda_product(struct gvk_stream *s, const struct product *p)
 		gated_bwd(s, p);
 		break;
 	}
+}
+
+/* ---- ways --------------------------------------------------------------- */
+
+/* False, and nothing queued, if this way is not for it. */
+static bool
+make(struct gvk_stream *s, const struct product *p, const struct product_way *w)
+{
+	switch (w->maker) {
+	case MAKER_LT:
+		return cuda_lt(s, p, &w->algo);
+	case MAKER_GEMM:
+		return cuda_gemm(s, p);
+	default:
+		pass(s, p);
+		return true;
+	}
+}
+
+/* All ways, the first of which is taken where none is timed.  An end that
+ * cuBLASLt has not is best in our own kernel. */
+static int
+list(struct gvk_stream *s, const struct product *p, struct product_way *way)
+{
+	cublasLtMatmulAlgo_t algo[CUDA_LT_WAYS];
+	bool plain = p->end == PRODUCT_PLAIN, own = cuda_gemm_can(s, p);
+	int ways = cuda_lt_ways(s, p, algo, CUDA_LT_WAYS), n = 0;
+
+	memset(way, 0, WAYS * sizeof *way);
+	if (own && !plain)
+		way[n++].maker = MAKER_GEMM;
+	for (int i = 0; i < ways; i++) {
+		way[n].maker = MAKER_LT;
+		way[n++].algo = algo[i];
+	}
+	if (own && plain)
+		way[n++].maker = MAKER_GEMM;
+	if (!plain || n == 0)
+		way[n++].maker = MAKER_PASS;
+	return n;
+}
+
+static bool
+worth_timing(struct gvk_stream *s, const struct product *p)
+{
+	struct cuda_stream *c = (struct cuda_stream *)s->priv;
+	double flops = 2.0 * (double)p->M * (double)p->N * (double)p->K;
+	enum cudaStreamCaptureStatus capture;
+
+	return flops >= WORTH_IT && cuda_product_tunes() && !s->err[0] &&
+	       cudaStreamIsCapturing(c->st, &capture) == cudaSuccess &&
+	       capture == cudaStreamCaptureStatusNone;
+}
+
+/* Makes *q of *p a product that can be made again and again.  One that adds to
+ * c gets zeros for an operand, which must fit the scratch, and for the bias;
+ * one that overwrites what it reads can't be. */
+static bool
+repeatable(struct gvk_stream *s, const struct product *p, struct product *q)
+{
+	struct cuda_stream *c = (struct cuda_stream *)s->priv;
+	int64_t a = (p->kind == PRODUCT_TN ? p->K : p->M) * p->lda;
+	int64_t b = (p->kind == PRODUCT_NT ? p->N : p->K) * p->ldb;
+	size_t bytes = (size_t)cuda_max(p->N, cuda_min(a, b)) * sizeof(bf16);
+
+	*q = *p;
+	if (p->end == PRODUCT_GATED_BWD)
+		return p->c != p->gu;
+	if (!p->add && !(p->r && p->r == p->c))
+		return true;
+	if (p->end != PRODUCT_PLAIN || bytes > CUDA_SCRATCH)
+		return false;
+	if (a < b)
+		q->a = (bf16 *)c->scratch;
+	else
+		q->b = (bf16 *)c->scratch;
+	if (p->bias)
+		q->bias = (bf16 *)c->scratch;
+	return cuda_ok(s, cudaMemsetAsync(c->scratch, 0, bytes, c->st), "zero");
+}
+
+/* Milliseconds of one run between two events; negative if it was refused. */
+static float
+time_once(struct gvk_stream *s, const struct product *p, const struct product_way *w,
+    const cudaEvent_t mark[2])
+{
+	struct cuda_stream *c = (struct cuda_stream *)s->priv;
+	float ms = -1;
+
+	if (!cuda_ok(s, cudaEventRecord(mark[0], c->st), "timing") || !make(s, p, w) ||
+	    !cuda_ok(s, cudaEventRecord(mark[1], c->st), "timing") ||
+	    !cuda_ok(s, cudaEventSynchronize(mark[1]), "timing") ||
+	    !cuda_ok(s, cudaEventElapsedTime(&ms, mark[0], mark[1]), "timing"))
+		return -1;
+	return ms;
+}
+
+/* The median, or less exactly where it is far above `best`. */
+static float
+time_way(struct gvk_stream *s, const struct product *p, const struct product_way *w,
+    const cudaEvent_t mark[2], float best)
+{
+	float ms[RUNS];
+
+	if (time_once(s, p, w, mark) < 0) /* loads the kernel */
+		return -1;
+	for (int i = 0; i < RUNS; i++) {
+		float t = time_once(s, p, w, mark);
+		int at = i;
+
+		if (t < 0 || (i == 0 && t > 1.5f * best))
+			return t;
+		for (; at > 0 && ms[at - 1] > t; at--)
+			ms[at] = ms[at - 1];
+		ms[at] = t;
+	}
+	return ms[RUNS / 2];
+}
+
+/* The fastest; of those within half a percent the first. */
+static bool
+fastest(struct gvk_stream *s, const struct product *p, const struct product_way *way, int ways,
+    struct product_way *w)
+{
+	cudaEvent_t mark[2] = {};
+	float ms[WAYS], best = INFINITY;
+	int i = 0;
+
+	if (!cuda_ok(s, cudaEventCreate(&mark[0]), "timing"))
+		return false;
+	if (cuda_ok(s, cudaEventCreate(&mark[1]), "timing"))
+		for (; i < ways && !s->err[0]; i++) {
+			ms[i] = time_way(s, p, &way[i], mark, best);
+			if (ms[i] > 0 && ms[i] < best)
+				best = ms[i];
+		}
+	cudaEventDestroy(mark[0]);
+	cudaEventDestroy(mark[1]);
+	for (int j = 0; j < i; j++)
+		if (ms[j] > 0 && ms[j] <= 1.005f * best) {
+			*w = way[j];
+			w->timed = true;
+			return true;
+		}
+	return false;
+}
+
+static void
+choose(struct gvk_stream *s, const struct product *p, bool timing, struct product_way *w)
+{
+	struct product_way way[WAYS];
+	int ways = list(s, p, way);
+	struct product q;
+
+	*w = way[0];
+	w->timed = timing; /* or there is nothing to be found out */
+	if (timing && ways > 1 && repeatable(s, p, &q))
+		fastest(s, &q, way, ways, w);
+}
+
+static void
+choose_and_make(struct gvk_stream *s, const struct product *p)
+{
+	int device = ((struct cuda_stream *)s->priv)->dev->n;
+	struct product_key key = cuda_product_key(p);
+	struct product_way w;
+	bool known = cuda_choice(device, &key, &w), timing;
+
+	if (!known || !w.timed) {
+		timing = worth_timing(s, p);
+		if (!known || timing) {
+			choose(s, p, timing, &w);
+			cuda_choose(device, &key, &w);
+		}
+	}
+	if (make(s, p, &w))
+		return;
+	choose(s, p, false, &w); /* other rows of the same key, or a foreign file */
+	if (!make(s, p, &w))
+		pass(s, p);
+}
+
+void
+cuda_product(struct gvk_stream *s, const struct product *p)
+{
+	assert(p->M > 0 && p->N > 0 && p->K > 0);
+	assert(!(p->f32 || p->add) || (p->end == PRODUCT_PLAIN && !p->bias && !p->r));
+	if (!cuda_skinny(s, p))
+		choose_and_make(s, p);
 }

@@ -61,10 +61,17 @@ struct product {
 void cuda_product(struct gvk_stream *s, const struct product *p);
 
 /* Each of these queues the product and returns true, or does nothing and
- * returns false if it is not for it. */
+ * returns false if it is not for it.  A failure of the stream is not false. */
 bool cuda_skinny(struct gvk_stream *s, const struct product *p);
 bool cuda_gemm(struct gvk_stream *s, const struct product *p);
-bool cuda_lt(struct gvk_stream *s, const struct product *p);
+bool cuda_lt(struct gvk_stream *s, const struct product *p, const cublasLtMatmulAlgo_t *way);
+
+/* Whether cuda_gemm() would take it; and cuBLASLt's algorithms for it, what it
+ * thinks best first, of which none adds up in another type than F32. */
+#define CUDA_LT_WAYS 16
+bool cuda_gemm_can(struct gvk_stream *s, const struct product *p);
+int cuda_lt_ways(
+    struct gvk_stream *s, const struct product *p, cublasLtMatmulAlgo_t *way, int cap);
 
 /* Any PLAIN product. */
 void cuda_plain(struct gvk_stream *s, const struct product *p);
