@@ -68,8 +68,6 @@ struct cuda_stream { /* gvk_stream->priv */
 	unsigned *ticket;  /* device: zeros, CUDA_TICKETS of them; a kernel
 			    * that counts in them leaves zeros behind */
 	bool soon;	   /* the last op was a kernel of CUDA_LAUNCH_SOON */
-	void *lt_cache;	   /* linear's: plans of products; lt_free() frees it */
-	void (*lt_free)(void *lt_cache); /* NULL, or called at closing */
 };
 
 /* Every op of the backend: gvk_cuda_linear, gvk_cuda_rope, ... */
@@ -429,7 +427,7 @@ block_max(float x, float *shared)
 static __device__ __forceinline__ float
 sigmoid(float x)
 {
-	return 1 / (1 + __expf(-x));
+	return __fdividef(1, 1 + __expf(-x));
 }
 
 /* Tanh's GELU is x sigmoid(z): here z, and below z'.  x is cut at +-20, where

@@ -82,8 +82,6 @@ cuda_memory(struct gvk *k, size_t *total, size_t *avail)
 static void
 release(struct cuda_stream *c)
 {
-	if (c->lt_free)
-		c->lt_free(c->lt_cache);
 	if (c->scratch)
 		cudaFree(c->scratch);
 	if (c->ticket)
