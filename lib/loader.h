@@ -1,5 +1,5 @@
 /* Reads ahead: a thread takes records from a stream, closes them into steps and
- * packs the micro-batches of the next step while the caller works on this one.
+ * packs the micro-batches of the next steps while the caller works on this one.
  *
  *	gv_loader_want(l)			the thread begins with a step
  *	while ((r = gv_loader_take(l, &m, e)) > 0) {

@@ -344,10 +344,35 @@ build_table(struct gv_model *m, struct gv_error *e)
 /* ---- buffers ------------------------------------------------------------- */
 
 static int
-device_oom(const char *what, size_t bytes, struct gv_error *e)
+device_oom(const struct gv_model *m, const char *what, size_t bytes,
+    struct gv_error *e)
 {
-	return gv_fail(e, GV_ERR_NOMEM, "out of memory: %s need %.1f MiB", what,
-	    (double)bytes / 1048576);
+	size_t total, avail;
+
+	gvk_memory(m->k, &total, &avail);
+	return gv_fail(e, GV_ERR_NOMEM,
+	    "out of memory: %s need %.1f MiB, and %.1f of %.1f MiB are free",
+	    what, (double)bytes / 1048576, (double)avail / 1048576,
+	    (double)total / 1048576);
+}
+
+#define STREAM_BYTES ((size_t)256 << 20) /* more than a stream ever takes */
+
+/* The stream that everything runs on, and on a device the one of the copies to
+ * it. */
+static int
+open_streams(struct gv_model *m, struct gv_error *e)
+{
+	size_t total, avail;
+
+	if (!gvk_stream_open(m->k, &m->s) &&
+	    (gvk_is_host(m->k) || !gvk_stream_open(m->k, &m->priv->up)))
+		return 0;
+	gvk_memory(m->k, &total, &avail);
+	if (gvk_is_host(m->k) || avail < STREAM_BYTES)
+		return device_oom(m, "streams", STREAM_BYTES, e);
+	return gv_fail(
+	    e, GV_ERR_DEVICE, "cannot open a stream on %s", gvk_name(m->k));
 }
 
 static int
@@ -391,12 +416,7 @@ gv_model_new(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
 	m->priv->alloc = parts;
 	m->cfg = *cfg;
 	memset(cfg, 0, sizeof *cfg);
-	if (gvk_stream_open(k, &m->s)) {
-		gv_fail(e, gvk_is_host(k) ? GV_ERR_NOMEM : GV_ERR_DEVICE,
-		    "cannot open a stream on %s", gvk_name(k));
-		goto fail;
-	}
-	if (build_table(m, e))
+	if (open_streams(m, e) || build_table(m, e))
 		goto fail;
 	for (i = 0; i < GV_PARTS; i++) {
 		size_t bytes = m->part[i].n * m->priv->esize;
@@ -405,7 +425,7 @@ gv_model_new(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
 			continue;
 		m->part[i].w = gvk_alloc(k, bytes);
 		if (!m->part[i].w) {
-			device_oom("parameters", bytes, e);
+			device_oom(m, "weights", bytes, e);
 			goto fail;
 		}
 		gvk_zero(m->s, m->part[i].w, bytes);
@@ -494,7 +514,7 @@ gv_model_train(struct gv_model *m, unsigned parts, struct gv_error *e)
 			p->grad = gvk_alloc(m->k, p->n * sizeof(float));
 			if (!p->grad)
 				return device_oom(
-				    "gradients", p->n * sizeof(float), e);
+				    m, "gradients", p->n * sizeof(float), e);
 		} else if (!on) {
 			gvk_free(m->k, p->grad);
 			p->grad = NULL;

@@ -94,9 +94,6 @@ reserve_staging(struct gv_model *m, struct gv_error *e)
 		p->staged[0] = p->a.slot[0];
 		return 0;
 	}
-	if (!p->up && gvk_stream_open(m->k, &p->up))
-		return gv_fail(e, GV_ERR_DEVICE, "cannot open a stream on %s",
-		    gvk_name(m->k));
 	bytes = gv_layout_inputs(m, &p->lim, &p->staged[0], NULL);
 	p->pinned = gvk_host_alloc(m->k, SLOTS * bytes);
 	if (!p->pinned)

@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+#define AHEAD 2 /* steps that are read before they are run */
+
 struct gv_train {
 	struct gv_model *m;
 	struct gv_examples *examples;
@@ -371,13 +373,12 @@ read_loss(const struct gv_train *t, struct gv_train_step *s, struct sums *sum,
 	    (long long)t->state.step + 1);
 }
 
-/* Lets the loader begin with a step, and with the one after it if there will
- * be one. */
+/* Lets the loader begin with a step, and with `ahead` more. */
 static int
-begin(struct gv_train *t, bool another, struct gv_error *e)
+begin(struct gv_train *t, int64_t ahead, struct gv_error *e)
 {
 	t->begun++;
-	return gv_loader_want(t->loader, t->begun + another, e);
+	return gv_loader_want(t->loader, t->begun + (uint64_t)ahead, e);
 }
 
 int
@@ -387,7 +388,7 @@ gv_train_grads(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 	int r;
 
 	memset(s, 0, sizeof *s);
-	if (begin(t, false, e))
+	if (begin(t, 0, e))
 		return e->code;
 	r = queue_step(t, s, &sum, e);
 	if (r <= 0)
@@ -401,11 +402,13 @@ int
 gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
 	double start = now(), norm = 0, factor;
+	int64_t left = t->law.schedule.total - t->state.step - 1;
 	struct sums sum = {0, 0, true};
 	int r;
 
 	memset(s, 0, sizeof *s);
-	if (begin(t, t->state.step + 1 < t->law.schedule.total, e))
+	/* the next step goes to the device while the one after it is packed */
+	if (begin(t, left < 0 ? 0 : left < AHEAD ? left : AHEAD, e))
 		return e->code;
 	r = queue_step(t, s, &sum, e);
 	if (r <= 0)

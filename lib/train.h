@@ -57,7 +57,7 @@ struct gv_train;
 /* A trainer of `m`, whose parts must have been declared (gv_model_train).
  * Takes all memory: optimizer state, activations.  `in` is the input, open;
  * both stay the caller's.  From the first step on a thread of the trainer's
- * reads `in`, at most one step ahead and never past the schedule's end. */
+ * reads `in`, at most two steps ahead and never past the schedule's end. */
 int gv_train_open(struct gv_train **t, struct gv_model *m, struct gv_reader *in,
     const struct gv_train_law *law, struct gv_error *e) GV_USE_RESULT;
 void gv_train_close(struct gv_train **t);
