@@ -10,8 +10,9 @@
  *
  * Bound by memory: 34 bytes an element with a master (master, m, v, g read and
  * written; p written), 26 with BF16 state, 4 fewer of each without a master.
- * The next rung: none by this contract; fewer bytes need another (gradients
- * that the last micro-batch's products don't write, but hand over).
+ * An H100 moves 2.80 TB/s, 93 % of what a copy does (3.01), with either state
+ * (2026-11-23).  The next rung: none by this contract; fewer bytes need another
+ * (gradients handed over by the products that finish them).
  */
 #include "cuda.h"
 
@@ -156,7 +157,6 @@ update_four(const struct adamw &a, int64_t i, float scale, float step, float dec
 		from_state4(p, a.master + i);
 	else
 		from_state4(p, a.p + i);
-	__stcs(reinterpret_cast<float4 *>(a.g + i), make_float4(0, 0, 0, 0));
 	if (sizeof(T) == 2)
 		gvk_adamw_bits(a.seed, a.t, i / 4, r);
 #pragma unroll
@@ -168,6 +168,8 @@ update_four(const struct adamw &a, int64_t i, float scale, float step, float dec
 		to_state4(a.master + i, p, r, 0);
 	__stcs(
 	    reinterpret_cast<uint2 *>(a.p + i), make_uint2(pack2(p[0], p[1]), pack2(p[2], p[3])));
+	/* Last: right behind its load it would wait for that in the L1 cache. */
+	__stcs(reinterpret_cast<float4 *>(a.g + i), make_float4(0, 0, 0, 0));
 }
 
 /* Elements at..end-1 of a range: updated, or with scale 0 cleared gradients

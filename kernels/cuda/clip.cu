@@ -5,7 +5,10 @@
 static __global__ void
 clip_kernel(float *scale, const double *sum, float max_norm)
 {
-	double norm = sqrt(*sum), factor = 1;
+	double norm, factor = 1;
+
+	cuda_follow();
+	norm = sqrt(*sum);
 
 	if (max_norm > 0)
 		factor = fmin(1.0, (double)max_norm / (norm + 1e-6));
@@ -17,5 +20,5 @@ void
 gvk_cuda_clip(struct gvk_stream *s, float scale[2], const double *sum, float max_norm)
 {
 	cuda_of(s);
-	CUDA_LAUNCH(s, clip_kernel, 1, 1, 0, scale, sum, max_norm);
+	CUDA_LAUNCH_SOON(s, clip_kernel, 1, 1, 0, scale, sum, max_norm);
 }

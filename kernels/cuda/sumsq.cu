@@ -5,8 +5,10 @@
  *	last: one block sums the parts, thread t those of t, t + 256, ...
  *
  * Bound by memory: 4 bytes an element; F64 products run at half the rate of
- * F32 on a data-centre GPU and stay below that.  The next rung: the last block
- * to finish does the second launch's work.
+ * F32 on a data-centre GPU and stay below that.  An H100 reads 2.95 to 3.08
+ * TB/s, 91 to 95 % of what reading alone reaches (2026-11-23); below a million
+ * elements the two launches, 8 us, are all.  The next rung: the last block to
+ * finish does the second launch's work.
  */
 #include "cuda.h"
 
@@ -53,6 +55,7 @@ __launch_bounds__(THREADS) last_kernel(double *out, const double *part, int part
 	__shared__ double shared[32];
 	double sum = 0;
 
+	cuda_follow();
 	for (int i = threadIdx.x; i < parts; i += THREADS)
 		sum += part[i];
 	sum = block_sum(sum, shared);
@@ -73,5 +76,5 @@ gvk_cuda_sumsq(struct gvk_stream *s, double *sum, const float *x, int64_t n, boo
 	if (parts > 0)
 		CUDA_LAUNCH(s, sumsq_kernel, (unsigned)parts, THREADS, 0, part, x, n, size,
 		    cuda_vec8(x, 0));
-	CUDA_LAUNCH(s, last_kernel, 1, THREADS, 0, sum, part, (int)parts, add);
+	CUDA_LAUNCH_SOON(s, last_kernel, 1, THREADS, 0, sum, (const double *)part, (int)parts, add);
 }
