@@ -90,7 +90,6 @@ __launch_bounds__(THREADS)
 	int64_t at = blockIdx.x * TILE, end = at + TILE < n ? at + TILE : n;
 	four<S> in[AHEAD];
 
-	cuda_follow();
 	if (!wide || at + TILE > n) {
 		for (int64_t i = at + threadIdx.x; i < end; i += THREADS)
 			convert_one(dst + i, src[i]);
@@ -100,7 +99,6 @@ __launch_bounds__(THREADS)
 #pragma unroll
 	for (int k = 0; k < AHEAD; k++)
 		in[k] = *reinterpret_cast<const four<S> *>(src + at + k * 4 * THREADS);
-	cuda_lead();
 #pragma unroll
 	for (int k = 0; k < AHEAD; k++) {
 		four<D> out;
@@ -118,7 +116,7 @@ convert(struct gvk_stream *s, void *dst, const void *src, int64_t n)
 {
 	bool wide = (uintptr_t)dst % sizeof(four<D>) == 0 && (uintptr_t)src % sizeof(four<S>) == 0;
 
-	CUDA_LAUNCH_SOON(s, (convert_kernel<D, S>), cuda_blocks(n, TILE), THREADS, 0, (D *)dst,
+	CUDA_LAUNCH(s, (convert_kernel<D, S>), cuda_blocks(n, TILE), THREADS, 0, (D *)dst,
 	    (const S *)src, n, wide);
 }
 
@@ -133,10 +131,11 @@ gvk_cuda_convert(struct gvk_stream *s, void *dst, enum gvk_dtype to, const void 
 	assert(to == from || to == GVK_F32 || to == GVK_BF16);
 	if (n == 0)
 		return;
-	if (to == from)
+	if (to == from) {
+		c->soon = false;
 		cuda_ok(s, cudaMemcpyAsync(dst, src, n * size[to], cudaMemcpyDeviceToDevice, c->st),
 		    "convert");
-	else if (to == GVK_F32 && from == GVK_BF16)
+	} else if (to == GVK_F32 && from == GVK_BF16)
 		convert<float, uint16_t>(s, dst, src, m);
 	else if (to == GVK_F32 && from == GVK_I32)
 		convert<float, int32_t>(s, dst, src, m);

@@ -91,6 +91,7 @@ check(struct chk *c)
 	/* Long runs of an id, and more places than are sorted at once. */
 	backward(c, (struct shape){2500, 264, 3, 40}, 3);
 	backward(c, (struct shape){2049, 40, 1, 0}, 1);
+	backward(c, (struct shape){700, 33, 3, 2}, 3);
 	backward(c, (struct shape){40000, 8, 500, 600}, 3);
 	forward(c, (struct shape){2049, 264, 1000, 100});
 	backward(c, (struct shape){65, 33, 11, 5}, 0);
