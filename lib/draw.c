@@ -1,4 +1,4 @@
-/* Passes of the decoder that end in draws: two in turn, recorded by shape. */
+/* Passes of the decoder that end in draws: two under way, recorded by shape. */
 #include "draw.h"
 
 #include "mem.h"
@@ -19,16 +19,10 @@ struct slot {
 	float *logp_host;
 };
 
-/* What decides which kernels run, and on which addresses. */
-struct shape {
+/* The decoder's part of a pass that decodes, of one shape. */
+struct record {
 	int64_t rows;
 	int32_t max_k;
-	int slot;
-	bool chained;
-};
-
-struct record {
-	struct shape shape;
 	struct gvk_graph *graph; /* NULL: it has run, unrecorded */
 };
 
@@ -80,11 +74,7 @@ open_slot(struct gv_draw *d, struct slot *s)
 	s->logp = gvk_alloc(k, n * sizeof *s->logp);
 	s->id_host = gvk_host_alloc(k, n * sizeof *s->id);
 	s->logp_host = gvk_host_alloc(k, n * sizeof *s->logp);
-	if (!s->id || !s->logp || !s->id_host || !s->logp_host)
-		return false;
-	/* whatever a chained pass reads of them are ids */
-	gvk_zero(d->m->s, s->id, n * sizeof *s->id);
-	return true;
+	return s->id && s->logp && s->id_host && s->logp_host;
 }
 
 static int
@@ -182,14 +172,6 @@ gv_draw_close(struct gv_draw **dp)
 
 /* ---- input --------------------------------------------------------------- */
 
-/* The model's slot that a pass comes in by; a host has but one, as its passes
- * have run when they have been put. */
-static int
-slot_of(const struct gv_draw *d, const struct slot *s)
-{
-	return gvk_is_host(d->m->k) ? 0 : (int)(s - d->slot);
-}
-
 /* Sets p[from..to-1] to value, value + step, ... */
 static void
 fill(int32_t *p, int64_t from, int64_t to, int64_t value, int32_t step)
@@ -235,77 +217,58 @@ decodes(const struct gv_batch *b)
 	return b->max_q == 1 && b->N == b->S && b->M == b->N && !b->B;
 }
 
-/* Queues a pass from its slot; the first ids are those of `last`, if there is
- * one. */
+/* Queues the way of a slot to the device.  What decodes always comes to the
+ * same place, which the records know: passes run one after the other. */
 static void
-run(struct gv_draw *d, const struct gv_batch *b, const struct slot *s,
-    const struct slot *last)
+bring(struct gv_draw *d, const struct gv_batch *b, int slot)
 {
-	const struct gv_text_config *t = &d->m->cfg.text;
-	struct gv_model *m = d->m;
-	struct acts *a = &m->priv->a;
-	int64_t n = last && !decodes(b) ? last->M : b->N;
+	struct gv_model_priv *p = d->m->priv;
+	const struct inputs *to = &p->a.slot[0];
 
-	gv_stage_put(m, b, slot_of(d, s));
-	if (last)
-		gvk_copy(
-		    m->s, a->in.id, last->id, (size_t)n * sizeof *last->id);
+	if (!d->graphs || !decodes(b)) {
+		gv_stage_put(d->m, b, slot);
+		gv_stage_use(d->m, b, slot);
+		return;
+	}
+	gvk_put(d->m->s, to->id, p->staged[slot].id, to->bytes);
+	gv_stage_use(d->m, b, 0);
+}
+
+/* Queues the pass up to its logits. */
+static void
+forward(struct gv_model *m, const struct gv_batch *b)
+{
+	const struct gv_text_config *t = &m->cfg.text;
+	struct acts *a = &m->priv->a;
+
 	gv_decoder_forward(m, b);
 	gvk_logits(m->s, a->logits, a->sel_n,
 	    param(m, GV_LANGUAGE, m->priv->at.head), 0, b->M, t->C, t->V);
-	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, a->in.seed,
-	    a->in.counter, &d->law, b->M, t->V, d->ws);
 }
 
-/* The record of a shape, made if there is none.  *ran: all its ops have run
- * with its sizes. */
-static struct record *
-record_of(struct gv_draw *d, const struct shape *shape, bool *ran)
+/* The graph of a batch's shape, made when that comes for the second time, or
+ * NULL. */
+static struct gvk_graph *
+recorded(struct gv_draw *d, const struct gv_batch *b)
 {
-	struct record *r = NULL;
-	int i;
+	struct gvk_stream *s = d->m->s;
+	struct record *r = d->record;
 
-	*ran = false;
-	for (i = 0; i < d->records; i++) {
-		const struct shape *x = &d->record[i].shape;
-
-		if (x->rows != shape->rows || x->max_k != shape->max_k)
-			continue;
-		*ran = true;
-		if (x->slot == shape->slot && x->chained == shape->chained)
-			r = &d->record[i];
+	while (r < d->record + d->records &&
+	       (r->rows != b->N || r->max_k != b->max_k))
+		r++;
+	if (r == d->record + d->records) {
+		if (d->records == GRAPHS)
+			forget(d);
+		d->record[d->records++] = (struct record){b->N, b->max_k, NULL};
+		return NULL; /* all its ops have to run once before */
 	}
-	if (r)
-		return r;
-	if (d->records == GRAPHS)
-		forget(d);
-	r = &d->record[d->records++];
-	*r = (struct record){.shape = *shape};
-	return r;
-}
-
-/* Queues a pass that decodes as its shape's record, which is made once all ops
- * have run.  False: there is none yet. */
-static bool
-replay(struct gv_draw *d, const struct gv_batch *b, const struct slot *s,
-    const struct slot *last)
-{
-	const struct shape shape = {
-	    b->N, b->max_k, slot_of(d, s), last != NULL};
-	struct gvk_stream *to = d->m->s;
-	struct record *r;
-	bool ran;
-
-	r = record_of(d, &shape, &ran);
-	if (ran && !r->graph && gvk_graph_begin(to)) {
-		run(d, b, s, last);
-		if (!gvk_graph_end(to, &r->graph))
+	if (!r->graph && gvk_graph_begin(s)) {
+		forward(d->m, b);
+		if (!gvk_graph_end(s, &r->graph))
 			r->graph = NULL;
 	}
-	if (!r->graph)
-		return false;
-	gvk_graph_run(to, r->graph);
-	return true;
+	return r->graph;
 }
 
 /* Queues the way back of the oldest pass that isn't on it: what has been
@@ -340,10 +303,12 @@ gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
     struct gv_error *e)
 {
 	struct slot *s = &d->slot[d->put % GV_DRAW_DEPTH];
-	const struct slot *last =
-	    chained ? &d->slot[(d->put - 1) % GV_DRAW_DEPTH] : NULL;
+	const struct slot *last = &d->slot[(d->put - 1) % GV_DRAW_DEPTH];
 	struct gv_batch r = usual(d, b);
-	int slot = slot_of(d, s);
+	struct gv_model *m = d->m;
+	struct gvk_graph *graph = NULL;
+	struct acts *a = &m->priv->a;
+	int slot = gvk_is_host(m->k) ? 0 : (int)(d->put % GV_DRAW_DEPTH);
 
 	assert(d->put - d->taken < GV_DRAW_DEPTH && (!chained || d->put));
 	if (d->fetched < d->put)
@@ -351,9 +316,18 @@ gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
 	if (stage(d, b, &r, slot, e))
 		return e->code;
 	s->M = b->M;
-	gv_stage_use(d->m, &r, slot);
-	if (!d->graphs || !decodes(&r) || !replay(d, &r, s, last))
-		run(d, &r, s, last);
+	bring(d, &r, slot);
+	if (chained)
+		gvk_copy(m->s, a->in.id, last->id,
+		    (size_t)last->M * sizeof *last->id);
+	if (d->graphs && decodes(&r))
+		graph = recorded(d, &r);
+	if (graph)
+		gvk_graph_run(m->s, graph);
+	else
+		forward(m, &r);
+	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, a->in.seed,
+	    a->in.counter, &d->law, r.M, m->cfg.text.V, d->ws);
 	d->put++;
 	return 0;
 }

@@ -480,6 +480,8 @@ gv_model_close(struct gv_model **out)
 	}
 	if (p->up)
 		gvk_stream_close(&p->up);
+	if (p->side)
+		gvk_stream_close(&p->side);
 	gvk_host_free(m->k, p->pinned);
 	gvk_free(m->k, p->block);
 	gvk_free(m->k, p->freq);

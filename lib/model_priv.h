@@ -94,10 +94,11 @@ struct acts {
 	void *embeds, *own_embeds; /* (BR,C): in.image, or the projector's */
 	/* decoder */
 	struct lm_acts *lm;
-	void *x; /* (N,C) after the last layer */
+	void *x; /* (M,C) after the last layer */
+	void *sel_att, *sel_res; /* (M,HD), (M,C) of it, if M is not all */
 	void *n; /* (N,C) what a norm gives; nobody keeps it */
 	void *sw; /* (N,F) what the gate gives; likewise */
-	void *sel_h, *sel_n; /* (M,C) */
+	void *sel_n; /* (M,C) what the head reads */
 	float *sel_rstd;
 	float *logits; /* (M,V) */
 	/* scratch of the backward pass */
@@ -122,6 +123,7 @@ struct gv_model_priv {
 	size_t block_bytes;
 	/* batches on their way, run.c */
 	struct gvk_stream *up; /* copies run here; NULL on a host */
+	struct gvk_stream *side; /* vision.c's second, or NULL */
 	struct inputs staged[SLOTS]; /* pinned host memory */
 	void *pinned;
 	int turn; /* slot of the next batch */
@@ -214,9 +216,12 @@ size_t gv_layout(const struct gv_model *m, const struct gv_limits *l,
     struct acts *a, void *base);
 
 /* vision.c: how many images the tower takes at once within limits `l`: all of
- * them if a backward pass goes through it, else as many as keep a layer's
- * activations in a cache. */
+ * them if a backward pass goes through it, else as many as keep the device
+ * busy. */
 int64_t gv_vision_step(const struct gv_model *m, const struct gv_limits *l);
+
+/* vision.c: what passes within p->lim need besides memory. */
+int gv_vision_reserve(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;
 
 /* vision.c: image or features -> features, rows, embeds; and back from
  * a->dembeds. */

@@ -142,7 +142,7 @@ gv_model_reserve(
 	gv_layout(m, l, &p->a, p->block);
 	p->turn = 0;
 	p->fed = false;
-	if (reserve_staging(m, e) || put_fixed(m, e))
+	if (reserve_staging(m, e) || put_fixed(m, e) || gv_vision_reserve(m, e))
 		return e->code;
 	p->reserved = true;
 	return 0;
@@ -520,9 +520,10 @@ gv_model_flops(
 		pairs +=
 		    q * (own - (q - 1) / 2) + (b->p_len ? q * b->p_len[s] : 0);
 	}
-	f = (double)c->L * N *
-	    (2 * C * (double)((2 * c->H + 2 * c->G) * c->D) +
-		6 * C * (double)c->F);
+	/* behind the last attention there are only the rows of the head */
+	f = (double)c->L * N * 2 * C * (double)((c->H + 2 * c->G) * c->D);
+	f += ((double)(c->L - 1) * N + (double)b->M) *
+	     (2 * C * (double)(c->H * c->D) + 6 * C * (double)c->F);
 	f += 2 * (double)b->M * C * (double)c->V;
 	f *= times(backward, back, m->part[GV_LANGUAGE].trains);
 	f += (double)c->L * 4 * pairs * (double)(c->H * c->D) *

@@ -52,48 +52,111 @@ patch_attention(const struct gv_model *m, int64_t B)
 
 /* ---- tower --------------------------------------------------------------- */
 
-/* What a layer writes and the next reads, the wide part of its MLP, of the
- * images that go through the tower together.  On a GPU that is to stay in the
- * second-level cache (50 MB on an H100) with the layer's weights beside it. */
-#define STEP_BYTES ((int64_t)32 << 20)
+/* Where no backward pass follows, images go through the tower in steps of at
+ * most STEP_ROWS patches, which keeps its memory small; on a device two steps
+ * run side by side, so that one has work for the processors that the last
+ * tiles of a product of the other leave idle.  More rows than these make
+ * products no faster. */
+#define STEP_ROWS 8192
+#define LANES     2
 
 int64_t
 gv_vision_step(const struct gv_model *m, const struct gv_limits *l)
 {
-	const struct gv_vision_config *v = &m->cfg.vision;
-	int64_t image = v->P * v->F * (int64_t)m->priv->esize;
-	int64_t n = STEP_BYTES / image;
+	int64_t n = STEP_ROWS / m->cfg.vision.P;
 
 	if (l->backward && back_vision(m))
 		return l->images;
 	n = n < 1 ? 1 : n;
+	n *= gvk_is_host(m->k) ? 1 : LANES;
 	return n < l->images ? n : l->images;
+}
+
+/* Images of a step side by side with another: half of those that there is
+ * memory for. */
+static int64_t
+lane_images(const struct gv_model *m)
+{
+	return gv_vision_step(m, &m->priv->lim) / LANES;
+}
+
+/* True if so many images are better taken in two lanes than in one step. */
+static bool
+in_lanes(const struct gv_model *m, int64_t images)
+{
+	return !gvk_is_host(m->k) &&
+	       !(m->priv->lim.backward && back_vision(m)) &&
+	       images * m->cfg.vision.P >= STEP_ROWS / LANES;
+}
+
+int
+gv_vision_reserve(struct gv_model *m, struct gv_error *e)
+{
+	struct gv_model_priv *p = m->priv;
+
+	if (!p->side && (p->alloc & 1u << GV_VISION) &&
+	    in_lanes(m, p->lim.images) && gvk_stream_open(m->k, &p->side))
+		return gv_fail(e, GV_ERR_NOMEM, "no memory for a stream on %s",
+		    gvk_name(m->k));
+	return 0;
+}
+
+/* A part of the rows of the tower's buffers, and the stream that it is on. */
+struct lane {
+	struct gvk_stream *s;
+	int64_t at; /* first row */
+};
+
+static struct lane
+lane_of(const struct gv_model *m, int i)
+{
+	return (struct lane){
+	    i ? m->priv->side : m->s, i * lane_images(m) * m->cfg.vision.P};
 }
 
 /* The residual stream before layer l; before layer v->layer, what comes out,
  * for the images from `first` on.  Without a backward pass all layers share
  * their buffers, and the stream goes to and fro between two of them. */
 static void *
-tower_stream(const struct gv_model *m, int64_t l, int64_t first)
+tower_stream(
+    const struct gv_model *m, const struct lane *n, int64_t l, int64_t first)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	const struct acts *a = &m->priv->a;
 
 	if (l < v->layer)
-		return a->vit[l].res;
+		return row(m, a->vit[l].res, n->at * v->C);
 	if (v->post_norm)
-		return a->v_fin;
+		return row(m, a->v_fin, n->at * v->C);
 	return row(m, a->features, first * v->P * v->C);
+}
+
+/* The buffers of layer l. */
+static struct vit_acts
+tower_buffers(const struct gv_model *m, const struct lane *n, int64_t l)
+{
+	const struct gv_vision_config *v = &m->cfg.vision;
+	int64_t C = n->at * v->C,
+		wide = 3 * C > n->at * v->F ? 3 * C : n->at * v->F;
+	struct vit_acts u = m->priv->a.vit[l];
+
+	u.res = row(m, u.res, C);
+	u.mid = row(m, u.mid, C);
+	u.n1 = row(m, u.n1, C);
+	u.att = row(m, u.att, C);
+	u.n2 = row(m, u.n2, C);
+	u.qkv = row(m, u.qkv, wide);
+	u.act = row(m, u.act, wide);
+	return u; /* what the backward pass needs: in lanes there is none */
 }
 
 /* Runs layer l, from u->res to `out`. */
 static void
-tower_layer(struct gv_model *m, const struct vit_layer *o, struct vit_acts *u,
-    void *out, int64_t B)
+tower_layer(struct gv_model *m, struct gvk_stream *s, const struct vit_layer *o,
+    const struct vit_acts *u, void *out, int64_t B)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	struct gvk_attn t = patch_attention(m, B);
-	struct gvk_stream *s = m->s;
 	int64_t N = B * v->P, C = v->C;
 	float eps = (float)v->eps;
 
@@ -115,16 +178,16 @@ tower_layer(struct gv_model *m, const struct vit_layer *o, struct vit_acts *u,
 
 /* B images from `first` on through the tower. */
 static void
-tower_step(struct gv_model *m, int64_t first, int64_t B)
+tower_step(struct gv_model *m, const struct lane *n, int64_t first, int64_t B)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
-	struct gvk_stream *s = m->s;
 	int64_t N = B * v->P, C = v->C, K = 3 * v->patch * v->patch, l;
 	const uint8_t *image =
 	    (const uint8_t *)a->in.image + first * v->image * v->image * 3;
-	void *x = tower_stream(m, 0, first);
+	void *x = tower_stream(m, n, 0, first),
+	     *cut = row(m, a->patches, n->at * K);
 	float mul[3], add[3];
 	int c;
 
@@ -133,26 +196,46 @@ tower_step(struct gv_model *m, int64_t first, int64_t B)
 		add[c] = (float)(-v->mean[c] / v->std[c]);
 	}
 	gvk_patchify(
-	    s, a->patches, image, mul, add, B, v->image, v->image, v->patch);
-	gvk_linear(s, x, NULL, a->patches, VP(p->at.patch_w), VP(p->at.patch_b),
+	    n->s, cut, image, mul, add, B, v->image, v->image, v->patch);
+	gvk_linear(n->s, x, NULL, cut, VP(p->at.patch_w), VP(p->at.patch_b),
 	    NULL, GVK_ACT_NONE, N, K, C);
-	gvk_add_pos(s, x, VP(p->at.pos), N, v->P, C);
-	for (l = 0; l < v->layer; l++)
-		tower_layer(m, &p->at.vit[l], &a->vit[l],
-		    tower_stream(m, l + 1, first), B);
+	gvk_add_pos(n->s, x, VP(p->at.pos), N, v->P, C);
+	for (l = 0; l < v->layer; l++) {
+		struct vit_acts u = tower_buffers(m, n, l);
+
+		tower_layer(m, n->s, &p->at.vit[l], &u,
+		    tower_stream(m, n, l + 1, first), B);
+	}
 	if (v->post_norm)
-		gvk_layernorm(s, row(m, a->features, first * v->P * C), NULL,
-		    a->v_mean, a->v_rstd, a->v_fin, NULL, VP(p->at.post_w),
-		    VP(p->at.post_b), (float)v->eps, N, C);
+		gvk_layernorm(n->s, row(m, a->features, first * v->P * C), NULL,
+		    a->v_mean, a->v_rstd, tower_stream(m, n, v->layer, first),
+		    NULL, VP(p->at.post_w), VP(p->at.post_b), (float)v->eps, N,
+		    C);
 }
 
 static void
 tower_forward(struct gv_model *m, const struct gv_batch *b)
 {
-	int64_t step = gv_vision_step(m, &m->priv->lim), at;
+	struct lane lane[LANES] = {lane_of(m, 0), lane_of(m, 1)};
+	int64_t most = gv_vision_step(m, &m->priv->lim), step, at;
+	bool two = in_lanes(m, b->B);
+	int i = 0;
 
-	for (at = 0; at < b->B; at += step)
-		tower_step(m, at, b->B - at < step ? b->B - at : step);
+	if (!b->B)
+		return;
+	if (two) {
+		most = lane_images(m);
+		gvk_wait(lane[1].s, m->s);
+	}
+	/* an even number of steps of nearly the same size */
+	step = (b->B + most - 1) / most;
+	step += two && step % LANES;
+	step = (b->B + step - 1) / step;
+	for (at = 0; at < b->B; at += step, i = two && !i)
+		tower_step(
+		    m, &lane[i], at, b->B - at < step ? b->B - at : step);
+	if (two)
+		gvk_wait(m->s, lane[1].s);
 }
 
 /* dh: gradient of the stream after the layer, becomes that before it. */
