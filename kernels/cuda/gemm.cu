@@ -766,6 +766,7 @@ launch(struct gvk_stream *s, const struct instance *i, const struct maps *m, con
 	to.stream = c->st;
 	to.attrs = attr;
 	to.numAttrs = 1;
+	c->soon = false;
 	if (CUDA_SMEM(s, i->fn, i->smem))
 		cuda_ok(s, cudaLaunchKernelEx(&to, i->fn, *m, *g), "gemm");
 }

@@ -339,6 +339,7 @@ repeatable(struct gvk_stream *s, const struct product *p, struct product *q)
 		q->b = (bf16 *)c->scratch;
 	if (p->bias)
 		q->bias = (bf16 *)c->scratch;
+	c->soon = false;
 	return cuda_ok(s, cudaMemsetAsync(c->scratch, 0, bytes, c->st), "zero");
 }
 
