@@ -60,37 +60,79 @@ attend(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	gvk_attention(m->s, u->att, u->lse, u->qkv, k, v, &t);
 }
 
-/* The residual stream before layer l; before layer L, what comes out. */
-static void *
-stream(const struct gv_model *m, int64_t l)
-{
-	const struct acts *a = &m->priv->a;
-
-	return l < m->cfg.text.L ? a->lm[l].res : a->x;
-}
-
-/* Runs layer l up to its gate, from u->res to a->sw and, to be kept, u->gu. */
+/* The first half of layer l: from u->res to u->att. */
 static void
-layer(struct gv_model *m, const struct gv_batch *b, int64_t l, bool keep)
+attend_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	const struct lm_layer *o = &m->priv->at.lm[l];
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
-	struct gvk_stream *s = m->s;
-	int64_t N = b->N, C = c->C, Q = (c->H + 2 * c->G) * c->D;
-	float eps = (float)c->eps;
+	int64_t Q = (c->H + 2 * c->G) * c->D;
 
-	gvk_rmsnorm(
-	    s, a->n, NULL, u->rstd1, u->res, NULL, LP(o->n1), eps, N, C);
-	gvk_linear(s, u->qkv, NULL, a->n, LP(o->wqkv),
-	    c->qkv_bias ? LP(o->bqkv) : NULL, NULL, GVK_ACT_NONE, N, C, Q);
+	gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL, LP(o->n1),
+	    (float)c->eps, b->N, c->C);
+	gvk_linear(m->s, u->qkv, NULL, a->n, LP(o->wqkv),
+	    c->qkv_bias ? LP(o->bqkv) : NULL, NULL, GVK_ACT_NONE, b->N, c->C,
+	    Q);
 	attend(m, b, l);
-	gvk_linear(s, u->mid, NULL, u->att, LP(o->wo), NULL, u->res,
-	    GVK_ACT_NONE, N, c->H * c->D, C);
-	gvk_rmsnorm(
-	    s, a->n, NULL, u->rstd2, u->mid, NULL, LP(o->n2), eps, N, C);
-	gvk_gated(s, a->sw, u->gu, keep, a->n, LP(o->wgu), N, C, c->F);
+}
+
+/* The second half for N rows: from att and the stream x to u->mid, a->sw and,
+ * to be kept, u->gu. */
+static void
+gate_layer(struct gv_model *m, int64_t l, const void *att, const void *x,
+    int64_t N, bool keep)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	struct acts *a = &m->priv->a;
+	struct lm_acts *u = &a->lm[l];
+
+	gvk_linear(m->s, u->mid, NULL, att, LP(o->wo), NULL, x, GVK_ACT_NONE, N,
+	    c->H * c->D, c->C);
+	gvk_rmsnorm(m->s, a->n, NULL, u->rstd2, u->mid, NULL, LP(o->n2),
+	    (float)c->eps, N, c->C);
+	gvk_gated(m->s, a->sw, u->gu, keep, a->n, LP(o->wgu), N, c->C, c->F);
+}
+
+static void
+layer(struct gv_model *m, const struct gv_batch *b, int64_t l, bool keep)
+{
+	const struct lm_acts *u = &m->priv->a.lm[l];
+
+	attend_layer(m, b, l);
+	gate_layer(m, l, u->att, u->res, b->N, keep);
+}
+
+/* ... and its end: to the stream `out`. */
+static void
+end_layer(struct gv_model *m, int64_t l, void *out, int64_t N)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+
+	gvk_linear(m->s, out, NULL, m->priv->a.sw, LP(m->priv->at.lm[l].wd),
+	    NULL, m->priv->a.lm[l].mid, GVK_ACT_NONE, N, c->F, c->C);
+}
+
+/* The last layer: behind its attention only the rows that the head reads go
+ * on. */
+static void
+last_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	struct acts *a = &m->priv->a;
+	const struct lm_acts *u = &a->lm[l];
+	int64_t HD = c->H * c->D, C = c->C;
+
+	attend_layer(m, b, l);
+	if (b->every) {
+		gate_layer(m, l, u->att, u->res, b->N, m->priv->keep);
+		return;
+	}
+	gvk_gather(m->s, a->sel_att, u->att, a->in.out, b->M, HD, HD, HD);
+	gvk_gather(m->s, a->sel_res, u->res, a->in.out, b->M, C, C, C);
+	gate_layer(m, l, a->sel_att, a->sel_res, b->M, m->priv->keep);
 }
 
 void
@@ -99,21 +141,18 @@ gv_decoder_forward(struct gv_model *m, const struct gv_batch *b)
 	const struct gv_text_config *c = &m->cfg.text;
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
-	int64_t C = c->C, l;
+	int64_t l;
 
-	gvk_embedding(
-	    m->s, stream(m, 0), LP(p->at.embed), a->embeds, a->in.id, b->N, C);
-	for (l = 0; l < c->L; l++) {
-		/* of the layers that are run again only the last is kept */
-		layer(m, b, l, p->keep && (!p->lim.recompute || l == c->L - 1));
-		gvk_linear(m->s, stream(m, l + 1), NULL, a->sw,
-		    LP(p->at.lm[l].wd), NULL, a->lm[l].mid, GVK_ACT_NONE, b->N,
-		    c->F, C);
+	gvk_embedding(m->s, a->lm[0].res, LP(p->at.embed), a->embeds, a->in.id,
+	    b->N, c->C);
+	for (l = 0; l < c->L - 1; l++) {
+		layer(m, b, l, p->keep && !p->lim.recompute);
+		end_layer(m, l, a->lm[l + 1].res, b->N);
 	}
-	/* only the rows that the head reads are normalised */
-	gvk_gather(m->s, a->sel_h, a->x, a->in.out, b->M, C, C, C);
-	gvk_rmsnorm(m->s, a->sel_n, NULL, a->sel_rstd, a->sel_h, NULL,
-	    LP(p->at.norm), (float)c->eps, b->M, C);
+	last_layer(m, b, l);
+	end_layer(m, l, a->x, b->M);
+	gvk_rmsnorm(m->s, a->sel_n, NULL, a->sel_rstd, a->x, NULL,
+	    LP(p->at.norm), (float)c->eps, b->M, c->C);
 }
 
 /* The weight gradients of a layer take what its norms and its gate gave: the
@@ -143,15 +182,16 @@ input_back(struct gv_model *m, void *dx, const void *dy, size_t w, int64_t N,
 	    GVK_ACT_NONE, false, N, C, O);
 }
 
-/* dh: gradient of the stream after the MLP of layer l, becomes that before. */
+/* dh: gradient of the stream after the MLP of layer l, becomes that before;
+ * N rows. */
 static void
-mlp_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
+mlp_back(struct gv_model *m, int64_t l, void *dh, int64_t N)
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	const struct lm_layer *o = &m->priv->at.lm[l];
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
-	int64_t N = b->N, C = c->C, F = c->F;
+	int64_t C = c->C, F = c->F;
 	void *dgu = u->gu;
 
 	gvk_gated_bwd(
@@ -163,8 +203,42 @@ mlp_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	weight_back(m, o->wgu, NULL, dgu, a->n, N, C, 2 * F);
 }
 
+/* The output product of attention: a->datt from dh. */
+static void
+out_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	struct acts *a = &m->priv->a;
+
+	input_back(m, a->datt, dh, o->wo, b->N, c->H * c->D, c->C);
+	weight_back(m, o->wo, NULL, dh, a->lm[l].att, b->N, c->H * c->D, c->C);
+}
+
+/* The same where dh has the rows of b->out: afterwards it has all. */
+static void
+last_out_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	struct acts *a = &m->priv->a;
+	struct gvk_stream *s = m->s;
+	int64_t M = b->M, HD = c->H * c->D, C = c->C;
+	size_t esize = m->priv->esize;
+	void *dsel_att = a->dqkv; /* which is written after that */
+
+	gvk_gather(s, a->sel_att, a->lm[l].att, a->in.out, M, HD, HD, HD);
+	input_back(m, dsel_att, dh, o->wo, M, HD, C);
+	weight_back(m, o->wo, NULL, dh, a->sel_att, M, HD, C);
+	gvk_zero(s, a->datt, (size_t)(b->N * HD) * esize);
+	gvk_scatter(s, a->datt, dsel_att, a->in.out, M, HD, HD, HD);
+	gvk_copy(s, a->dn, dh, (size_t)(M * C) * esize);
+	gvk_zero(s, dh, (size_t)(b->N * C) * esize);
+	gvk_scatter(s, dh, a->dn, a->in.out, M, C, C, C);
+}
+
 /* dh: gradient of the stream after the attention of layer l, becomes that
- * before. */
+ * before; a->datt is the gradient of u->att. */
 static void
 attend_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 {
@@ -176,8 +250,6 @@ attend_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	int64_t N = b->N, C = c->C, Q = t.ldq;
 	int64_t HD = c->H * c->D, GD = c->G * c->D;
 
-	input_back(m, a->datt, dh, o->wo, N, HD, C);
-	weight_back(m, o->wo, NULL, dh, u->att, N, HD, C);
 	gvk_attention_bwd(m->s, a->dqkv, row(m, a->dqkv, HD),
 	    row(m, a->dqkv, HD + GD), a->datt, u->att, u->lse, u->qkv,
 	    row(m, u->qkv, HD), row(m, u->qkv, HD + GD), &t, a->ws);
@@ -196,18 +268,24 @@ gv_decoder_backward(struct gv_model *m, const struct gv_batch *b)
 	const struct gv_text_config *c = &m->cfg.text;
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
-	int64_t C = c->C, E = b->B * m->cfg.R, l;
+	int64_t C = c->C, E = b->B * m->cfg.R, l = c->L - 1;
 	bool down = back_projector(m) && b->B > 0;
-	void *dsel = a->sel_n; /* which nobody needs any more */
+	void *dlast = a->sel_n; /* which nobody needs any more */
 
-	gvk_rmsnorm_bwd(m->s, dsel, LG(p->at.norm), NULL, a->dsel, NULL,
-	    a->sel_h, a->sel_rstd, LP(p->at.norm), b->M, C);
-	gvk_zero(m->s, a->dh, (size_t)(b->N * C) * p->esize);
-	gvk_scatter(m->s, a->dh, dsel, a->in.out, b->M, C, C, C);
-	for (l = c->L - 1; l >= 0; l--) {
-		if (p->lim.recompute && l < c->L - 1)
+	gvk_rmsnorm_bwd(m->s, dlast, LG(p->at.norm), NULL, a->dsel, NULL, a->x,
+	    a->sel_rstd, LP(p->at.norm), b->M, C);
+	gvk_copy(m->s, a->dh, dlast, (size_t)(b->M * C) * p->esize);
+	mlp_back(m, l, a->dh, b->M);
+	if (b->every)
+		out_back(m, b, l, a->dh);
+	else
+		last_out_back(m, b, l, a->dh);
+	attend_back(m, b, l, a->dh);
+	while (l-- > 0) {
+		if (p->lim.recompute)
 			layer(m, b, l, true);
-		mlp_back(m, b, l, a->dh);
+		mlp_back(m, l, a->dh, b->N);
+		out_back(m, b, l, a->dh);
 		attend_back(m, b, l, a->dh);
 	}
 	if (down || LG(p->at.embed))

@@ -286,6 +286,14 @@ connector_back(const struct gv_model *m, const struct gv_limits *l,
 		perceiver_back(m, l, a, r);
 }
 
+/* Rows of a layer.  Behind the attention of the last one there are those that
+ * the head reads, which may be more than all, if it reads some twice. */
+static int64_t
+lm_rows(const struct gv_limits *l)
+{
+	return max64(l->tokens, l->outs);
+}
+
 /* What a layer computes, apart from its input. */
 static void
 lm_block(const struct gv_model *m, struct lm_acts *x, int64_t N, bool back,
@@ -310,7 +318,7 @@ language_kept(const struct gv_model *m, const struct gv_limits *l,
     struct acts *a, struct arena *r)
 {
 	const struct gv_text_config *t = &m->cfg.text;
-	int64_t N = l->tokens, i;
+	int64_t N = lm_rows(l), i;
 	bool back = l->backward && back_language(m);
 
 	for (i = 0; i < t->L; i++) {
@@ -334,10 +342,12 @@ layers_scratch(const struct gv_model *m, const struct gv_limits *l,
     struct acts *a, struct arena *r)
 {
 	const struct gv_text_config *t = &m->cfg.text;
-	int64_t N = l->tokens;
+	int64_t N = lm_rows(l), M = l->outs;
 
 	a->n = ACT(N * t->C);
 	a->sw = ACT(N * t->F);
+	a->sel_att = ACT(M * t->H * t->D);
+	a->sel_res = ACT(M * t->C);
 	if (!l->backward || !back_language(m))
 		return;
 	a->dn = ACT(N * t->C);
@@ -353,7 +363,6 @@ head_scratch(const struct gv_model *m, const struct gv_limits *l,
 	const struct gv_text_config *t = &m->cfg.text;
 	int64_t M = l->outs;
 
-	a->sel_h = ACT(M * t->C);
 	a->sel_n = ACT(M * t->C);
 	a->sel_rstd = F32(M);
 	if (l->logits)

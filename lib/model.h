@@ -173,6 +173,7 @@ struct gv_batch {
 	int64_t M;
 	const int32_t *out; /* (M) rows of N that go to the head; none twice
 	                     * if a backward pass follows */
+	bool every; /* promises that out is 0, 1, ... N-1 */
 	const int32_t *target; /* (M) for gv_model_loss() */
 	const float *g; /* (M) d loss / d logp, for the backward pass */
 	const uint64_t *seed, *counter; /* (M) for who draws from the logits,

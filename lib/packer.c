@@ -366,6 +366,7 @@ gv_packer_batch(struct gv_packer *p, float weight, struct gv_batch *b,
 	b->max_k = p->max_k;
 	b->M = p->M;
 	b->out = p->out;
+	b->every = p->M == p->N; /* they ascend */
 	b->target = p->target;
 	b->g = p->g;
 	*bytes = p->bytes_known ? p->bytes : NULL;

@@ -196,6 +196,36 @@ test_recompute(struct test *t)
 	result_free(&c);
 }
 
+/* Every row trained on, said or unsaid. */
+static void
+test_every(struct test *t)
+{
+	struct gv_batch b = t->flat.b;
+	size_t n = (size_t)b.N, i;
+	int32_t *out = get(n, sizeof *out), *target = get(n, sizeof *target);
+	float *g = get(n, sizeof *g);
+	struct result x, y;
+
+	for (i = 0; i < n; i++) {
+		out[i] = (int32_t)i;
+		target[i] = (int32_t)(i % (size_t)t->m->cfg.text.V);
+		g[i] = -1 / (float)n;
+	}
+	b.M = b.N;
+	b.out = out;
+	b.target = target;
+	b.g = g;
+	x = run(t, &b, all_parts(t->m));
+	b.every = true;
+	y = run(t, &b, all_parts(t->m));
+	ok(same(&x, &y), "%s: every row, said or unsaid", t->name);
+	result_free(&x);
+	result_free(&y);
+	free(out);
+	free(target);
+	free(g);
+}
+
 /* A batch that is fed ahead, and one that was and is not run after all. */
 static void
 test_feed(struct test *t)
@@ -846,6 +876,7 @@ test_model(struct test *t)
 	test_memory(t);
 	test_recompute(t);
 	test_feed(t);
+	test_every(t);
 	if (t->shared.b.B) {
 		test_inputs(t);
 		test_text_only(t);

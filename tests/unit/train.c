@@ -1,5 +1,5 @@
-/* The training loop and the thread that reads for it: where an input ends, where
- * it is damaged, and a device that fails in the middle of a step.
+/* The training loop and the thread that reads for it: where an input ends,
+ * where it is damaged, and a device that fails in the middle of a step.
  */
 #include "backend.h"
 #include "dir.h"
