@@ -25,6 +25,7 @@
  * the keys.
  */
 #include "attention.cuh"
+#include "attention_ways.cuh"
 
 struct backward {
 	bf16 *dq, *dk, *dv;
@@ -41,8 +42,10 @@ struct backward {
 size_t
 gvk_cuda_attention_bwd_ws(const struct gvk *k, const struct gvk_attn *a, int64_t Nq)
 {
-	(void)k;
-	return (size_t)(Nq * a->H) * sizeof(float);
+	size_t plain = (size_t)(Nq * a->H) * sizeof(float);
+	size_t wgmma = cuda_attention_bwd_wgmma_ws(k, a, Nq);
+
+	return plain > wgmma ? plain : wgmma;
 }
 
 /* ---- both passes -------------------------------------------------------- */
@@ -347,9 +350,11 @@ gvk_cuda_attention_bwd(struct gvk_stream *s, void *dq, void *dk, void *dv, const
 
 	assert(a->S >= 0 && a->G > 0 && a->H % a->G == 0);
 	assert(a->D > 0 && a->D <= 256);
-	(void)o;
 	cuda_of(s);
 	if (a->S == 0)
+		return;
+	if (cuda_attention_bwd_wgmma(s, (bf16 *)dq, (bf16 *)dk, (bf16 *)dv, (const bf16 *)dout,
+		(const bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, a, ws))
 		return;
 	f.dq = (bf16 *)dq;
 	f.dk = (bf16 *)dk;

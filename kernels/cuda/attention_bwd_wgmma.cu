@@ -1,0 +1,1055 @@
+/* Attention backward on Hopper's matrix units: two kernels, each of which makes
+ * the probabilities again and owns what it writes: nothing is added in memory,
+ * and results are the same each time.
+ *
+ *	dkv	128 keys of a range and a key/value head; tiles of 64 queries of
+ *		all heads of the group stream past.  Keys are rows, so that P'
+ *		and dS' are register operands as they come:
+ *		S' = K Q^T, dP' = V dO^T, dV += P' dO, dK += dS' Q
+ *	dq	two units of 64 queries of one head, of the same key/value head;
+ *		tiles of 128 keys stream past:
+ *		S = Q K^T, dP = dO V^T, dQ += dS K
+ *	with	P = exp(S - lse), dS = P (dP - delta), delta = rowsum(dO o)
+ *
+ * A block stays on its processor and takes jobs off a list, long ones first:
+ * one warp finds out what a job is and keeps tensor copies running through a
+ * ring of slots, from one job into the next; two warpgroups compute.  What a
+ * job holds (K and V, or Q and dO) is `fixed`, what streams goes through slots:
+ *	fixed	2 tiles of (128,D)		slot	dkv: Q and dO (64,D)
+ *							dq: K or V (128,D)
+ *
+ * Bound by the matrix units: 14 D FLOP a query, head and key seen, of which 10 D
+ * count (S and dP twice is the price of not adding dQ in memory).
+ *
+ * A range can end where its buffer ends, and behind it may be anything.  So the
+ * maps of tensors have rows twice, as y and as z of the same stride, and y has
+ * the height of one tile: n < height rows are asked for at y = height - n, and
+ * the others come as zeros and are not read.
+ *
+ * dq comes first and leaves lse and delta of each query and head for dkv, in
+ * tiles of 64 queries of a sequence, so that a tile is one copy.
+ */
+#include "attention_ways.cuh"
+#include "hopper.cuh"
+
+#define BWD_Q 64     /* queries of a tile, and of a warpgroup */
+#define BWD_K 128    /* keys of a tile */
+#define BWD_GROUPS 2 /* warpgroups that compute */
+#define BWD_WARPS (BWD_GROUPS * 4)
+#define BWD_THREADS ((BWD_GROUPS + 1) * HOPPER_GROUP)
+#define BWD_STATS (2 * BWD_Q) /* floats of a tile: 64 lse, 64 delta */
+#define BWD_TICKETS 32 /* the first of two */
+#define BWD_LOG2E 1.4426950408889634f
+
+enum bwd_kind { BWD_DQ, BWD_DKV, BWD_END };
+
+struct bwd {
+	bf16 *dq, *dk, *dv;
+	float *stats;	 /* (tile, H, BWD_STATS): lse in powers of two, delta */
+	const float *lse;
+	unsigned *ticket; /* of each kind: jobs drawn, less one a block */
+	struct gvk_attn a;
+	float scale2; /* scale in powers of two */
+	int hg;	      /* query heads a key/value head */
+	int kinds;    /* of key ranges: own, and if there are any, prefixes */
+	int chunk;    /* sequences whose jobs are sorted by length */
+	int chunks;
+	int q_tiles, k_tiles, q_blocks; /* of a sequence at most */
+	int jobs[2];  /* of each kind */
+};
+
+struct bwd_maps {
+	CUtensorMap q, dout, o, k, v;
+};
+
+/* ---- what both sides of a block know ------------------------------------ */
+
+/* Sizes for heads of up to W, in bytes. */
+template <int W> struct bwd_size {
+	static const int panels = (W + HOPPER_PANEL - 1) / HOPPER_PANEL;
+	static const int panel = BWD_K * 128; /* of 128 rows */
+	static const int half = panel / 2;    /* of 64 rows */
+	static const int tile = panels * panel;
+	static const int slots = panels == 1 ? 8 : 4;
+	static const int stats = BWD_STATS * (int)sizeof(float);
+	static const int all = 1024 + (2 + slots) * tile + slots * stats + 256;
+};
+
+struct bwd_job {
+	int kind, g;
+	int row, n; /* dkv: keys row..row + n - 1; dq: queries likewise */
+	/* dkv: tiles of own queries that may see these keys; tiles of others,
+	 * which see all.  Key j of the job is seen by query c of own tile x if
+	 * c >= edge + j - 64 x. */
+	int own, others, edge;
+	/* dq: sequence; units unit, unit + 1; own keys and prefix, tiles. */
+	int s, unit, keys, prefix, key_tiles, prefix_tiles;
+};
+
+#define BWD_ALL_SEEN (-(1 << 30)) /* an edge */
+
+#if HOPPER
+
+/* Stats of a tile of 64 queries of sequence s, which begins at query row `at`:
+ * no two sequences share one. */
+static __device__ __forceinline__ float *
+bwd_stats(const struct bwd &f, int at, int64_t s, int tile, int head)
+{
+	return f.stats + ((at / BWD_Q + s + tile) * f.a.H + head) * BWD_STATS;
+}
+
+/* Shared memory of a block by addresses; barriers are 8 bytes each. */
+template <int W> struct bwd_smem {
+	unsigned fixed, slot, stats;
+	unsigned held, let;   /* fixed is there; is not used any more */
+	unsigned full, empty; /* the same for slots */
+	struct bwd_job *job;  /* goes with fixed */
+
+	__device__ __forceinline__
+	bwd_smem(unsigned char *raw)
+	{
+		typedef bwd_size<W> z;
+		const unsigned at = hopper_smem(raw), pad = (1024 - at % 1024) % 1024;
+
+		fixed = at + pad;
+		slot = fixed + 2 * z::tile;
+		stats = slot + z::slots * z::tile;
+		held = stats + z::slots * z::stats;
+		let = held + 8;
+		full = let + 8;
+		empty = full + z::slots * 8;
+		job = reinterpret_cast<struct bwd_job *>(
+		    raw + (empty + z::slots * 8 - at));
+	}
+};
+
+/* A place in the ring: the slot, and the parity of its use. */
+template <int W> struct bwd_ring {
+	unsigned i, parity;
+
+	__device__ __forceinline__
+	bwd_ring(void) : i(0), parity(0)
+	{
+	}
+	__device__ __forceinline__ void
+	step(void)
+	{
+		if (++i == bwd_size<W>::slots) {
+			i = 0;
+			parity ^= 1;
+		}
+	}
+};
+
+/* ---- the warp that loads ------------------------------------------------ */
+
+struct bwd_range {
+	int at, n;
+};
+
+static __device__ __forceinline__ struct bwd_range
+bwd_own(const struct gvk_attn &a, int64_t s)
+{
+	return {a.k_at[s], a.k_len[s]};
+}
+
+static __device__ __forceinline__ struct bwd_range
+bwd_prefix(const struct gvk_attn &a, int64_t s)
+{
+	if (!a.p_len || a.p_len[s] <= 0)
+		return {0, 0};
+	return {a.p_at[s], a.p_len[s]};
+}
+
+static __device__ __forceinline__ bool
+bwd_same(struct bwd_range x, struct bwd_range y)
+{
+	return x.n == y.n && x.at == y.at;
+}
+
+static __device__ __forceinline__ int
+bwd_tiles(int n, int by)
+{
+	return (n + by - 1) / by;
+}
+
+static __device__ __forceinline__ int
+bwd_query_tiles(const struct gvk_attn &a, int64_t s)
+{
+	return bwd_tiles(a.q_at[s + 1] - a.q_at[s], BWD_Q);
+}
+
+/* Key ranges: the own one of each sequence (range 0), and a prefix that nobody
+ * owns (1), at the first sequence that has it. */
+static __device__ __forceinline__ bool
+bwd_has_range(const struct gvk_attn &a, int64_t s, int which, struct bwd_range keys)
+{
+	if (which == 0 || keys.n == 0)
+		return keys.n > 0;
+	return s == 0 ||
+	       !(bwd_same(keys, bwd_prefix(a, s - 1)) || bwd_same(keys, bwd_own(a, s - 1)));
+}
+
+/* Sequences s, s + 1, ... before `end` have `keys` as their prefix; `tiles`:
+ * of their queries. */
+static __device__ __forceinline__ int64_t
+bwd_family(const struct gvk_attn &a, int64_t s, struct bwd_range keys, int *tiles)
+{
+	const int lane = threadIdx.x % CUDA_WARP;
+
+	*tiles = 0;
+	for (;;) {
+		const int64_t mine = s + lane;
+		const bool in = mine < a.S && bwd_same(keys, bwd_prefix(a, mine));
+		const unsigned not_in = ~__ballot_sync(CUDA_ALL, in);
+		const int run = not_in ? __ffs((int)not_in) - 1 : CUDA_WARP;
+
+		*tiles += __reduce_add_sync(CUDA_ALL, lane < run ? bwd_query_tiles(a, mine) : 0);
+		s += run;
+		if (run < CUDA_WARP)
+			return s;
+	}
+}
+
+/* Where a job stands in the list: chunks of sequences, in a chunk by tile.  Keys
+ * begin with the last chunk, which queries have ended with: some of it is still
+ * in the cache. */
+struct bwd_place {
+	int s, tile, which, g;
+};
+
+template <int KIND>
+static __device__ __forceinline__ struct bwd_place
+bwd_place(const struct bwd &f, int job)
+{
+	const int row = KIND == BWD_DKV ? f.kinds * f.a.G : f.a.G;
+	const int level = f.chunk * row, chunk = level * (KIND == BWD_DKV ? f.k_tiles : f.q_blocks);
+	const int c = job / chunk;
+	struct bwd_place p;
+
+	p.s = (KIND == BWD_DKV ? f.chunks - 1 - c : c) * f.chunk + job % level / row;
+	p.tile = job % chunk / level;
+	p.which = job % row / f.a.G;
+	p.g = job % f.a.G;
+	return p;
+}
+
+/* Loads the box of 64 columns from x on of `height` rows at `row`, of which n
+ * are there. */
+static __device__ __forceinline__ void
+bwd_load(unsigned to, const CUtensorMap *m, unsigned bar, int x, int head, int height, int row,
+    int n)
+{
+	const int y = n < height ? height - n : 0;
+
+	asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+		     " [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to),
+	    "l"(m), "r"(bar), "r"(x), "r"(head), "r"(y), "r"(row + height - y)
+	    : "memory");
+}
+
+template <int W> struct bwd_loader {
+	typedef bwd_size<W> z;
+	const struct bwd &f;
+	const struct bwd_maps &m;
+	const struct bwd_smem<W> sm;
+	struct bwd_ring<W> ring;
+	unsigned jobs; /* parity of them */
+
+	__device__ __forceinline__
+	bwd_loader(const struct bwd &f_, const struct bwd_maps &m_, const struct bwd_smem<W> &sm_)
+	    : f(f_), m(m_), sm(sm_), jobs(0)
+	{
+	}
+
+	/* 64 queries into a slot. */
+	__device__ __forceinline__ void
+	queries(int64_t s, int at, int n, int tile, int head)
+	{
+		const unsigned to = sm.slot + ring.i * z::tile, bar = sm.full + ring.i * 8;
+		const int row = at + tile * BWD_Q, there = n - tile * BWD_Q;
+
+		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
+		if (threadIdx.x % CUDA_WARP == 0) {
+			hopper_bar_expect(bar, z::tile + z::stats);
+#pragma unroll
+			for (int p = 0; p < z::panels; p++) {
+				bwd_load(to + p * z::half, &m.q, bar, p * 64, head, BWD_Q, row,
+				    there);
+				bwd_load(to + z::tile / 2 + p * z::half, &m.dout, bar, p * 64,
+				    head, BWD_Q, row, there);
+			}
+			hopper_load_bytes(sm.stats + ring.i * z::stats,
+			    bwd_stats(f, at, s, tile, head), z::stats, bar);
+		}
+		ring.step();
+	}
+
+	/* 128 keys into a slot, or values. */
+	__device__ __forceinline__ void
+	keys(const CUtensorMap *map, int g, int row, int n)
+	{
+		const unsigned to = sm.slot + ring.i * z::tile, bar = sm.full + ring.i * 8;
+
+		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
+		if (threadIdx.x % CUDA_WARP == 0) {
+			hopper_bar_expect(bar, z::tile);
+#pragma unroll
+			for (int p = 0; p < z::panels; p++)
+				bwd_load(to + p * z::panel, map, bar, p * 64, g, BWD_K, row, n);
+		}
+		ring.step();
+	}
+
+	/* Waits for room, then tells of the job and how many bytes belong to it. */
+	__device__ __forceinline__ void
+	begin(const struct bwd_job &j, unsigned bytes)
+	{
+		hopper_bar_wait(sm.let, jobs ^ 1);
+		if (threadIdx.x % CUDA_WARP == 0) {
+			*sm.job = j;
+			hopper_bar_expect(sm.held, bytes);
+		}
+		jobs ^= 1;
+	}
+
+	__device__ __forceinline__ void
+	all_heads(int64_t s, int at, int n, int tile, int g)
+	{
+		for (int h = 0; h < f.hg; h++)
+			queries(s, at, n, tile, g * f.hg + h);
+	}
+
+	__device__ __forceinline__ void
+	dkv(const struct bwd_place &p)
+	{
+		const struct bwd_range range =
+		    p.which == 0 ? bwd_own(f.a, p.s) : bwd_prefix(f.a, p.s);
+		const int j0 = p.tile * BWD_K, q0 = f.a.q_at[p.s], nq = f.a.q_at[p.s + 1] - q0;
+		const int gap = range.n - nq;
+		int64_t s = p.s + (p.which == 0), end;
+		struct bwd_job j;
+		int first = 0;
+
+		if (j0 >= range.n || !bwd_has_range(f.a, p.s, p.which, range))
+			return;
+		end = bwd_family(f.a, s, range, &j.others);
+		j.kind = BWD_DKV;
+		j.g = p.g;
+		j.row = range.at + j0;
+		j.n = range.n - j0 < BWD_K ? range.n - j0 : BWD_K;
+		j.own = p.which == 0 ? bwd_tiles(nq, BWD_Q) : 0;
+		j.edge = BWD_ALL_SEEN;
+		if (p.which == 0 && f.a.causal) {
+			first = j0 > gap ? (j0 - gap) / BWD_Q : 0;
+			first = first < j.own ? first : j.own;
+			j.own -= first;
+			j.edge = j0 - gap - first * BWD_Q;
+		}
+		begin(j, 2 * z::tile);
+		if (threadIdx.x % CUDA_WARP == 0) {
+#pragma unroll
+			for (int i = 0; i < z::panels; i++) {
+				bwd_load(sm.fixed + i * z::panel, &m.k, sm.held, i * 64, p.g, BWD_K,
+				    j.row, j.n);
+				bwd_load(sm.fixed + z::tile + i * z::panel, &m.v, sm.held, i * 64,
+				    p.g, BWD_K, j.row, j.n);
+			}
+		}
+		for (int x = j.own - 1; x >= 0; x--)
+			all_heads(p.s, q0, nq, first + x, p.g);
+		for (; s < end; s++) {
+			const int at = f.a.q_at[s], n = f.a.q_at[s + 1] - at;
+
+			for (int x = 0; x < bwd_tiles(n, BWD_Q); x++)
+				all_heads(s, at, n, x, p.g);
+		}
+	}
+
+	/* 64 queries of a job's units from one of q, dout, o. */
+	__device__ __forceinline__ void
+	units(unsigned to, const CUtensorMap *map, unsigned bar, const struct bwd_job &j, int n)
+	{
+		for (int i = 0; i < n; i++) {
+			const int u = j.unit + i, tile = u / f.hg;
+
+#pragma unroll
+			for (int p = 0; p < z::panels; p++)
+				bwd_load(to + p * z::panel + i * z::half, map, bar, p * 64,
+				    j.g * f.hg + u % f.hg, BWD_Q, j.row + tile * BWD_Q,
+				    j.n - tile * BWD_Q);
+		}
+	}
+
+	__device__ __forceinline__ void
+	dq(const struct bwd_place &p)
+	{
+		const struct bwd_range own = bwd_own(f.a, p.s), prefix = bwd_prefix(f.a, p.s);
+		struct bwd_job j;
+		int n, last, end; /* n: units */
+
+		j.kind = BWD_DQ;
+		j.g = p.g;
+		j.row = f.a.q_at[p.s];
+		j.n = f.a.q_at[p.s + 1] - j.row;
+		j.unit = (f.q_blocks - 1 - p.tile) * BWD_GROUPS;
+		n = bwd_tiles(j.n, BWD_Q) * f.hg - j.unit;
+		if (n <= 0)
+			return;
+		n = n < BWD_GROUPS ? n : BWD_GROUPS;
+		last = ((j.unit + n - 1) / f.hg + 1) * BWD_Q - 1;
+		last = last < j.n ? last : j.n - 1;
+		end = f.a.causal ? last + own.n - j.n + 1 : own.n;
+		end = end < own.n ? end : own.n;
+		j.keys = own.n;
+		j.prefix = prefix.n;
+		j.key_tiles = end > 0 ? bwd_tiles(end, BWD_K) : 0;
+		j.prefix_tiles = bwd_tiles(prefix.n, BWD_K);
+		j.s = p.s;
+		begin(j, n * z::tile);
+		if (threadIdx.x % CUDA_WARP == 0) {
+			units(sm.fixed, &m.q, sm.held, j, n);
+			units(sm.fixed + z::tile, &m.dout, sm.held, j, n);
+		}
+		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
+		if (threadIdx.x % CUDA_WARP == 0) {
+			hopper_bar_expect(sm.full + ring.i * 8, n * z::tile / 2);
+			units(sm.slot + ring.i * z::tile, &m.o, sm.full + ring.i * 8, j, n);
+		}
+		ring.step();
+		for (int x = 0; x < j.prefix_tiles + j.key_tiles; x++) {
+			const bool pre = x < j.prefix_tiles;
+			const int j0 = (pre ? x : x - j.prefix_tiles) * BWD_K;
+			const int row = (pre ? prefix.at : own.at) + j0;
+			const int there = (pre ? prefix.n : own.n) - j0;
+
+			keys(&m.k, p.g, row, there);
+			keys(&m.v, p.g, row, there);
+		}
+	}
+
+	/* As many draw as there are jobs: the last one leaves a zero. */
+	__device__ __forceinline__ unsigned
+	draw(unsigned *ticket, unsigned jobs)
+	{
+		const unsigned mine = atomicAdd(ticket, 1);
+
+		if (mine == jobs - 1)
+			atomicExch(ticket, 0);
+		return mine;
+	}
+
+	template <int KIND>
+	__device__ __forceinline__ void
+	run(void)
+	{
+		struct bwd_place p;
+		struct bwd_job j;
+		int job = (int)blockIdx.x;
+
+		while (job < f.jobs[KIND]) {
+			unsigned taken = 0;
+
+			if (threadIdx.x % CUDA_WARP == 0)
+				taken = draw(f.ticket + KIND, f.jobs[KIND]);
+			p = bwd_place<KIND>(f, job);
+			if (p.s < f.a.S) {
+				if (KIND == BWD_DKV)
+					dkv(p);
+				else
+					dq(p);
+			}
+			job = (int)(__shfl_sync(CUDA_ALL, taken, 0) + gridDim.x);
+		}
+		j.kind = BWD_END;
+		begin(j, 0);
+	}
+};
+
+/* ---- the warps that compute --------------------------------------------- */
+
+static __device__ __forceinline__ float
+bwd_exp2(float x)
+{
+	float y;
+
+	asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+	return y;
+}
+
+/* Two floats of shared memory. */
+static __device__ __forceinline__ float2
+bwd_two(unsigned at)
+{
+	float2 x;
+
+	asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x.x), "=f"(x.y) : "r"(at));
+	return x;
+}
+
+/* The product of eight bf16 of shared memory with eight others. */
+static __device__ __forceinline__ float
+bwd_dot8(unsigned x, unsigned y)
+{
+	unsigned a[4], b[4];
+	float sum = 0;
+
+	asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+		     : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
+		     : "r"(x));
+	asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+		     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+		     : "r"(y));
+#pragma unroll
+	for (int i = 0; i < 4; i++) {
+		sum += __uint_as_float(a[i] << 16) * __uint_as_float(b[i] << 16);
+		sum += __uint_as_float(a[i] & 0xffff0000u) * __uint_as_float(b[i] & 0xffff0000u);
+	}
+	return sum;
+}
+
+/* D (64 rows, to be rounded) as left operands of products. */
+template <int N>
+static __device__ __forceinline__ void
+bwd_pack(unsigned (&a)[N / 8][4], const float (&d)[N])
+{
+#pragma unroll
+	for (int i = 0; i < N / 2; i++)
+		a[i / 4][i % 4] = pack2(d[2 * i], d[2 * i + 1]);
+}
+
+/* d = A B^T over the width: both in panels of these bytes. */
+template <int W, int N>
+static __device__ __forceinline__ void
+bwd_scores(float (&d)[N], uint64_t a, uint64_t b, int a_panel, int b_panel)
+{
+#pragma unroll
+	for (int k = 0; k < W / 16; k++)
+		hopper_mma<0, 0>(d, a + (k / 4 * a_panel >> 4) + k % 4 * HOPPER_ROWS_STEP,
+		    b + (k / 4 * b_panel >> 4) + k % 4 * HOPPER_ROWS_STEP, k > 0);
+	hopper_mma_commit();
+}
+
+/* d += A B. */
+template <int K, int N>
+static __device__ __forceinline__ void
+bwd_add(float (&d)[N], const unsigned (&a)[K][4], uint64_t b)
+{
+#pragma unroll
+	for (int k = 0; k < K; k++)
+		hopper_mma<1>(d, a[k], b + k * HOPPER_COLS_STEP, true);
+	hopper_mma_commit();
+}
+
+/* Rows of d, times `by`, go to `to`, the first of the warp's 16, of which n are
+ * there.  The four lanes of a row turn four times 8 columns among themselves,
+ * so that each writes 8 neighbours. */
+template <int W>
+static __device__ __forceinline__ void
+bwd_store(bf16 *to, int64_t ld, int n, int D, const float (&d)[W / 2], float by)
+{
+	const int lane = threadIdx.x % CUDA_WARP, t = lane % 4;
+	const bool odd = t & 1, high = t & 2;
+
+#pragma unroll
+	for (int i = 0; i < 2; i++) {
+		const int row = lane / 4 + 8 * i;
+
+#pragma unroll
+		for (int c = 0; c < W / 8; c += 4) {
+			unsigned w[4], x, y;
+			uint4 v;
+
+#pragma unroll
+			for (int k = 0; k < 4; k++)
+				w[k] = c + k < W / 8 ? pack2(d[4 * (c + k) + 2 * i] * by,
+							   d[4 * (c + k) + 2 * i + 1] * by)
+						     : 0u;
+			x = __shfl_xor_sync(CUDA_ALL, odd ? w[0] : w[1], 1);
+			y = __shfl_xor_sync(CUDA_ALL, odd ? w[2] : w[3], 1);
+			w[0] = odd ? x : w[0];
+			w[1] = odd ? w[1] : x;
+			w[2] = odd ? y : w[2];
+			w[3] = odd ? w[3] : y;
+			x = __shfl_xor_sync(CUDA_ALL, high ? w[0] : w[2], 2);
+			y = __shfl_xor_sync(CUDA_ALL, high ? w[1] : w[3], 2);
+			v.x = high ? x : w[0];
+			v.y = high ? y : w[1];
+			v.z = high ? w[2] : x;
+			v.w = high ? w[3] : y;
+			if (row < n && 8 * (c + t) < D)
+				*reinterpret_cast<uint4 *>(to + row * ld + 8 * (c + t)) = v;
+		}
+	}
+}
+
+/* A job, in a way that lets the compiler know that it is the warp's. */
+static __device__ __forceinline__ void
+bwd_read(struct bwd_job &j, const struct bwd_job *from)
+{
+	const int *x = reinterpret_cast<const int *>(from);
+	int *y = reinterpret_cast<int *>(&j);
+
+#pragma unroll
+	for (int i = 0; i < (int)(sizeof j / sizeof(int)); i++)
+		y[i] = __shfl_sync(CUDA_ALL, x[i], 0);
+}
+
+template <int W> struct bwd_computer {
+	typedef bwd_size<W> z;
+	const struct bwd &f;
+	const struct bwd_smem<W> sm;
+	struct bwd_ring<W> ring;
+	const int group, warp, lane;
+
+	__device__ __forceinline__
+	bwd_computer(const struct bwd &f_, const struct bwd_smem<W> &sm_)
+	    : f(f_), sm(sm_), group(__shfl_sync(CUDA_ALL, (int)threadIdx.x / HOPPER_GROUP, 0)),
+	      warp((int)threadIdx.x / CUDA_WARP % 4), lane((int)threadIdx.x % CUDA_WARP)
+	{
+	}
+
+	__device__ __forceinline__ void
+	arrive(unsigned bar)
+	{
+		if (lane == 0)
+			hopper_bar_arrive(bar);
+	}
+
+	__device__ __forceinline__ void
+	wait_full(void)
+	{
+		hopper_bar_wait(sm.full + ring.i * 8, ring.parity);
+	}
+
+	/* Slots that this warpgroup has no use for. */
+	__device__ __forceinline__ void
+	pass(int n)
+	{
+		for (int i = 0; i < n; i++) {
+			wait_full();
+			arrive(sm.empty + ring.i * 8);
+			ring.step();
+		}
+	}
+
+	/* P' from S', for queries along the row; `edge` as for one tile. */
+	__device__ __forceinline__ void
+	dkv_exp(float (&s)[32], unsigned stats, int edge)
+	{
+		const int lim = edge + warp * 16 + lane / 4 - 2 * (lane % 4);
+
+#pragma unroll
+		for (int i = 0; i < 8; i++) {
+			const float2 lse = bwd_two(stats + (8 * i + 2 * (lane % 4)) * 4);
+
+			s[4 * i] = bwd_exp2(s[4 * i] * f.scale2 - lse.x);
+			s[4 * i + 1] = bwd_exp2(s[4 * i + 1] * f.scale2 - lse.y);
+			s[4 * i + 2] = bwd_exp2(s[4 * i + 2] * f.scale2 - lse.x);
+			s[4 * i + 3] = bwd_exp2(s[4 * i + 3] * f.scale2 - lse.y);
+		}
+		if (edge + BWD_Q <= 1)
+			return;
+#pragma unroll
+		for (int i = 0; i < 32; i++)
+			if (i / 4 * 8 + i % 2 < lim + i / 2 % 2 * 8)
+				s[i] = 0;
+	}
+
+	__device__ __forceinline__ void
+	dkv_ds(float (&s)[32], const float (&dp)[32], unsigned stats)
+	{
+#pragma unroll
+		for (int i = 0; i < 8; i++) {
+			const float2 d = bwd_two(stats + (BWD_Q + 8 * i + 2 * (lane % 4)) * 4);
+
+			s[4 * i] *= dp[4 * i] - d.x;
+			s[4 * i + 1] *= dp[4 * i + 1] - d.y;
+			s[4 * i + 2] *= dp[4 * i + 2] - d.x;
+			s[4 * i + 3] *= dp[4 * i + 3] - d.y;
+		}
+	}
+
+	__device__ __forceinline__ void
+	dkv(const struct bwd_job &j)
+	{
+		const uint64_t k = hopper_rows(sm.fixed + group * z::half);
+		const uint64_t v = hopper_rows(sm.fixed + z::tile + group * z::half);
+		const int first = group * BWD_Q; /* of the group's keys */
+		int left = (j.own + j.others) * f.hg, h = f.hg, x = j.own - 1;
+		int edge = x >= 0 ? j.edge + first - x * BWD_Q : BWD_ALL_SEEN;
+		int used = -1; /* the slot that the products under way read */
+		float dk[W / 2], dv[W / 2];
+
+#pragma unroll
+		for (int i = 0; i < W / 2; i++)
+			dk[i] = dv[i] = 0;
+		if (left == 0)
+			arrive(sm.let);
+		while (left > 0) {
+			const unsigned at = sm.slot + ring.i * z::tile;
+			const unsigned stats = sm.stats + ring.i * z::stats;
+			float s[32], dp[32];
+			unsigned a[4][4], b[4][4];
+
+			if (edge >= BWD_Q || first >= j.n) { /* nothing is seen */
+				hopper_mma_wait<0>();
+				if (used >= 0)
+					arrive(sm.empty + used * 8);
+				used = -1;
+				pass(1);
+				if (--left == 0)
+					arrive(sm.let);
+			} else {
+				wait_full();
+				hopper_mma_fence();
+				bwd_scores<W>(s, k, hopper_rows(at), z::panel, z::half);
+				hopper_mma_wait<1>(); /* what the tile before began */
+				if (used >= 0)
+					arrive(sm.empty + used * 8);
+				hopper_mma_fence();
+				bwd_scores<W>(
+				    dp, v, hopper_rows(at + z::tile / 2), z::panel, z::half);
+				hopper_mma_wait<1>();
+				hopper_mma_hold(s);
+				dkv_exp(s, stats, edge);
+				bwd_pack(a, s);
+				hopper_mma_fence();
+				bwd_add(dv, a, hopper_cols(at + z::tile / 2, z::half));
+				hopper_mma_wait<1>();
+				hopper_mma_hold(dp);
+				if (--left == 0)
+					arrive(sm.let);
+				dkv_ds(s, dp, stats);
+				bwd_pack(b, s);
+				hopper_mma_fence();
+				bwd_add(dk, b, hopper_cols(at, z::half));
+				used = (int)ring.i;
+				ring.step();
+			}
+			if (--h == 0) {
+				h = f.hg;
+				edge = --x >= 0 ? edge + BWD_Q : BWD_ALL_SEEN;
+			}
+		}
+		hopper_mma_wait<0>();
+		hopper_mma_hold(dk);
+		hopper_mma_hold(dv);
+		if (used >= 0)
+			arrive(sm.empty + used * 8);
+		const int row = first + warp * 16;
+		const int64_t to = j.row + row;
+
+		bwd_store<W>(f.dk + to * f.a.ldk + j.g * f.a.D, f.a.ldk, j.n - row, f.a.D, dk,
+		    f.a.scale);
+		bwd_store<W>(f.dv + to * f.a.ldv + j.g * f.a.D, f.a.ldv, j.n - row, f.a.D, dv, 1);
+	}
+
+	/* Own keys that query i sees. */
+	__device__ __forceinline__ int
+	seen(const struct bwd_job &j, int i)
+	{
+		const int n = f.a.causal ? i + j.keys - j.n + 1 : j.keys;
+
+		return n < 0 ? 0 : n < j.keys ? n : j.keys;
+	}
+
+	/* P from S; the lane's two rows see the first n[0], n[1] keys of the
+	 * tile, all of them if not `part`. */
+	__device__ __forceinline__ void
+	dq_exp(float (&s)[64], const float (&lse)[2], const int (&n)[2], bool part)
+	{
+#pragma unroll
+		for (int i = 0; i < 64; i++)
+			s[i] = bwd_exp2(s[i] * f.scale2 - lse[i / 2 % 2]);
+		if (!part)
+			return;
+#pragma unroll
+		for (int i = 0; i < 64; i++)
+			if (i / 4 * 8 + i % 2 >= n[i / 2 % 2] - 2 * (lane % 4))
+				s[i] = 0;
+	}
+
+	/* delta of the lane's two rows, from dO and O; with lse it goes to memory. */
+	__device__ __forceinline__ void
+	dq_stats(const struct bwd_job &j, int i0, int head, int o_slot, int o_parity,
+	    const float (&lse)[2], float (&delta)[2])
+	{
+		const int row = warp * 16 + lane / 4;
+		const unsigned dout = sm.fixed + z::tile + group * z::half;
+		const unsigned o = sm.slot + o_slot * z::tile + group * z::half;
+
+		hopper_bar_wait(sm.full + o_slot * 8, o_parity);
+#pragma unroll
+		for (int i = 0; i < 2; i++) {
+			delta[i] = 0;
+#pragma unroll
+			for (int c = 0; c < 2 * z::panels; c++) {
+				/* Odd rows the other way round: no bank twice. */
+				const unsigned at = c / 2 * z::panel +
+				    hopper_at(row + 8 * i, (c ^ row) % 2 * 4 + lane % 4);
+
+				delta[i] += bwd_dot8(dout + at, o + at);
+			}
+			delta[i] += __shfl_xor_sync(CUDA_ALL, delta[i], 1);
+			delta[i] += __shfl_xor_sync(CUDA_ALL, delta[i], 2);
+		}
+		arrive(sm.empty + o_slot * 8);
+		if (lane % 4 == 0 && i0 < j.n) {
+			float *to = bwd_stats(f, j.row, j.s, i0 / BWD_Q, head) + row;
+
+			to[0] = lse[0];
+			to[8] = lse[1];
+			to[BWD_Q] = delta[0];
+			to[BWD_Q + 8] = delta[1];
+		}
+	}
+
+	__device__ __forceinline__ void
+	dq(const struct bwd_job &j)
+	{
+		const int u = j.unit + group, i0 = u / f.hg * BWD_Q, head = j.g * f.hg + u % f.hg;
+		const uint64_t q = hopper_rows(sm.fixed + group * z::half);
+		const uint64_t dout = hopper_rows(sm.fixed + z::tile + group * z::half);
+		const int all = j.prefix_tiles + j.key_tiles, row = warp * 16 + lane / 4;
+		const int last = i0 + BWD_Q <= j.n ? i0 + BWD_Q - 1 : j.n - 1;
+		const int o_slot = (int)ring.i, o_parity = (int)ring.parity;
+		int tiles = 0, used = -1;
+		float dq[W / 2], lse[2], delta[2];
+
+#pragma unroll
+		for (int i = 0; i < W / 2; i++)
+			dq[i] = 0;
+#pragma unroll
+		for (int i = 0; i < 2; i++) {
+			const int r = i0 + row + 8 * i;
+
+			lse[i] = r < j.n ? f.lse[(int64_t)(j.row + r) * f.a.H + head] : -INFINITY;
+			lse[i] = lse[i] == -INFINITY ? INFINITY : lse[i] * BWD_LOG2E;
+		}
+		ring.step();
+		if (i0 < j.n)
+			tiles = j.prefix_tiles + (seen(j, last) + BWD_K - 1) / BWD_K;
+		if (tiles == 0) {
+			dq_stats(j, i0, head, o_slot, o_parity, lse, delta);
+			arrive(sm.let);
+		}
+		for (int t = 0; t < tiles; t++) {
+			const bool pre = t < j.prefix_tiles;
+			const int j0 = (pre ? t : t - j.prefix_tiles) * BWD_K;
+			const int n[2] = {(pre ? j.prefix : seen(j, i0 + row)) - j0,
+			    (pre ? j.prefix : seen(j, i0 + row + 8)) - j0};
+			const bool part = (pre ? j.prefix : seen(j, i0)) < j0 + BWD_K;
+			const unsigned key = sm.slot + ring.i * z::tile;
+			const int key_slot = (int)ring.i;
+			float s[64], dp[64];
+			unsigned a[8][4];
+
+			wait_full();
+			hopper_mma_fence();
+			bwd_scores<W>(s, q, hopper_rows(key), z::panel, z::panel);
+			hopper_mma_wait<1>(); /* dQ of the tile before */
+			if (used >= 0)
+				arrive(sm.empty + used * 8);
+			ring.step();
+			wait_full();
+			hopper_mma_fence();
+			bwd_scores<W>(dp, dout, hopper_rows(sm.slot + ring.i * z::tile), z::panel,
+			    z::panel);
+			if (t == 0)
+				dq_stats(j, i0, head, o_slot, o_parity, lse, delta);
+			hopper_mma_wait<1>();
+			hopper_mma_hold(s);
+			dq_exp(s, lse, n, part);
+			hopper_mma_wait<0>();
+			hopper_mma_hold(dp);
+			arrive(sm.empty + ring.i * 8);
+			ring.step();
+			if (t == tiles - 1)
+				arrive(sm.let);
+#pragma unroll
+			for (int i = 0; i < 64; i++)
+				s[i] *= dp[i] - delta[i / 2 % 2];
+			bwd_pack(a, s);
+			hopper_mma_fence();
+			bwd_add(dq, a, hopper_cols(key, z::panel));
+			used = key_slot;
+		}
+		hopper_mma_wait<0>();
+		hopper_mma_hold(dq);
+		if (used >= 0)
+			arrive(sm.empty + used * 8);
+		pass(2 * (all - tiles));
+		if (i0 < j.n) {
+			const int64_t to = j.row + i0 + warp * 16;
+
+			bwd_store<W>(f.dq + to * f.a.ldq + head * f.a.D, f.a.ldq,
+			    j.n - i0 - warp * 16, f.a.D, dq, f.a.scale);
+		}
+	}
+
+	template <int KIND>
+	__device__ __forceinline__ void
+	run(void)
+	{
+		for (unsigned parity = 0;; parity ^= 1) {
+			struct bwd_job j;
+
+			hopper_bar_wait(sm.held, parity);
+			bwd_read(j, sm.job);
+			if (j.kind == BWD_END)
+				return;
+			if (KIND == BWD_DKV)
+				dkv(j);
+			else
+				dq(j);
+		}
+	}
+};
+
+#endif /* HOPPER */
+
+template <int W, int KIND>
+static __global__ void
+__launch_bounds__(BWD_THREADS, 1) attention_bwd_wgmma(
+    const __grid_constant__ struct bwd f, const __grid_constant__ struct bwd_maps m)
+{
+#if HOPPER
+	extern __shared__ unsigned char smem[];
+	typedef bwd_size<W> z;
+	const struct bwd_smem<W> sm(smem);
+
+	if (threadIdx.x == 0) {
+		hopper_bar_init(sm.held, 1);
+		hopper_bar_init(sm.let, BWD_WARPS);
+		for (int i = 0; i < z::slots; i++) {
+			hopper_bar_init(sm.full + i * 8, 1);
+			hopper_bar_init(sm.empty + i * 8, BWD_WARPS);
+		}
+		hopper_bar_made();
+	}
+	__syncthreads();
+	cuda_follow(); /* dq after what made its inputs, dkv after dq */
+	cuda_lead();
+	if (threadIdx.x >= BWD_GROUPS * HOPPER_GROUP) {
+		hopper_regs_give<KIND == BWD_DKV ? 24 : 56>();
+		if (threadIdx.x < BWD_GROUPS * HOPPER_GROUP + CUDA_WARP)
+			bwd_loader<W>(f, m, sm).template run<KIND>();
+	} else {
+		hopper_regs_take<KIND == BWD_DKV ? 240 : 224>();
+		bwd_computer<W>(f, sm).template run<KIND>();
+	}
+#endif
+}
+
+/* ---- the op ------------------------------------------------------------- */
+
+size_t
+cuda_attention_bwd_wgmma_ws(const struct gvk *k, const struct gvk_attn *a, int64_t Nq)
+{
+	if (cuda_device_of(k)->sm != 90 || a->D > 128)
+		return 0;
+	return (size_t)((Nq / BWD_Q + a->S + 1) * a->H) * BWD_STATS * sizeof(float);
+}
+
+/* A tensor of `heads` heads, to be read in boxes of `height` rows and 64
+ * columns of a head. */
+static bool
+bwd_map(struct gvk_stream *s, CUtensorMap *m, const void *p, int heads, int D, int64_t ld,
+    int height)
+{
+	const uint64_t row = (uint64_t)ld * sizeof(bf16);
+	struct hopper_tensor t = {};
+
+	t.p = (const bf16 *)p - height * ld;
+	t.type = CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+	t.swizzle = CU_TENSOR_MAP_SWIZZLE_128B;
+	t.rank = 4;
+	t.size[0] = (uint64_t)D;
+	t.size[1] = (uint64_t)heads;
+	t.size[2] = (uint64_t)height;
+	t.size[3] = (uint64_t)1 << 31;
+	t.stride[1] = (uint64_t)D * sizeof(bf16);
+	t.stride[2] = t.stride[3] = row;
+	t.box[0] = HOPPER_PANEL;
+	t.box[1] = t.box[3] = 1;
+	t.box[2] = (uint32_t)height;
+	return hopper_map(s, m, &t);
+}
+
+template <int W, int KIND>
+static void
+bwd_launch(struct gvk_stream *s, const struct bwd *f, const struct bwd_maps *m)
+{
+	const int64_t blocks = cuda_min(f->jobs[KIND], cuda_of(s)->dev->processors);
+
+	if (CUDA_SMEM(s, (attention_bwd_wgmma<W, KIND>), bwd_size<W>::all))
+		CUDA_LAUNCH_SOON(s, (attention_bwd_wgmma<W, KIND>), (unsigned)blocks, BWD_THREADS,
+		    bwd_size<W>::all, *f, *m);
+}
+
+template <int W>
+static void
+bwd_launch_both(struct gvk_stream *s, const struct bwd *f, const struct bwd_maps *m)
+{
+	bwd_launch<W, BWD_DQ>(s, f, m);
+	bwd_launch<W, BWD_DKV>(s, f, m);
+}
+
+/* Jobs of a chunk are sorted by length, so that the last ones are short; more
+ * than two or three hundred at once would only spread over memory. */
+static void
+bwd_plan(struct bwd *f)
+{
+	const struct gvk_attn *a = &f->a;
+
+	f->hg = a->H / a->G;
+	f->kinds = a->p_len ? 2 : 1;
+	f->chunk = (int)cuda_min(a->S, cuda_div_up(16, a->G));
+	f->chunks = (int)cuda_div_up(a->S, f->chunk);
+	f->q_tiles = (int)cuda_div_up(a->max_q, BWD_Q);
+	f->k_tiles = (int)cuda_div_up(a->max_k, BWD_K);
+	f->q_blocks = (int)cuda_div_up((int64_t)f->q_tiles * f->hg, BWD_GROUPS);
+}
+
+bool
+cuda_attention_bwd_wgmma(struct gvk_stream *s, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout,
+    const bf16 *o, const float *lse, const bf16 *q, const bf16 *k, const bf16 *v,
+    const struct gvk_attn *a, void *ws)
+{
+	struct bwd f = {dq, dk, dv, (float *)ws, lse, cuda_of(s)->ticket + BWD_TICKETS, *a, 0, 0, 0, 0, 0, 0, 0, 0,
+	    {0, 0}};
+	struct bwd_maps m;
+	int64_t rows, dkv, units;
+
+	if (cuda_of(s)->dev->sm != 90 || a->D > 128 || a->D % 8 || a->max_q <= 0 || a->max_k <= 0)
+		return false;
+	if (!cuda_vec8(q, a->ldq) || !cuda_vec8(dq, a->ldq) || !cuda_vec8(k, a->ldk) ||
+	    !cuda_vec8(dk, a->ldk) || !cuda_vec8(v, a->ldv) || !cuda_vec8(dv, a->ldv) ||
+	    !cuda_vec8(o, a->ldo) || !cuda_vec8(dout, a->ldo))
+		return false;
+	bwd_plan(&f);
+	f.scale2 = a->scale * BWD_LOG2E;
+	rows = (int64_t)f.chunks * f.chunk * a->G;
+	dkv = rows * f.kinds * f.k_tiles;
+	units = rows * f.q_blocks;
+	if (dkv > INT32_MAX / 2 || units > INT32_MAX / 2)
+		return false;
+	f.jobs[BWD_DKV] = (int)dkv;
+	f.jobs[BWD_DQ] = (int)units;
+	if (!bwd_map(s, &m.q, q, a->H, a->D, a->ldq, BWD_Q) ||
+	    !bwd_map(s, &m.dout, dout, a->H, a->D, a->ldo, BWD_Q) ||
+	    !bwd_map(s, &m.o, o, a->H, a->D, a->ldo, BWD_Q) ||
+	    !bwd_map(s, &m.k, k, a->G, a->D, a->ldk, BWD_K) ||
+	    !bwd_map(s, &m.v, v, a->G, a->D, a->ldv, BWD_K))
+		return true; /* the stream has the failure */
+	if (a->D <= 64)
+		bwd_launch_both<64>(s, &f, &m);
+	else if (a->D <= 80)
+		bwd_launch_both<80>(s, &f, &m);
+	else if (a->D <= 96)
+		bwd_launch_both<96>(s, &f, &m);
+	else
+		bwd_launch_both<128>(s, &f, &m);
+	return true;
+}
