@@ -84,8 +84,9 @@ lane_images(const struct gv_model *m)
 static bool
 in_lanes(const struct gv_model *m, int64_t images)
 {
-	return !gvk_is_host(m->k) &&
-	       !(m->priv->lim.backward && back_vision(m)) &&
+	bool back = m->priv->lim.backward && back_vision(m);
+
+	return !gvk_is_host(m->k) && !back && images >= LANES &&
 	       images * m->cfg.vision.P >= STEP_ROWS / LANES;
 }
 
