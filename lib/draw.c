@@ -291,7 +291,8 @@ usual(const struct gv_draw *d, const struct gv_batch *b)
 	int64_t k = round_up(b->max_k), most = d->m->priv->lim.max_k;
 	struct gv_batch r = *b;
 
-	if (!d->graphs || !decodes(b))
+	r.every = decodes(b);
+	if (!d->graphs || !r.every)
 		return r;
 	r.N = r.S = r.M = round_up(b->N);
 	r.max_k = (int32_t)(k < most ? k : most);
