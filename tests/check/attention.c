@@ -246,7 +246,7 @@ run_case(
 		t->dq = NULL;
 	if (c->ref)
 		reference(t);
-	chk_near(c, o, t->o, CHK_DEEP, "o, %s", what);
+	chk_near_rows(c, o, t->o, (size_t)a.ldo, CHK_DEEP, "o, %s", what);
 	chk_near(c, lse, t->lse, CHK_DEEP, "lse");
 	if (backward) {
 		dq = chk_out(c, q->n);
@@ -256,9 +256,9 @@ run_case(
 		gvk_attention_bwd(c->s, dq->p, dk->p, dv->p, dout->p, o->p,
 		    lse->p, q->p, k->p, v->p, &a,
 		    chk_ws(c, gvk_attention_bwd_ws(c->k, &a, t->Nq))->p);
-		chk_near(c, dq, t->dq, CHK_DEEP, "dq");
-		chk_near(c, dk, t->dk, CHK_DEEP, "dk");
-		chk_near(c, dv, t->dv, CHK_DEEP, "dv");
+		chk_near_rows(c, dq, t->dq, (size_t)a.ldq, CHK_DEEP, "dq");
+		chk_near_rows(c, dk, t->dk, (size_t)a.ldk, CHK_DEEP, "dk");
+		chk_near_rows(c, dv, t->dv, (size_t)a.ldv, CHK_DEEP, "dv");
 	}
 	chk_end(c);
 }
@@ -407,9 +407,10 @@ side_by_side(
 	    chk_ws(c, gvk_attention_bwd_ws(c->k, &a, t.Nq))->p);
 	if (c->ref)
 		reference(&t);
-	chk_near(c, o, t.o, CHK_DEEP, "o, q k v side by side");
+	chk_near_rows(
+	    c, o, t.o, (size_t)a.ldo, CHK_DEEP, "o, q k v side by side");
 	chk_near(c, lse, t.lse, CHK_DEEP, "lse");
-	chk_near(c, dx, t.dq, CHK_DEEP, "dq dk dv");
+	chk_near_rows(c, dx, t.dq, (size_t)D, CHK_DEEP, "dq dk dv");
 	chk_end(c);
 }
 
