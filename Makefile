@@ -200,7 +200,8 @@ bench:
 bench-run: all $(BENCH)
 	@for b in $(BENCH); do echo "# $$b"; $$b || exit 1; done
 
-# SECTIONS="ops train" for some; PyTorch's side needs python3 with it.
+# SECTIONS="ops train" for some, RESULTS=DIR to keep the rows; PyTorch's side
+# needs python3 with it.
 bench-gpu: all $(GPU)
 	@BUILD=$B sh tests/bench/gpu/bench.sh
 

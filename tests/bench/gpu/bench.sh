@@ -1,16 +1,22 @@
 #!/bin/sh
 # make bench-gpu: our kernels and stages and PyTorch's in one run on one GPU,
-# as one table.  BUILD and, for sections of it, SECTIONS say what.  Without
-# PyTorch the table has our side alone.
+# as one table.  BUILD and, for sections of it, SECTIONS say what; RESULTS is a
+# folder where the rows of both sides stay, and are added to.  Without PyTorch
+# the table has our side alone.
 set -eu
 
 build=${BUILD:-build}
 sections=${SECTIONS:-ops attention encode decode prefill align sft train}
 here=$(dirname "$0")
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-: >"$tmp/peer"
-: >"$tmp/ours"
+if [ -n "${RESULTS:-}" ]; then
+	tmp=$RESULTS
+	mkdir -p "$tmp"
+else
+	tmp=$(mktemp -d)
+	trap 'rm -rf "$tmp"' EXIT
+fi
+: >>"$tmp/peer"
+: >>"$tmp/ours"
 
 LD_LIBRARY_PATH=$(cd "$build/lib" && pwd)
 export LD_LIBRARY_PATH
