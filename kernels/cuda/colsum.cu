@@ -8,42 +8,51 @@
  * are added in order.  W is 32 for many parts, 8 else. */
 template <int W>
 static __global__ void __launch_bounds__(32 * W)
-    add_kernel(float *out, const float *__restrict__ part, int64_t parts, int64_t C, int64_t ld)
+    add_kernel(struct colsum_out o, const float *__restrict__ part, int64_t parts)
 {
 	__shared__ float shared[W][32];
 	int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 	int64_t c = (int64_t)blockIdx.x * 32 + lane;
-	float sum = 0;
+	float *out = c < o.C ? o.first + c : o.second + (c - o.C), sum = 0;
+	bool in = c < (o.second ? 2 * o.C : o.C);
 
 	cuda_follow();
-	if (c < C)
+	cuda_lead();
+	if (in)
 #pragma unroll 8
 		for (int64_t p = warp; p < parts; p += W)
-			sum += part[p * ld + c];
+			sum += part[p * o.ld + c];
 	shared[warp][lane] = sum;
 	__syncthreads();
-	if (warp > 0 || c >= C)
+	if (warp > 0 || !in)
 		return;
 	sum = 0;
 #pragma unroll
 	for (int j = 0; j < W; j++)
 		sum += shared[j][lane];
-	out[c] += sum;
+	*out += sum;
+}
+
+void
+colsum_add(struct gvk_stream *s, struct colsum_out o, const float *part, int64_t parts)
+{
+	unsigned blocks;
+
+	if (parts <= 0 || o.C <= 0)
+		return;
+	cuda_of(s);
+	blocks = cuda_blocks(o.second ? 2 * o.C : o.C, 32);
+	if (parts > 64)
+		CUDA_LAUNCH_SOON(s, add_kernel<32>, blocks, 32 * 32, 0, o, part, parts);
+	else
+		CUDA_LAUNCH_SOON(s, add_kernel<8>, blocks, 32 * 8, 0, o, part, parts);
 }
 
 void
 cuda_colsum_add(
     struct gvk_stream *s, float *out, const float *part, int64_t parts, int64_t C, int64_t ld)
 {
-	if (parts <= 0 || C <= 0)
-		return;
-	cuda_of(s);
-	if (parts > 64)
-		CUDA_LAUNCH_SOON(
-		    s, add_kernel<32>, cuda_blocks(C, 32), 32 * 32, 0, out, part, parts, C, ld);
-	else
-		CUDA_LAUNCH_SOON(
-		    s, add_kernel<8>, cuda_blocks(C, 32), 32 * 8, 0, out, part, parts, C, ld);
+	colsum_add(s, {out, NULL, C, ld}, part, parts);
 }
 
 template <int V> struct colsum_plain {
@@ -76,9 +85,9 @@ cuda_colsum(struct gvk_stream *s, float *out, const bf16 *x, int64_t N, int64_t 
 		int64_t m = cuda_min(SLAB, C - at), parts;
 
 		if (wide)
-			parts = colsum_parts<8, 1>(s, colsum_plain<8>{x + at, ld}, N, m);
+			parts = colsum_parts<8, 1>(s, out + at, colsum_plain<8>{x + at, ld}, N, m);
 		else
-			parts = colsum_parts<1, 1>(s, colsum_plain<1>{x + at, ld}, N, m);
+			parts = colsum_parts<1, 1>(s, out + at, colsum_plain<1>{x + at, ld}, N, m);
 		cuda_colsum_add(s, out + at, part, parts, m, m);
 	}
 }

@@ -41,7 +41,7 @@ struct norm_bwd {
 	const float *mean, *rstd;
 	float share; /* 1/C */
 	int64_t N, C;
-	int64_t rows; /* of a part */
+	int64_t parts;
 };
 
 /* How rows lie on threads: blockDim is (a row's threads, groups). */
@@ -79,6 +79,13 @@ norm_chunk(const bf16 *row, int64_t C, int k)
 	return *reinterpret_cast<const uint4 *>(row + c);
 }
 
+static __device__ __forceinline__ void
+norm_store(float *to, const float f[8])
+{
+	reinterpret_cast<float4 *>(to)[0] = make_float4(f[0], f[1], f[2], f[3]);
+	reinterpret_cast<float4 *>(to)[1] = make_float4(f[4], f[5], f[6], f[7]);
+}
+
 /* Sums R values over a group of blockDim.x threads; shared (NORM_WARPS, R) must
  * not be in use from a call before the last one. */
 template <int R>
@@ -112,7 +119,8 @@ group_sum(float sum[R], float (*shared)[R])
 
 /* ---- forward ------------------------------------------------------------ */
 
-/* v = x + r of R rows from row n, K chunks of each; zeros outside. */
+/* v = x + r of R rows from row n on, K chunks of each, zeros outside.  With r,
+ * h is written. */
 template <int R, int K>
 static __device__ __forceinline__ void
 norm_load(float v[R][K][8], const struct norm &a, int64_t n)
@@ -133,26 +141,31 @@ norm_load(float v[R][K][8], const struct norm &a, int64_t n)
 	for (int i = 0; i < R; i++)
 #pragma unroll
 		for (int k = 0; k < K; k++) {
+			int64_t c = 8 * (threadIdx.x + k * blockDim.x);
 			float f[8];
 
 			unpack8(v[i][k], x[i][k]);
+			if (!a.r)
+				continue;
 			unpack8(f, r[i][k]);
 #pragma unroll
 			for (int j = 0; j < 8; j++)
 				v[i][k][j] += f[j];
+			if (n + i < a.N && c < a.C)
+				store8(a.h + (n + i) * a.C + c, v[i][k]);
 		}
 }
 
-/* mean (CENTER) and rstd of R rows in registers. */
+/* v -= mean (CENTER) and rstd of R rows in registers. */
 template <bool CENTER, int R, int K>
 static __device__ __forceinline__ void
-norm_statistics(float mean[R], float rstd[R], const float v[R][K][8], const struct norm &a)
+norm_statistics(float mean[R], float rstd[R], float v[R][K][8], const struct norm &a)
 {
 	__shared__ float shared[2][NORM_WARPS][R];
 
 #pragma unroll
-	for (int i = 0; i < R; i++) {
-		mean[i] = rstd[i] = 0;
+	for (int i = 0; i < R && CENTER; i++) {
+		mean[i] = 0;
 #pragma unroll
 		for (int k = 0; k < K; k++)
 #pragma unroll
@@ -164,15 +177,17 @@ norm_statistics(float mean[R], float rstd[R], const float v[R][K][8], const stru
 #pragma unroll
 	for (int i = 0; i < R; i++) {
 		mean[i] = CENTER ? mean[i] * a.share : 0;
+		rstd[i] = 0;
 #pragma unroll
 		for (int k = 0; k < K; k++) {
-			float sum = 0;
+			bool in = 8 * (threadIdx.x + k * blockDim.x) < a.C;
 
 #pragma unroll
-			for (int j = 0; j < 8; j++)
-				sum += (v[i][k][j] - mean[i]) * (v[i][k][j] - mean[i]);
-			if (8 * (threadIdx.x + k * blockDim.x) < a.C)
-				rstd[i] += sum;
+			for (int j = 0; j < 8; j++) {
+				if (CENTER)
+					v[i][k][j] -= in ? mean[i] : 0;
+				rstd[i] += v[i][k][j] * v[i][k][j];
+			}
 		}
 	}
 	group_sum<R>(rstd, shared[1]);
@@ -189,12 +204,12 @@ __launch_bounds__(NORM_THREADS) norm_kernel(struct norm a)
 	float v[R][K][8], mean[R], rstd[R];
 	uint4 w_raw[K], b_raw[K];
 
-	cuda_follow();
 #pragma unroll
 	for (int k = 0; k < K; k++) {
 		w_raw[k] = norm_chunk(a.w, a.C, k);
 		b_raw[k] = norm_chunk(CENTER ? a.b : NULL, a.C, k);
 	}
+	cuda_follow();
 	norm_load<R, K>(v, a, n);
 	cuda_lead();
 	norm_statistics<CENTER, R, K>(mean, rstd, v, a);
@@ -209,20 +224,14 @@ __launch_bounds__(NORM_THREADS) norm_kernel(struct norm a)
 		unpack8(b, b_raw[k]);
 #pragma unroll
 		for (int i = 0; i < R; i++) {
-			int64_t at = (n + i) * a.C + c;
-			float y[8];
-
 			if (n + i >= a.N)
 				continue;
-			if (a.r)
-				store8(a.h + at, v[i][k]);
 #pragma unroll
 			for (int j = 0; j < 8; j++) {
-				y[j] = (v[i][k][j] - mean[i]) * rstd[i] * w[j];
-				if constexpr (CENTER)
-					y[j] += b[j];
+				v[i][k][j] *= rstd[i];
+				v[i][k][j] = CENTER ? v[i][k][j] * w[j] + b[j] : v[i][k][j] * w[j];
 			}
-			store8(a.y + at, y);
+			store8(a.y + (n + i) * a.C + c, v[i][k]);
 		}
 	}
 #pragma unroll
@@ -323,11 +332,11 @@ template <int R, int K> struct norm_rows {
 
 template <bool CENTER, int R, int K>
 static __device__ __forceinline__ void
-norm_bwd_load(struct norm_rows<R, K> &q, const struct norm_bwd &a, int64_t n, int64_t end)
+norm_bwd_load(struct norm_rows<R, K> &q, const struct norm_bwd &a, int64_t n)
 {
 #pragma unroll
 	for (int i = 0; i < R; i++) {
-		bool in = n + i < end;
+		bool in = n + i < a.N;
 
 		q.mean[i] = CENTER && in ? a.mean[n + i] : 0;
 		q.rstd[i] = in ? a.rstd[n + i] : 0;
@@ -402,7 +411,7 @@ norm_bwd_forget(struct norm_rows<R, K> &q, uint4 w[K])
 template <bool CENTER, int R, int K, int S>
 static __device__ __forceinline__ void
 norm_bwd_store(const struct norm_bwd &a, const struct norm_rows<R, K> &q, const float sum[S],
-    const uint4 w[K], int64_t n, int64_t end)
+    const uint4 w[K], int64_t n)
 {
 #pragma unroll
 	for (int k = 0; k < K; k++) {
@@ -417,7 +426,7 @@ norm_bwd_store(const struct norm_bwd &a, const struct norm_rows<R, K> &q, const 
 			float mean_g = CENTER ? sum[S - R + i] * a.share : 0;
 			float d[8], z[8], dh[8];
 
-			if (n + i >= end || c >= a.C)
+			if (n + i >= a.N || c >= a.C)
 				continue;
 			unpack8(d, q.dy[i][k]);
 			unpack8(z, q.h[i][k]);
@@ -436,30 +445,39 @@ norm_bwd_store(const struct norm_bwd &a, const struct norm_rows<R, K> &q, const 
 	}
 }
 
+/* Part p takes rows p R to p R + R - 1 of each `parts` R rows, so that all
+ * parts go through memory together; the next rows are on their way while the
+ * present ones are worked on.  Without PARAMS a part has R rows. */
 template <bool CENTER, int R, int K, bool PARAMS, int B>
 static __global__ void
 __launch_bounds__(NORM_THREADS, B) norm_bwd_kernel(struct norm_bwd a)
 {
 	constexpr int S = CENTER ? 2 * R : R;
 	__shared__ float shared[2][NORM_WARPS][S];
-	int64_t p = (int64_t)blockIdx.x * blockDim.y + threadIdx.y, n = p * a.rows;
-	int64_t end = n + a.rows < a.N ? n + a.rows : a.N;
+	int64_t p = (int64_t)blockIdx.x * blockDim.y + threadIdx.y, step = a.parts * R;
 	float dw[K][8] = {}, db[K][8] = {}, sum[S];
-	struct norm_rows<R, K> q;
+	struct norm_rows<R, K> q, next;
+	int phase = 0;
 	uint4 w[K];
 
-	cuda_follow();
 #pragma unroll
 	for (int k = 0; k < K; k++)
 		w[k] = norm_chunk(a.w, a.C, k);
-	for (int64_t i = 0; i < a.rows; i += R) {
-		norm_bwd_load<CENTER, R, K>(q, a, n + i, end);
+	cuda_follow();
+	norm_bwd_load<CENTER, R, K>(q, a, p * R);
+	/* All groups of a block go round together, for the barriers. */
+	for (int64_t first = 0, n = p * R; first < a.N; first += step, n += step) {
+		if (PARAMS)
+			norm_bwd_load<CENTER, R, K>(next, a, n + step);
 		norm_bwd_sum<CENTER, R, K, PARAMS, S>(sum, dw, db, q, w);
-		if (!a.dh && !a.y)
-			continue;
-		group_sum<S>(sum, shared[i / R % 2]);
-		norm_bwd_forget<R, K>(q, w);
-		norm_bwd_store<CENTER, R, K, S>(a, q, sum, w, n + i, end);
+		if (a.dh || a.y) {
+			group_sum<S>(sum, shared[phase ^= 1]);
+			norm_bwd_forget<R, K>(q, w);
+			norm_bwd_store<CENTER, R, K, S>(a, q, sum, w, n);
+		}
+		if (!PARAMS)
+			break;
+		q = next;
 	}
 	cuda_lead();
 	if constexpr (PARAMS)
@@ -468,16 +486,11 @@ __launch_bounds__(NORM_THREADS, B) norm_bwd_kernel(struct norm_bwd a)
 			int64_t c = 8 * (threadIdx.x + k * blockDim.x);
 			float *to = a.part + p * a.C * (CENTER ? 2 : 1) + c;
 
-			if (n >= a.N || c >= a.C)
+			if (p >= a.parts || c >= a.C)
 				continue;
-#pragma unroll
-			for (int j = 0; j < 8; j += 4) {
-				*reinterpret_cast<float4 *>(to + j) =
-				    make_float4(dw[k][j], dw[k][j + 1], dw[k][j + 2], dw[k][j + 3]);
-				if constexpr (CENTER)
-					*reinterpret_cast<float4 *>(to + a.C + j) = make_float4(
-					    db[k][j], db[k][j + 1], db[k][j + 2], db[k][j + 3]);
-			}
+			norm_store(to, dw[k]);
+			if constexpr (CENTER)
+				norm_store(to + a.C, db[k]);
 		}
 }
 
@@ -539,24 +552,23 @@ template <bool CENTER>
 static int64_t
 norm_bwd_any(struct gvk_stream *s, const struct norm_bwd *a, bool params)
 {
-	int64_t parts = 0;
+	constexpr int sums = CENTER ? 2 : 1;
+	struct norm_params<CENTER> f = {
+		a->dy, a->h, a->mean, a->rstd, a->C
+	};
+	int64_t parts = params ? colsum_parts<1, sums>(s, NULL, f, a->N, a->C) : 0;
 
-	if (params)
-		parts = colsum_parts < 1,
-		CENTER
-		    ? 2
-		    : 1 > (s, norm_params<CENTER>{a->dy, a->h, a->mean, a->rstd, a->C}, a->N, a->C);
 	if (a->dh || a->y)
 		CUDA_LAUNCH_SOON(
 		    s, norm_bwd_any_kernel<CENTER>, cuda_blocks(a->N, 1), NORM_THREADS, 0, *a);
 	return parts;
 }
 
-/* Parts that fill 132 processors of an H100 once, with 20 warps each. */
+/* Parts that fill 132 processors of an H100, which hold 8 B warps each. */
 static inline int64_t
-norm_parts(int64_t N, const struct norm_shape *p, int R)
+norm_parts(int64_t N, const struct norm_shape *p, int R, int B)
 {
-	int64_t blocks = 132 * (20 * CUDA_WARP / (p->threads * p->groups));
+	int64_t blocks = 132 * (B * NORM_THREADS / (p->threads * p->groups));
 
 	return cuda_min(cuda_div_up(N, R), blocks * p->groups);
 }
@@ -566,17 +578,15 @@ static int64_t
 norm_bwd_rows(struct gvk_stream *s, struct norm_bwd a, const struct norm_shape *p, bool params)
 {
 	dim3 block(p->threads, p->groups);
-	int64_t parts;
 
-	a.rows = params ? cuda_div_up(a.N, norm_parts(a.N, p, R)) : R;
-	parts = cuda_div_up(a.N, a.rows);
+	a.parts = params ? norm_parts(a.N, p, R, B) : cuda_div_up(a.N, R);
 	if (params)
 		CUDA_LAUNCH_SOON(s, (norm_bwd_kernel<CENTER, R, K, true, B>),
-		    cuda_blocks(parts, p->groups), block, 0, a);
+		    cuda_blocks(a.parts, p->groups), block, 0, a);
 	else
 		CUDA_LAUNCH_SOON(s, (norm_bwd_kernel<CENTER, R, K, false, B>),
-		    cuda_blocks(parts, p->groups), block, 0, a);
-	return parts;
+		    cuda_blocks(a.parts, p->groups), block, 0, a);
+	return a.parts;
 }
 
 template <bool CENTER>
@@ -594,15 +604,16 @@ norm_backward(struct gvk_stream *s, struct norm_bwd *a, float *dw, float *db)
 	    !cuda_vec8(a->dres, C) || !cuda_vec8(a->h, C) || !cuda_vec8(a->w, C))
 		parts = norm_bwd_any<CENTER>(s, a, params);
 	else if (p.chunks == 1)
-		parts = norm_bwd_rows<CENTER, 2, 1, 3>(s, *a, &p, params);
+		parts = norm_bwd_rows < CENTER, CENTER ? 2 : 1, 1,
+		CENTER ? 2 : 3 > (s, *a, &p, params);
 	else if (p.chunks == 2)
-		parts = norm_bwd_rows<CENTER, 2, 2, 2>(s, *a, &p, params);
+		parts = norm_bwd_rows<CENTER, 1, 2, 2>(s, *a, &p, params);
 	else
 		parts = norm_bwd_rows<CENTER, 1, 4, 1>(s, *a, &p, params);
 	if (dw)
-		cuda_colsum_add(s, dw, a->part, parts, C, ld);
-	if (db)
-		cuda_colsum_add(s, db, a->part + C, parts, C, ld);
+		colsum_add(s, {dw, db, C, ld}, a->part, parts);
+	else if (db)
+		colsum_add(s, {db, NULL, C, ld}, a->part + C, parts);
 }
 
 #endif

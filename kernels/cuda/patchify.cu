@@ -15,6 +15,7 @@
 
 #define THREADS 256
 #define ACROSS  32 /* patches a block, at most */
+#define FEW     8 /* for few images; a multiple of 8 keeps the alignment */
 
 struct patchify {
 	bf16 *y;
@@ -22,7 +23,7 @@ struct patchify {
 	float mul[3], add[3];
 	int64_t H, W;
 	unsigned down, across, p; /* patches of an image, and a side */
-	unsigned per_line; /* blocks of a line of patches */
+	unsigned tile, per_line; /* patches of a block; blocks of a line of patches */
 };
 
 static __device__ __forceinline__ float
@@ -34,17 +35,21 @@ normal(const struct patchify &a, uint8_t v, unsigned c)
 	return (float)v * mul + add;
 }
 
-/* For 3 W a multiple of 16.  E divides 3 P^2, and E stored elements at a time
- * keep the alignment of y. */
+/* For 3 W a multiple of 16.  E divides P^2, and E stored elements at a time
+ * keep the alignment of y; a line of a patch ends at a
+ * multiple of `together` only. */
 template <unsigned P, unsigned E>
 static __global__ void
 __launch_bounds__(THREADS) lines_kernel(struct patchify a)
 {
+	constexpr unsigned together = E % 8 == 0 && P % 8 == 0   ? 8
+				      : E % 2 == 0 && P % 2 == 0 ? 2
+								 : 1;
 	constexpr unsigned size = P * P, longest = ACROSS * P * 3 / 16 * 16;
 	constexpr unsigned pitch = (longest + 79) / 128 * 128 + 48;
 	__shared__ __align__(16) uint8_t pixel[P * pitch];
 	unsigned part = blockIdx.x % a.per_line, line = blockIdx.x / a.per_line;
-	unsigned j = part * ACROSS, count = a.across - j < ACROSS ? a.across - j : ACROSS;
+	unsigned j = part * a.tile, count = a.across - j < a.tile ? a.across - j : a.tile;
 	unsigned i = line % a.down, chunks = (count * P * 3 + 15) / 16;
 	int64_t b = line / a.down;
 	const uint8_t *top = a.image + ((b * a.H + (int64_t)i * P) * a.W + (int64_t)j * P) * 3;
@@ -63,15 +68,16 @@ __launch_bounds__(THREADS) lines_kernel(struct patchify a)
 	cuda_lead();
 	for (unsigned e = threadIdx.x; e < count * 3 * size / E; e += THREADS) {
 		unsigned patch = e * E / (3 * size), in = e * E - patch * 3 * size;
-		unsigned c = in / size, row = (in - c * size) / P, column = in % P;
+		unsigned c = in / size, row = (in - c * size) / P;
+		unsigned column = in - c * size - row * P;
 		out o;
 
-		column = in - c * size - row * P;
 #pragma unroll
 		for (unsigned k = 0; k < E; k++) {
 			o.x[k] =
 			    to_b(normal(a, pixel[row * pitch + (patch * P + column) * 3 + c], c));
-			if (++column == P) {
+			column++;
+			if ((k + 1) % together == 0 && column == P) {
 				column = 0;
 				row++;
 			}
@@ -104,10 +110,11 @@ void
 gvk_cuda_patchify(struct gvk_stream *s, void *y, const uint8_t *image, const float *mul_host,
     const float *add_host, int64_t B, int64_t H, int64_t W, int64_t p)
 {
-	int64_t down = H / p, across = W / p, per_line = cuda_div_up(across, ACROSS);
+	int64_t down = H / p, across = W / p, tile = B * down < 256 ? FEW : ACROSS;
+	int64_t per_line = cuda_div_up(across, tile);
 	struct patchify a = {(bf16 *)y, image, {mul_host[0], mul_host[1], mul_host[2]},
 	    {add_host[0], add_host[1], add_host[2]}, H, W, (unsigned)down, (unsigned)across,
-	    (unsigned)p, (unsigned)per_line};
+	    (unsigned)p, (unsigned)tile, (unsigned)per_line};
 	bool lines = W % 16 == 0 && (uintptr_t)image % 16 == 0 && cuda_vec8(y, 0);
 
 	assert(p < 32768);
