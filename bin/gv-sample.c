@@ -443,7 +443,7 @@ score(struct run *r, const char *s, size_t n, struct gv_error *e)
 		return e->code;
 	if (!render(r, s, n, false, &x, e) &&
 	    (!raw || !append_text(r, answer, &x, &all, &target, &bytes, e)) &&
-	    (!r->px || !gv_visual_take(&item.visual, &r->m->cfg, GV_IN_IMAGE,
+	    (!r->px || !gv_visual_take(&item.visual, r->m, GV_IN_IMAGE,
 			   &r->images, NULL, e))) {
 		item.token = raw ? all.id : x.token;
 		item.target = raw ? target : x.target;

@@ -41,8 +41,8 @@ int gv_draw_open(struct gv_draw **d, struct gv_model *m,
 void gv_draw_close(struct gv_draw **d);
 
 /* Queues a pass.  b has a cache, prefixes (which may be empty), seeds, counters
- * and `out` ascending; everything is copied.  If `chained`, b->id[i] is not looked at for
- * i < M' of the pass before, whose draw i takes its place. */
+ * and `out` ascending; everything is copied.  If `chained`, b->id[i] is not
+ * looked at for i < M' of the pass before, whose draw i takes its place. */
 int gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
     struct gv_error *e) GV_USE_RESULT;
 

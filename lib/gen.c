@@ -307,7 +307,7 @@ gv_gen_submit(
 	if (check_prompt(g, q, e))
 		return e->code;
 	if (q->images &&
-	    gv_visual_take(&v, &g->m->cfg, q->input, q->visual, g->last, e))
+	    gv_visual_take(&v, g->m, q->input, q->visual, g->last, e))
 		return e->code;
 	p = new_prompt(g, q);
 	if (!p || !p->token || !p->image_at || !p->sample || !p->out) {

@@ -11,6 +11,7 @@ static size_t
 lay_out(struct arrays *a, const struct gv_gen *g, const struct sizes *s)
 {
 	size_t row = (size_t)g->m->cfg.R * (size_t)g->m->cfg.text.C;
+	size_t esize = gvk_dtype_size(gvk_dtype(g->m->k));
 	size_t N = (size_t)s->tokens, S = (size_t)s->seqs;
 	size_t M = (size_t)s->outs, B = (size_t)s->images, at = 0, i;
 	const struct {
@@ -28,7 +29,7 @@ lay_out(struct arrays *a, const struct gv_gen *g, const struct sizes *s)
 	    {&a->out, M, sizeof *a->out},
 	    {&a->seed, M, sizeof *a->seed},
 	    {&a->counter, M, sizeof *a->counter},
-	    {&a->embeds, B * row, sizeof *a->embeds},
+	    {&a->embeds, B * row, esize},
 	    {&a->whose[0], M, sizeof *a->whose[0]},
 	    {&a->whose[1], M, sizeof *a->whose[1]},
 	};
@@ -136,11 +137,12 @@ static int64_t
 put_images(struct gv_gen *g, const struct prompt *p)
 {
 	int64_t R = g->m->cfg.R, C = g->m->cfg.text.C, base = g->b.B * R;
+	size_t esize = gvk_dtype_size(gvk_dtype(g->m->k));
 
 	if (!p->images)
 		return 0;
-	memcpy(g->a.embeds + base * C, p->visual->embeds,
-	    (size_t)(p->visual->n * R * C) * sizeof(float));
+	memcpy((char *)g->a.embeds + (size_t)(base * C) * esize,
+	    p->visual->embeds, (size_t)(p->visual->n * R * C) * esize);
 	g->b.B += p->visual->n;
 	return base;
 }
@@ -208,6 +210,7 @@ clear_batch(struct gv_gen *g)
 	struct arrays *a = &g->a;
 
 	g->b = (struct gv_batch){.image = a->embeds,
+	    .dtype = gv_visual_dtype(g->m),
 	    .id = a->id,
 	    .pos = a->pos,
 	    .q_at = a->q_at,

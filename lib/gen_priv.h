@@ -72,7 +72,7 @@ struct arrays {
 	int32_t *p_at, *p_len, *k_at, *k_len; /* (seqs) */
 	int32_t *out; /* (outs) */
 	uint64_t *seed, *counter; /* (outs) */
-	float *embeds; /* (images*R,C) */
+	void *embeds; /* (images*R,C) in the storage type */
 	struct sample **whose[GV_DRAW_DEPTH]; /* (outs) of each pass */
 	void *all; /* the block they are in */
 };

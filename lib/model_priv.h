@@ -205,6 +205,10 @@ int gv_stage(struct gv_model *m, const struct gv_batch *b, int slot,
 void gv_stage_put(struct gv_model *m, const struct gv_batch *b, int slot);
 void gv_stage_use(struct gv_model *m, const struct gv_batch *b, int slot);
 
+/* run.c: as gv_model_vision(), but rows of the storage type. */
+int gv_vision_rows(struct gv_model *m, const struct gv_batch *b,
+    enum gv_input to, void *out, struct gv_error *e) GV_USE_RESULT;
+
 /* layout.c: arrays of a batch for limits `l`, from `base` (NULL to count
  * only); returns the bytes used. */
 size_t gv_layout_inputs(const struct gv_model *m, const struct gv_limits *l,

@@ -354,22 +354,46 @@ take(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 
 /* ---- passes -------------------------------------------------------------- */
 
-int
-gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
-    float *out, struct gv_error *e)
+/* Queues the images' way to `to`: where that is, and its elements. */
+static int
+see(struct gv_model *m, const struct gv_batch *b, enum gv_input to, void **src,
+    size_t *n, struct gv_error *e)
 {
 	const struct gv_config *c = &m->cfg;
 	struct acts *a = &m->priv->a;
-	size_t n;
-	void *src;
 
 	if (check_parts(m, b, to, e) || take(m, b, e))
 		return e->code;
 	gv_vision_forward(m, b, to);
-	n = to == GV_IN_FEATURES ? (size_t)(b->B * c->vision.P * c->vision.C)
-				 : (size_t)(b->B * c->R * c->text.C);
-	src = to == GV_IN_FEATURES ? a->features : a->embeds;
+	*n = to == GV_IN_FEATURES ? (size_t)(b->B * c->vision.P * c->vision.C)
+				  : (size_t)(b->B * c->R * c->text.C);
+	*src = to == GV_IN_FEATURES ? a->features : a->embeds;
+	return 0;
+}
+
+int
+gv_model_vision(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
+    float *out, struct gv_error *e)
+{
+	void *src;
+	size_t n;
+
+	if (see(m, b, to, &src, &n, e))
+		return e->code;
 	return gv_get_f32(m, out, src, gvk_dtype(m->k), n, e);
+}
+
+int
+gv_vision_rows(struct gv_model *m, const struct gv_batch *b, enum gv_input to,
+    void *out, struct gv_error *e)
+{
+	void *src;
+	size_t n;
+
+	if (see(m, b, to, &src, &n, e))
+		return e->code;
+	gvk_get(m->s, out, src, n * m->priv->esize);
+	return gv_model_sync(m, e);
 }
 
 /* Runs up to the hidden rows that the head reads. */

@@ -47,7 +47,8 @@ gv_score_check(
 struct work {
 	struct gv_batch b;
 	int32_t *id, *pos, *q_at, *out, *target;
-	float *embeds, *logp, *entropy;
+	void *embeds;
+	float *logp, *entropy;
 };
 
 static int64_t
@@ -107,12 +108,13 @@ add_item(struct work *w, const struct gv_config *c,
     const struct gv_score_item *s, size_t new)
 {
 	struct gv_batch *b = &w->b;
-	int64_t R = c->R, C = c->text.C, first, j;
+	int64_t R = c->R, first, j;
+	size_t bytes = (size_t)(R * c->text.C) * gv_dtype_size(b->dtype);
 	size_t i;
 
 	if (new) {
-		memcpy(w->embeds + b->B * R * C, s->visual->embeds,
-		    new *(size_t)(R * C) * sizeof(float));
+		memcpy((char *)w->embeds + (size_t)b->B * bytes,
+		    s->visual->embeds, new *bytes);
 		b->B += (int64_t) new;
 	}
 	first = (b->B - (int64_t)s->images) * R;
@@ -159,6 +161,7 @@ run(struct gv_model *m, struct work *w, const struct gv_score_item *item,
 	size_t i;
 
 	w->b = (struct gv_batch){.image = w->embeds,
+	    .dtype = gv_visual_dtype(m),
 	    .id = w->id,
 	    .pos = w->pos,
 	    .q_at = w->q_at,
@@ -188,9 +191,10 @@ free_work(struct work *w)
 }
 
 static int
-make_work(struct work *w, const struct gv_config *c, const struct gv_limits *l,
+make_work(struct work *w, const struct gv_model *m, const struct gv_limits *l,
     struct gv_error *e)
 {
+	const struct gv_config *c = &m->cfg;
 	size_t N = (size_t)l->tokens, M = (size_t)l->outs;
 
 	w->id = gv_alloc(N, sizeof *w->id);
@@ -200,8 +204,8 @@ make_work(struct work *w, const struct gv_config *c, const struct gv_limits *l,
 	w->target = gv_alloc(M, sizeof *w->target);
 	w->logp = gv_alloc(M, sizeof *w->logp);
 	w->entropy = gv_alloc(M, sizeof *w->entropy);
-	w->embeds = gv_alloc(
-	    (size_t)l->images, (size_t)(c->R * c->text.C) * sizeof *w->embeds);
+	w->embeds = gv_alloc((size_t)(l->images * c->R * c->text.C),
+	    gv_dtype_size(gv_visual_dtype(m)));
 	if (w->id && w->pos && w->q_at && w->out && w->target && w->logp &&
 	    w->entropy && w->embeds)
 		return 0;
@@ -250,7 +254,7 @@ gv_score(struct gv_model *m, const struct gv_score_item *item, size_t n,
 	if (!n || gv_model_reserve(m, &all, e) ||
 	    encode(m, item, n, (int64_t)most.images, e))
 		return e->code;
-	if (!make_work(&w, &m->cfg, &all, e))
+	if (!make_work(&w, m, &all, e))
 		for (at = 0; at < n && !e->code; at += k) {
 			k = batch_of(item + at, n - at, &most);
 			if (run(m, &w, item + at, k, e))

@@ -2,6 +2,7 @@
 #include "visual.h"
 
 #include "mem.h"
+#include "model_priv.h"
 #include "banned.h"
 
 const char *
@@ -84,31 +85,61 @@ check(const struct gv_config *c, enum gv_input input, const struct gv_tensor *t,
 	    gv_shape_text(want, sizeof want, shape, rank));
 }
 
+enum gv_dtype
+gv_visual_dtype(const struct gv_model *m)
+{
+	return gvk_dtype(m->k) == GVK_BF16 ? GV_BF16 : GV_F32;
+}
+
+/* n numbers as `dtype`, F32 or BF16. */
+static int
+convert(void *to, enum gv_dtype dtype, const struct gv_tensor *t, size_t n,
+    struct gv_error *e)
+{
+	float *tmp;
+	int r;
+
+	if (t->dtype == dtype) {
+		memcpy(to, t->data, t->bytes);
+		return 0;
+	}
+	if (dtype == GV_F32)
+		return gv_to_f32(to, t->data, t->dtype, n, e);
+	tmp = gv_alloc(n, sizeof *tmp);
+	if (!tmp)
+		return gv_fail(e, GV_ERR_NOMEM, "no memory for %zu rows", n);
+	r = gv_to_f32(tmp, t->data, t->dtype, n, e);
+	if (!r)
+		r = gv_from_f32(to, dtype, tmp, n, e);
+	gv_free(tmp);
+	return r;
+}
+
 /* The tensor's content in the form that a batch takes. */
 static int
 copy_in(struct gv_visual *v, const struct gv_tensor *t, struct gv_error *e)
 {
 	size_t n = t->bytes / gv_dtype_size(t->dtype);
 
-	v->bytes = v->input == GV_IN_IMAGE ? n : n * sizeof(float);
+	v->bytes = v->input == GV_IN_IMAGE ? n : n * gv_dtype_size(v->dtype);
 	v->data = gv_alloc(v->bytes, 1);
 	if (!v->data)
 		return gv_fail(
 		    e, GV_ERR_NOMEM, "no memory for %zu bytes", v->bytes);
 	if (v->input != GV_IN_IMAGE)
-		return gv_to_f32(v->data, t->data, t->dtype, n, e);
+		return convert(v->data, v->dtype, t, n, e);
 	memcpy(v->data, t->data, n);
 	return 0;
 }
 
 int
-gv_visual_take(struct gv_visual **out, const struct gv_config *c,
+gv_visual_take(struct gv_visual **out, const struct gv_model *m,
     enum gv_input input, const struct gv_tensor *t, struct gv_visual *last,
     struct gv_error *e)
 {
 	struct gv_visual *v;
 
-	if (check(c, input, t, e))
+	if (check(&m->cfg, input, t, e))
 		return e->code;
 	if (t->shape[0] == 0) {
 		*out = NULL;
@@ -118,6 +149,7 @@ gv_visual_take(struct gv_visual **out, const struct gv_config *c,
 	if (!v)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory");
 	v->input = input;
+	v->dtype = gv_visual_dtype(m);
 	v->n = t->shape[0];
 	v->refs = 1;
 	if (copy_in(v, t, e)) {
@@ -156,25 +188,30 @@ struct one {
 	int64_t i;
 };
 
+/* Bytes of an image's embeds. */
+static size_t
+embeds_bytes(const struct gv_model *m)
+{
+	return (size_t)(m->cfg.R * m->cfg.text.C) * m->priv->esize;
+}
+
 /* Lists the images without embeds and makes room for these. */
 static int
-list(struct one **out, size_t *nout, const struct gv_config *c,
+list(struct one **out, size_t *nout, const struct gv_model *m,
     struct gv_visual *const *v, size_t n, struct gv_error *e)
 {
 	size_t cap = 0, used = 0, at;
 	struct one *one = NULL;
 
 	for (at = 0; at < n; at++) {
-		int64_t rows, i;
+		int64_t i;
 
 		if (!v[at] || v[at]->embeds)
 			continue; /* a repeated visual is listed once, too */
-		rows = v[at]->n * c->R;
 		if (gv_grow((void **)&one, &cap, used + (size_t)v[at]->n,
 			sizeof *one))
 			break;
-		v[at]->embeds =
-		    gv_alloc((size_t)rows * (size_t)c->text.C, sizeof(float));
+		v[at]->embeds = gv_alloc((size_t)v[at]->n, embeds_bytes(m));
 		if (!v[at]->embeds)
 			break;
 		for (i = 0; i < v[at]->n; i++)
@@ -188,11 +225,10 @@ list(struct one **out, size_t *nout, const struct gv_config *c,
 /* Encodes one[0..n) in batches through the staging buffers. */
 static int
 encode(struct gv_model *m, const struct one *one, size_t n, size_t batch,
-    uint8_t *in, float *out, struct gv_error *e)
+    uint8_t *in, char *out, struct gv_error *e)
 {
 	size_t image_bytes = one->v->bytes / (size_t)one->v->n;
-	size_t rows = (size_t)m->cfg.R * (size_t)m->cfg.text.C;
-	size_t at, i;
+	size_t bytes = embeds_bytes(m), at, i;
 
 	for (at = 0; at < n; at += batch) {
 		size_t some = n - at < batch ? n - at : batch;
@@ -204,14 +240,15 @@ encode(struct gv_model *m, const struct one *one, size_t n, size_t batch,
 				(size_t)one[at + i].i * image_bytes,
 			    image_bytes);
 		b.input = one->v->input;
+		b.dtype = one->v->dtype;
 		b.B = (int64_t)some;
 		b.image = in;
-		if (gv_model_vision(m, &b, GV_IN_EMBEDS, out, e))
+		if (gv_vision_rows(m, &b, GV_IN_EMBEDS, out, e))
 			return e->code;
 		for (i = 0; i < some; i++)
-			memcpy(one[at + i].v->embeds +
-				   (size_t)one[at + i].i * rows,
-			    out + i * rows, rows * sizeof *out);
+			memcpy((char *)one[at + i].v->embeds +
+				   (size_t)one[at + i].i * bytes,
+			    out + i * bytes, bytes);
 	}
 	return 0;
 }
@@ -220,17 +257,16 @@ int
 gv_visual_encode(struct gv_model *m, struct gv_visual *const *v, size_t n,
     int64_t batch, struct gv_error *e)
 {
-	size_t rows = (size_t)m->cfg.R * (size_t)m->cfg.text.C;
 	struct one *one;
 	uint8_t *in = NULL;
-	float *out = NULL;
+	char *out = NULL;
 	size_t images, i;
 
-	if (!list(&one, &images, &m->cfg, v, n, e) && images) {
+	if (!list(&one, &images, m, v, n, e) && images) {
 		size_t image_bytes = one->v->bytes / (size_t)one->v->n;
 
 		in = gv_alloc((size_t)batch, image_bytes);
-		out = gv_alloc((size_t)batch * rows, sizeof *out);
+		out = gv_alloc((size_t)batch, embeds_bytes(m));
 		if (!in || !out)
 			gv_fail(e, GV_ERR_NOMEM, "no memory for images");
 		else if (!encode(m, one, images, (size_t)batch, in, out, e))
