@@ -17,8 +17,8 @@
  * warp follows chunk i - 1, and the parts are added from warp 0 to warp 7.
  *
  * H100 (3.0 TB/s), 2026-11-23, one row, eight rows: 151936 x 1536 at 94 % and
- * 91 % of that, gate and up of 17920 x 1536 92 % and 88 %, 1536 x 8960 70 % and
- * 60 %; 2048 x 1536 takes 5.1 us, of which 2.1 are reading.  From 17 rows on, and
+ * 91 % of that, gate and up of 17920 x 1536 92 % and 88 %, 1536 x 8960 71 % and
+ * 62 %; 2048 x 1536 takes 3.9 us, of which 2.1 are reading.  From 17 rows on, and
  * without a gate from 9 on, cuBLASLt is faster.
  */
 #include "mma.cuh"
@@ -74,36 +74,54 @@ copy_wait(void)
 	asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
 }
 
-/* z is the product at column n of row m. */
-static __device__ __forceinline__ void
-end_plain(const struct product &p, float z, int64_t m, int64_t n)
+/* A thread's column n of row m of a tile, and what is added there. */
+struct ending {
+	int64_t m, n;
+	bool in;
+	float bias, r;
+};
+
+template <int MB, int NB>
+static __device__ __forceinline__ struct ending
+ending_of(const struct product &p, int tile)
 {
-	int64_t at = m * p.ldc + n;
+	const int cols = p.end == PRODUCT_GATED ? 4 * NB : 8 * NB;
+	struct ending e;
+
+	e.m = threadIdx.x / cols;
+	e.n = (int64_t)tile * cols + threadIdx.x % cols;
+	e.in = e.m < p.M && e.m < 8 * MB && e.n < p.N;
+	e.bias = e.in && p.bias ? to_f(p.bias[e.n]) : 0.f;
+	e.r = e.in && p.r ? to_f(p.r[e.m * p.ldc + e.n]) : 0.f;
+	return e;
+}
+
+static __device__ __forceinline__ void
+end_plain(const struct product &p, const struct ending &e, float z)
+{
+	int64_t at = e.m * p.ldc + e.n;
 
 	if (p.f32) {
 		((float *)p.c)[at] = z;
 		return;
 	}
-	if (p.bias)
-		z += to_f(p.bias[n]);
+	z += e.bias;
 	if (p.end == PRODUCT_ACT) {
 		if (p.pre)
 			p.pre[at] = to_b(z);
 		z = act_fwd(p.act, z);
-	} else if (p.r) {
-		z += to_f(p.r[at]);
 	}
-	((bf16 *)p.c)[at] = to_b(z);
+	((bf16 *)p.c)[at] = to_b(z + e.r);
 }
 
 static __device__ __forceinline__ void
-end_gated(const struct product &p, float g, float u, int64_t m, int64_t n)
+end_gated(const struct product &p, const struct ending &e, float g, float u)
 {
 	if (p.gu) {
-		p.gu[m * 2 * p.N + n] = to_b(g);
-		p.gu[m * 2 * p.N + p.N + n] = to_b(u);
+		p.gu[e.m * 2 * p.N + e.n] = to_b(g);
+		p.gu[e.m * 2 * p.N + p.N + e.n] = to_b(u);
 	}
-	((bf16 *)p.c)[m * p.ldc + n] = to_b(act_fwd(GVK_SILU, g) * u);
+	((bf16 *)p.c)[e.m * p.ldc + e.n] = to_b(act_fwd(GVK_SILU, g) * u);
 }
 
 template <int COLS, int ROWS>
@@ -120,19 +138,17 @@ sum_parts(const float (*part)[ROWS][COLS], int m, int n)
 
 template <int MB, int NB>
 static __device__ __forceinline__ void
-finish(const struct product &p, int tile, const float (*part)[8 * MB][8 * NB])
+finish(const struct product &p, const struct ending &e, const float (*part)[8 * MB][8 * NB])
 {
-	const bool gated = p.end == PRODUCT_GATED;
-	const int cols = gated ? 4 * NB : 8 * NB;
-	const int m = threadIdx.x / cols, j = threadIdx.x - m * cols;
-	const int64_t n = (int64_t)tile * cols + j;
+	const int cols = p.end == PRODUCT_GATED ? 4 * NB : 8 * NB;
+	const int m = (int)e.m, j = threadIdx.x % cols;
 
-	if (m >= p.M || m >= 8 * MB || n >= p.N)
+	if (!e.in)
 		return;
-	if (gated)
-		end_gated(p, sum_parts(part, m, j), sum_parts(part, m, 4 * NB + j), m, n);
+	if (p.end == PRODUCT_GATED)
+		end_gated(p, e, sum_parts(part, m, j), sum_parts(part, m, 4 * NB + j));
 	else
-		end_plain(p, sum_parts(part, m, j), m, n);
+		end_plain(p, e, sum_parts(part, m, j));
 }
 
 /* Where a lane reads w: its rows' columns k, for the tile that is read. */
@@ -226,6 +242,7 @@ __launch_bounds__(THREADS) skinny(const __grid_constant__ struct skinny s)
 		k = k + STEP < s.end ? k + STEP : k0;
 	}
 	for (int tile = blockIdx.x; tile < s.tiles; tile += gridDim.x, flip ^= 1) {
+		const struct ending e = ending_of<MB, NB>(p, tile);
 		float z[NB][4] = {};
 
 		for (int k = 0; k < s.end; k += STEP) {
@@ -252,7 +269,7 @@ __launch_bounds__(THREADS) skinny(const __grid_constant__ struct skinny s)
 				    &m.part[flip][warp][a * 8 + lane / 4][b * 8 + lane % 4 * 2]) =
 				    make_float2(z[b][2 * a], z[b][2 * a + 1]);
 		__syncthreads();
-		finish<MB, NB>(p, tile, m.part[flip]);
+		finish<MB, NB>(p, e, m.part[flip]);
 	}
 }
 
@@ -288,7 +305,9 @@ cuda_skinny(struct gvk_stream *s, const struct product *p)
 		SKINNY(2, 2, 5);
 	else if (rows >= 8192)
 		SKINNY(1, 2, 6);
-	else
+	else if (p->K > 2048)
 		SKINNY(1, 1, 12);
+	else
+		SKINNY(1, 1, 6);
 	return true;
 }
