@@ -19,10 +19,11 @@ struct slot {
 	float *logp_host;
 };
 
-/* The decoder's part of a pass that decodes, of one shape. */
+/* A pass that decodes, with what decides its kernels and their addresses. */
 struct record {
 	int64_t rows;
-	int32_t max_k;
+	int slot;
+	bool chained;
 	struct gvk_graph *graph; /* NULL: it has run, unrecorded */
 };
 
@@ -74,7 +75,11 @@ open_slot(struct gv_draw *d, struct slot *s)
 	s->logp = gvk_alloc(k, n * sizeof *s->logp);
 	s->id_host = gvk_host_alloc(k, n * sizeof *s->id);
 	s->logp_host = gvk_host_alloc(k, n * sizeof *s->logp);
-	return s->id && s->logp && s->id_host && s->logp_host;
+	if (!s->id || !s->logp || !s->id_host || !s->logp_host)
+		return false;
+	/* a chained pass that is filled up reads more ids than were drawn */
+	gvk_zero(d->m->s, s->id, n * sizeof *s->id);
+	return true;
 }
 
 static int
@@ -217,58 +222,83 @@ decodes(const struct gv_batch *b)
 	return b->max_q == 1 && b->N == b->S && b->M == b->N && !b->B;
 }
 
-/* Queues the way of a slot to the device.  What decodes always comes to the
- * same place, which the records know: passes run one after the other. */
+/* Queues the way of the model's slot to the device; if the pass starts from
+ * ids that `last` draws, they take the place of its first ones. */
 static void
-bring(struct gv_draw *d, const struct gv_batch *b, int slot)
+bring(struct gv_draw *d, const struct gv_batch *b, int slot,
+    const struct slot *last)
 {
 	struct gv_model_priv *p = d->m->priv;
-	const struct inputs *to = &p->a.slot[0];
+	const struct inputs *to = &p->a.slot[slot];
+	struct gvk_stream *s = d->m->s;
 
-	if (!d->graphs || !decodes(b)) {
+	if (p->up && !b->B) { /* while the pass before is computed */
+		gvk_put(p->up, to->id, p->staged[slot].id, to->bytes);
+		gvk_wait(s, p->up);
+	} else {
 		gv_stage_put(d->m, b, slot);
-		gv_stage_use(d->m, b, slot);
-		return;
 	}
-	gvk_put(d->m->s, to->id, p->staged[slot].id, to->bytes);
-	gv_stage_use(d->m, b, 0);
+	gv_stage_use(d->m, b, slot);
+	if (last && decodes(b))
+		p->a.in.id = last->id;
+	else if (last)
+		gvk_copy(s, p->a.in.id, last->id,
+		    (size_t)last->M * sizeof *last->id);
 }
 
-/* Queues the pass up to its logits. */
+/* Queues a pass whose input has been brought. */
 static void
-forward(struct gv_model *m, const struct gv_batch *b)
+run(struct gv_draw *d, const struct gv_batch *b, const struct slot *s)
 {
-	const struct gv_text_config *t = &m->cfg.text;
+	const struct gv_text_config *t = &d->m->cfg.text;
+	struct gv_model *m = d->m;
 	struct acts *a = &m->priv->a;
 
 	gv_decoder_forward(m, b);
 	gvk_logits(m->s, a->logits, a->sel_n,
 	    param(m, GV_LANGUAGE, m->priv->at.head), 0, b->M, t->C, t->V);
+	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, a->in.seed,
+	    a->in.counter, &d->law, b->M, t->V, d->ws);
 }
 
-/* The graph of a batch's shape, made when that comes for the second time, or
- * NULL. */
-static struct gvk_graph *
-recorded(struct gv_draw *d, const struct gv_batch *b)
+/* The record of such a pass, made if there is none.  *ran: all its ops have
+ * run with its sizes. */
+static struct record *
+record_of(struct gv_draw *d, int64_t rows, int slot, bool chained, bool *ran)
 {
-	struct gvk_stream *s = d->m->s;
-	struct record *r = d->record;
+	struct record *r;
 
-	while (r < d->record + d->records &&
-	       (r->rows != b->N || r->max_k != b->max_k))
-		r++;
-	if (r == d->record + d->records) {
-		if (d->records == GRAPHS)
-			forget(d);
-		d->record[d->records++] = (struct record){b->N, b->max_k, NULL};
-		return NULL; /* all its ops have to run once before */
+	*ran = false;
+	for (r = d->record; r < d->record + d->records; r++) {
+		*ran = *ran || r->rows == rows;
+		if (r->rows == rows && r->slot == slot && r->chained == chained)
+			return r;
 	}
-	if (!r->graph && gvk_graph_begin(s)) {
-		forward(d->m, b);
-		if (!gvk_graph_end(s, &r->graph))
+	if (d->records == GRAPHS)
+		forget(d);
+	r = &d->record[d->records++];
+	*r = (struct record){rows, slot, chained, NULL};
+	return r;
+}
+
+/* Queues a pass that decodes, as its record as soon as there can be one. */
+static void
+replay(struct gv_draw *d, const struct gv_batch *b, int slot, bool chained)
+{
+	struct gvk_stream *to = d->m->s;
+	struct record *r;
+	bool ran;
+
+	r = record_of(d, b->N, slot, chained, &ran);
+	if (ran && !r->graph && gvk_graph_begin(to)) {
+		run(d, b, &d->slot[slot]);
+		if (!gvk_graph_end(to, &r->graph))
 			r->graph = NULL;
 	}
-	return r->graph;
+	if (r->graph)
+		gvk_graph_run(to, r->graph);
+	else
+		run(d, b, &d->slot[slot]);
 }
 
 /* Queues the way back of the oldest pass that isn't on it: what has been
@@ -288,14 +318,13 @@ fetch(struct gv_draw *d)
 static struct gv_batch
 usual(const struct gv_draw *d, const struct gv_batch *b)
 {
-	int64_t k = round_up(b->max_k), most = d->m->priv->lim.max_k;
 	struct gv_batch r = *b;
 
 	r.every = decodes(b);
 	if (!d->graphs || !r.every)
 		return r;
 	r.N = r.S = r.M = round_up(b->N);
-	r.max_k = (int32_t)(k < most ? k : most);
+	r.max_k = (int32_t)d->m->priv->lim.max_k;
 	return r;
 }
 
@@ -303,13 +332,11 @@ int
 gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
     struct gv_error *e)
 {
-	struct slot *s = &d->slot[d->put % GV_DRAW_DEPTH];
-	const struct slot *last = &d->slot[(d->put - 1) % GV_DRAW_DEPTH];
+	int turn = (int)(d->put % GV_DRAW_DEPTH);
+	/* a host has one slot: its passes have run when they have been put */
+	int slot = gvk_is_host(d->m->k) ? 0 : turn;
+	struct slot *s = &d->slot[turn];
 	struct gv_batch r = usual(d, b);
-	struct gv_model *m = d->m;
-	struct gvk_graph *graph = NULL;
-	struct acts *a = &m->priv->a;
-	int slot = gvk_is_host(m->k) ? 0 : (int)(d->put % GV_DRAW_DEPTH);
 
 	assert(d->put - d->taken < GV_DRAW_DEPTH && (!chained || d->put));
 	if (d->fetched < d->put)
@@ -317,18 +344,12 @@ gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
 	if (stage(d, b, &r, slot, e))
 		return e->code;
 	s->M = b->M;
-	bring(d, &r, slot);
-	if (chained)
-		gvk_copy(m->s, a->in.id, last->id,
-		    (size_t)last->M * sizeof *last->id);
+	bring(d, &r, slot,
+	    chained ? &d->slot[(d->put - 1) % GV_DRAW_DEPTH] : NULL);
 	if (d->graphs && decodes(&r))
-		graph = recorded(d, &r);
-	if (graph)
-		gvk_graph_run(m->s, graph);
+		replay(d, &r, turn, chained);
 	else
-		forward(m, &r);
-	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, a->in.seed,
-	    a->in.counter, &d->law, r.M, m->cfg.text.V, d->ws);
+		run(d, &r, s);
 	d->put++;
 	return 0;
 }

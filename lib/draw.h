@@ -13,9 +13,9 @@
  * host does.
  *
  * On a backend with graphs a pass that only decodes (one new token a sequence,
- * each with a draw) is recorded once for its shape and is one call to the
- * device from then on.  So that shapes are few, it is filled up with rows
- * nobody looks at: their number is 2^i or 3 * 2^i, and so is max_k.
+ * each with a draw) is recorded once for its number of rows and is one call to
+ * the device from then on.  So that these are few, it is filled up with rows
+ * nobody looks at, to 2^i or 3 * 2^i of them.
  */
 #ifndef GV_DRAW_H
 #define GV_DRAW_H
