@@ -58,6 +58,8 @@ ok 'moments in bf16' train -o coarse --optimizer-state bf16 --log coarse.log \
     passes.gv
 is '... learn as much' "$(jq -s '
 	(.[29].loss - .[60].loss | fabs) < 0.05' ref.log coarse.log)" true
+ok 'evaluated on the way' train -o seen --eval eval.gv --eval-every 7 passes.gv
+same 'evaluation changes no bits' seen
 ok 'in small micro-batches' train -o micro --micro-tokens 40 --log micro.log \
     passes.gv
 is 'micro-batches give the same losses' "$(jq -s '
