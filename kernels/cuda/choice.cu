@@ -20,10 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION 1 /* of the keys and of what our own kernels are */
-#define SLOTS	2048
-#define MOST	(SLOTS * 3 / 4)
-#define ALGO	8 /* words of cuBLASLt's algorithm */
+#define VERSION 2 /* of the keys and of what our own kernels are */
+#define SLOTS   2048
+#define MOST    (SLOTS * 3 / 4)
+#define ALGO    8 /* words of cuBLASLt's algorithm */
 
 struct slot {
 	struct product_key key;
@@ -77,8 +77,8 @@ cuda_product_key(const struct product *p)
 	k.word[4] = (uint64_t)p->ldb;
 	k.word[5] = (uint64_t)p->ldc;
 	k.word[6] = (uint64_t)p->kind | (uint64_t)p->end << 4 | (uint64_t)p->act << 8 |
-		    (uint64_t)added << 12 | (uint64_t)p->f32 << 16 | (uint64_t)!!p->bias << 17 |
-		    (uint64_t)!!p->pre << 18 | (uint64_t)!!p->gu << 19 | (uint64_t)!!p->y << 20 |
+		    (uint64_t)added << 12 | (uint64_t)p->f32 << 16 | (uint64_t) !!p->bias << 17 |
+		    (uint64_t) !!p->pre << 18 | (uint64_t) !!p->gu << 19 | (uint64_t) !!p->y << 20 |
 		    (uint64_t)in_place << 21;
 	k.word[7] = alignment(p->a) | alignment(p->b) << 5 | alignment(p->c) << 10 |
 		    alignment(p->bias) << 15 | alignment(p->r) << 20 | alignment(p->pre) << 25 |
@@ -152,8 +152,8 @@ place(char *path, size_t cap, int device)
 	if (!append(path, cap, "ghostvis"))
 		return false;
 	mkdir(path, 0777);
-	snprintf(name, sizeof name, "PRODUCTS-%.256s-%zu-%d", prop.name, cublasLtGetVersion(),
-	    VERSION);
+	snprintf(
+	    name, sizeof name, "PRODUCTS-%.256s-%zu-%d", prop.name, cublasLtGetVersion(), VERSION);
 	return append(path, cap, name);
 }
 

@@ -7,7 +7,7 @@
 enum product_maker {
 	MAKER_PASS, /* plain.cu, or for other ends a PLAIN product and a pass */
 	MAKER_GEMM, /* gemm.cu */
-	MAKER_LT,   /* cuBLASLt with one of its algorithms */
+	MAKER_LT, /* cuBLASLt with one of its algorithms */
 	MAKERS
 };
 

@@ -29,8 +29,11 @@
  *	      +----------------+	the same 128 of u, so that a thread has
  *	      | 128    | 128   |	both of a pair.
  *
- * GATED_BWD reads and writes five times what others write, so its tiles have
- * 128 columns only, and the desk holds g, u and y.
+ * What finds no place there is put off: kept in registers (`late`), and worked
+ * off in steps between the products of the next tile, while these run.  So y
+ * of GATED where gu is kept too; and all of GATED_BWD, which reads and writes
+ * five times what others write.  Its tiles have 192 columns, the desk holds 64
+ * of g, u and y, and dy is rounded before it is used.
  *
  * Operands of any kind: what is stored along K lies in panels of 64 of K, what
  * is stored across in panels of 64 of M or N, and wgmma turns the latter.
@@ -39,25 +42,28 @@
 #include "hopper.cuh"
 #include "product.cuh"
 
-#define TILE_M	128
-#define TILE_K	HOPPER_PANEL
-#define PANEL	(64 * 128) /* bytes: 64 rows of 128 */
+#define TILE_M  128
+#define TILE_K  HOPPER_PANEL
+#define PANEL   (64 * 128) /* bytes: 64 rows of 128 */
 #define A_BYTES (TILE_M * TILE_K * 2)
 #define THREADS (3 * HOPPER_GROUP)
 #define CLUSTER 2 /* blocks */
-#define WARPS	8 /* of a block that consume */
-#define BAND	8
-#define IN_AT	2 /* the stage of a tile at which what its end reads is asked for */
+#define WARPS   8 /* of a block that consume */
+#define BAND    8
+#define IN_AT   2 /* the stage of a tile at which what its end reads is asked for */
 
-/* Sizes that depend on the end. */
-template <enum product_end END>
-struct sizes {
-	static const int n = END == PRODUCT_GATED_BWD ? 128 : 256; /* columns of a tile */
-	static const int stages = END == PRODUCT_GATED_BWD ? 4 : 3;
+/* Sizes that depend on the end, and on whether it has a second result. */
+template <enum product_end END, bool TWO> struct sizes {
+	static const bool bwd = END == PRODUCT_GATED_BWD, small = END == PRODUCT_GATED && !TWO;
+	static const int n = bwd ? 192 : 256; /* columns of a tile */
+	static const int stages = bwd || small ? 4 : 3;
 	static const int stage = A_BYTES + n * TILE_K * 2; /* bytes */
-	static const int desk = END == PRODUCT_GATED_BWD ? 6 * PANEL : 4 * PANEL;
+	static const int desk = (bwd ? 3 : small ? 2 : 4) * PANEL;
+	static const bool puts_off = bwd || (END == PRODUCT_GATED && TWO);
+	static const int late = bwd ? 48 : puts_off ? 32 : 1; /* registers */
+	static const int steps = bwd ? 6 : puts_off ? 1 : 0;
 	static const int smem = 1024 + stages * stage + 2 * desk + (2 * stages + 2) * 8;
-	static const int step = END == PRODUCT_GATED ? n / 2 : n; /* from tile to tile */
+	static const int width = END == PRODUCT_GATED ? n / 2 : n; /* from tile to tile */
 };
 
 struct gemm {
@@ -81,7 +87,7 @@ struct tile {
 	int m, n; /* first row of the block, first column */
 };
 
-template <enum product_end END>
+template <enum product_end END, bool TWO>
 static __device__ __forceinline__ struct tile
 tile_at(const struct gemm &g, int i, int rank)
 {
@@ -90,7 +96,7 @@ tile_at(const struct gemm &g, int i, int rank)
 	struct tile t;
 
 	t.m = ((band * BAND + at - n * rows) * CLUSTER + rank) * TILE_M;
-	t.n = n * sizes<END>::step;
+	t.n = n * sizes<END, TWO>::width;
 	return t;
 }
 
@@ -98,11 +104,11 @@ struct ring {
 	unsigned stage, parity;
 };
 
-template <enum product_end END>
+template <enum product_end END, bool TWO>
 static __device__ __forceinline__ void
 next(struct ring *r)
 {
-	if (++r->stage == sizes<END>::stages) {
+	if (++r->stage == sizes<END, TWO>::stages) {
 		r->stage = 0;
 		r->parity ^= 1;
 	}
@@ -115,14 +121,13 @@ struct place { /* in shared memory */
 /* ---- loading ------------------------------------------------------------ */
 
 /* A stage: this block's rows of A, and its half of B's for the cluster. */
-template <enum product_kind KIND, enum product_end END>
+template <enum product_kind KIND, enum product_end END, bool TWO>
 static __device__ __forceinline__ void
 load_stage(unsigned at, unsigned full, const struct maps *m, const struct gemm &g, struct tile t,
     int k, int rank)
 {
-	const int half = sizes<END>::n / 2;
-	unsigned to = at + A_BYTES + rank * half * 128;
-	int n = t.n + rank * (END == PRODUCT_GATED ? g.N : half);
+	const int panels = sizes<END, TWO>::n / 64, half = sizes<END, TWO>::n / 2;
+	unsigned b = at + A_BYTES;
 
 	if constexpr (KIND == PRODUCT_TN) {
 		hopper_load(at, &m->a, full, t.m, k);
@@ -131,31 +136,34 @@ load_stage(unsigned at, unsigned full, const struct maps *m, const struct gemm &
 		hopper_load(at, &m->a, full, k, t.m);
 	}
 	if constexpr (KIND == PRODUCT_NT) {
-		hopper_load_to(to, &m->b, full, k, n, 3);
+		hopper_load_to(b + rank * half * 128, &m->b, full, k,
+		    t.n + rank * (END == PRODUCT_GATED ? g.N : half), 3);
 	} else {
 #pragma unroll
-		for (int i = 0; i < half; i += 64)
-			hopper_load_to(to + i * 128, &m->b, full, n + i, k, 3);
+		for (int i = 0; i < panels; i++)
+			hopper_load_to(b + i * PANEL + rank * PANEL / 2, &m->b, full, t.n + 64 * i,
+			    k + rank * TILE_K / 2, 3);
 	}
 }
 
-template <enum product_kind KIND, enum product_end END>
+template <enum product_kind KIND, enum product_end END, bool TWO>
 static __device__ __forceinline__ void
 produce(const struct gemm &g, const struct maps *m, const struct place &p, int rank)
 {
-	const int tiles = g.pairs * g.tiles_n, stage = sizes<END>::stage;
+	const int tiles = g.pairs * g.tiles_n, stage = sizes<END, TWO>::stage;
 	struct ring r = {0, 1};
 
 	for (int i = blockIdx.x / CLUSTER; i < tiles; i += gridDim.x / CLUSTER) {
-		struct tile t = tile_at<END>(g, i, rank);
+		struct tile t = tile_at<END, TWO>(g, i, rank);
 
 		for (int k = 0; k < g.K; k += TILE_K) {
 			unsigned full = p.full + 8 * r.stage;
 
 			hopper_bar_wait(p.empty + 8 * r.stage, r.parity);
 			hopper_bar_expect(full, stage);
-			load_stage<KIND, END>(p.stages + r.stage * stage, full, m, g, t, k, rank);
-			next<END>(&r);
+			load_stage<KIND, END, TWO>(
+			    p.stages + r.stage * stage, full, m, g, t, k, rank);
+			next<END, TWO>(&r);
 		}
 	}
 }
@@ -177,29 +185,18 @@ reads(const struct gemm &g)
 {
 	if (END == PRODUCT_PLAIN && sizeof(T) == 2)
 		return g.in;
-	return END == PRODUCT_SLOPE || END == PRODUCT_GATED_BWD;
+	return END == PRODUCT_SLOPE;
 }
 
 /* One thread: what the end reads, once the desk's last content has left. */
-template <enum product_end END>
 static __device__ __forceinline__ void
-bring(const struct gemm &g, const struct maps *m, const struct desk &d, unsigned bar)
+bring(const struct maps *m, const struct desk &d, unsigned bar)
 {
-	const int panels = sizes<END>::n / 64;
-
 	hopper_store_wait_read<0>();
-	if (END == PRODUCT_GATED_BWD) {
-		hopper_bar_expect(bar, 2 * panels * PANEL);
+	hopper_bar_expect(bar, 4 * PANEL);
 #pragma unroll
-		for (int i = 0; i < 2 * panels; i++)
-			hopper_load(d.at + i * PANEL, &m->in, bar, d.n + i % panels * 64, i / panels,
-			    d.m);
-	} else {
-		hopper_bar_expect(bar, panels * PANEL);
-#pragma unroll
-		for (int i = 0; i < panels; i++)
-			hopper_load(d.at + i * PANEL, &m->in, bar, d.n + i * 64, d.m);
-	}
+	for (int i = 0; i < 4; i++)
+		hopper_load(d.at + i * PANEL, &m->in, bar, d.n + i * 64, d.m);
 }
 
 static __device__ __forceinline__ bool
@@ -241,14 +238,6 @@ send(const struct desk &d, const CUtensorMap *m, int from, int n)
 		hopper_store(m, d.at + (from + i) * PANEL, d.n + i * 64, d.m);
 }
 
-/* The same to g's and u's columns of (M, 2, N), n panels each. */
-static __device__ __forceinline__ void
-send_gu(const struct desk &d, const CUtensorMap *m, int n)
-{
-	for (int i = 0; i < 2 * n; i++)
-		hopper_store(m, d.at + i * PANEL, d.n + i % n * 64, i / n, d.m);
-}
-
 /* Where 16 columns, from 16 k of the desk on, lie for this thread. */
 static __device__ __forceinline__ unsigned
 sixteen(const struct desk &d, int k)
@@ -269,16 +258,22 @@ put(const struct desk &d, int k, const float *x)
 }
 
 static __device__ __forceinline__ void
-get(const struct desk &d, int k, float x[8])
+unpack(float x[8], const unsigned u[4])
 {
-	unsigned u[4];
-
-	hopper_get4(u, sixteen(d, k));
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
 		x[2 * i] = __uint_as_float(u[i] << 16);
 		x[2 * i + 1] = __uint_as_float(u[i] & 0xffff0000u);
 	}
+}
+
+static __device__ __forceinline__ void
+get(const struct desk &d, int k, float x[8])
+{
+	unsigned u[4];
+
+	hopper_get4(u, sixteen(d, k));
+	unpack(x, u);
 }
 
 /* ---- ends --------------------------------------------------------------- */
@@ -342,12 +337,12 @@ finish_f32(const struct gemm &g, const struct maps *m, const struct desk &d, flo
 			unsigned to = at + j / 4 * PANEL + ((chunk ^ (lane / 4)) << 4);
 			const float *x = z + 64 * half + 4 * j;
 
-			asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(x[0]),
-			    "f"(x[1])
+			asm volatile(
+			    "st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(x[0]), "f"(x[1])
 			    : "memory");
 			asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to + 8 * 128),
-			    "f"(x[2]), "f"(x[3])
-			    : "memory");
+				     "f"(x[2]), "f"(x[3])
+				     : "memory");
 		}
 		if (!written(d))
 			continue;
@@ -437,22 +432,17 @@ finish_slope(const struct maps *m, const struct desk &d, float *z)
 
 /* z's first half is g, the other u. */
 static __device__ __forceinline__ void
-finish_gated(const struct gemm &g, const struct maps *m, const struct desk &d, float *z)
+gate(float *z)
 {
-	if (g.two) {
-#pragma unroll
-		for (int k = 0; k < 16; k++)
-			put(d, k, z + 8 * k);
-		if (written(d)) {
-			send_gu(d, &m->two, 2);
-			hopper_store_commit();
-		}
-	}
 #pragma unroll
 	for (int i = 0; i < 64; i++)
 		z[i] *= sigmoid(z[i]) * z[64 + i];
-	if (g.two)
-		clear(d);
+}
+
+static __device__ __forceinline__ void
+finish_gated(const struct maps *m, const struct desk &d, float *z)
+{
+	gate(z);
 #pragma unroll
 	for (int k = 0; k < 8; k++)
 		put(d, k, z + 8 * k);
@@ -462,36 +452,146 @@ finish_gated(const struct gemm &g, const struct maps *m, const struct desk &d, f
 	}
 }
 
-/* On the desk g and u, two panels each, and behind them y. */
+/* ---- ends put off ------------------------------------------------------- */
+
+/* Of the last tile, rounded: columns 16 k.. in u[4 k .. 4 k + 3]. */
+template <int R> struct late {
+	unsigned u[R];
+	int m, n; /* of that tile */
+	int step; /* the next of sizes::steps */
+	unsigned parity; /* of the barrier for what has been brought */
+};
+
+template <int R>
 static __device__ __forceinline__ void
-finish_gated_bwd(const struct gemm &g, const struct maps *m, const struct desk &d, float *z)
+keep_late(struct late<R> *l, const struct desk &d, const float *z)
 {
 #pragma unroll
-	for (int k = 0; k < 8; k++) {
-		float *x = z + 8 * k, a[8], u[8];
+	for (int i = 0; i < R; i++)
+		l->u[i] = pack2(z[2 * i], z[2 * i + 1]);
+	l->m = d.m;
+	l->n = d.n;
+	l->step = 0;
+}
 
-		get(d, k, a);
-		get(d, k + 8, u);
+/* GATED: gu leaves at once, and y when the desk is free again. */
+static __device__ __forceinline__ void
+put_off(const struct maps *m, const struct desk &d, float *z, struct late<32> *l)
+{
+	clear(d);
 #pragma unroll
-		for (int i = 0; i < 8; i++) {
-			float dy = x[i], sig = sigmoid(a[i]), silu = a[i] * sig;
-
-			x[i] = silu * u[i];
-			a[i] = dy * u[i] * (sig + silu * (1 - sig));
-			u[i] = dy * silu;
-		}
-		put(d, k, a);
-		put(d, k + 8, u);
-		if (g.two)
-			put(d, k + 16, x);
-	}
+	for (int k = 0; k < 16; k++)
+		put(d, k, z + 8 * k);
 	if (written(d)) {
-		send_gu(d, &m->out, 2);
-		if (g.two)
-			send(d, &m->two, 4, 2);
+		for (int i = 0; i < 4; i++)
+			hopper_store(&m->two, d.at + i * PANEL, d.n + i % 2 * 64, i / 2, d.m);
 		hopper_store_commit();
 	}
+	gate(z);
+	keep_late(l, d, z);
 }
+
+static __device__ __forceinline__ void
+step(const struct gemm &, const struct maps *m, const struct desk &d, struct late<32> *l, unsigned)
+{
+	clear(d);
+#pragma unroll
+	for (int k = 0; k < 8; k++)
+		hopper_put4(
+		    sixteen(d, k), l->u[4 * k], l->u[4 * k + 1], l->u[4 * k + 2], l->u[4 * k + 3]);
+	if (written(d)) {
+		for (int i = 0; i < 2; i++)
+			hopper_store(&m->out, d.at + i * PANEL, l->n + 64 * i, l->m);
+		hopper_store_commit();
+	}
+	l->step++;
+}
+
+/* GATED_BWD: of 64 columns, and of the next and the last, g and u are brought;
+ * a while later their gradients take their place, and y lies behind. */
+static __device__ __forceinline__ void
+put_off(const struct maps *, const struct desk &d, float *z, struct late<48> *l)
+{
+	keep_late(l, d, z);
+}
+
+static __device__ __forceinline__ void
+bring_gu(const struct maps *m, const struct desk &d, int row, int n, unsigned bar)
+{
+	hopper_store_wait_read<0>();
+	hopper_bar_expect(bar, 2 * PANEL);
+	hopper_load(d.at, &m->in, bar, n, 0, row, HOPPER_ONCE);
+	hopper_load(d.at + PANEL, &m->in, bar, n, 1, row, HOPPER_ONCE);
+}
+
+static __device__ __forceinline__ void
+gate_bwd(const struct gemm &g, const struct maps *m, const struct desk &d, const unsigned u16[16],
+    int row, int n)
+{
+#pragma unroll
+	for (int k = 0; k < 4; k++) {
+		float dy[8], a[8], u[8];
+
+		unpack(dy, u16 + 4 * k);
+		get(d, k, a);
+		get(d, 4 + k, u);
+#pragma unroll
+		for (int i = 0; i < 8; i++) {
+			float sig = sigmoid(a[i]), silu = a[i] * sig, y = silu * u[i];
+
+			a[i] = dy[i] * u[i] * (sig + silu * (1 - sig));
+			u[i] = dy[i] * silu;
+			dy[i] = y;
+		}
+		put(d, k, a);
+		put(d, 4 + k, u);
+		if (g.two)
+			put(d, 8 + k, dy);
+	}
+	if (!written(d))
+		return;
+	hopper_store(&m->out, d.at, n, 0, row);
+	hopper_store(&m->out, d.at + PANEL, n, 1, row);
+	if (g.two)
+		hopper_store(&m->two, d.at + 2 * PANEL, n, row);
+	hopper_store_commit();
+}
+
+static __device__ __forceinline__ void
+step(const struct gemm &g, const struct maps *m, const struct desk &d, struct late<48> *l,
+    unsigned bar)
+{
+	int n = l->n + l->step / 2 * 64;
+
+	if (l->step % 2 == 0) {
+		if (leads())
+			bring_gu(m, d, l->m, n, bar);
+	} else {
+		hopper_bar_wait(bar, l->parity);
+		l->parity ^= 1;
+		/* registers have no index but a constant one */
+		if (l->step == 1)
+			gate_bwd(g, m, d, l->u, l->m, n);
+		else if (l->step == 3)
+			gate_bwd(g, m, d, l->u + 16, l->m, n);
+		else
+			gate_bwd(g, m, d, l->u + 32, l->m, n);
+	}
+	l->step++;
+}
+
+/* Which of the products of a tile, `blocks` of them, a step follows.  The
+ * warpgroups do theirs at different times, so that one goes on. */
+template <int STEPS>
+static __device__ __forceinline__ int
+due(int step, int blocks, int group)
+{
+	if (STEPS == 1)
+		return blocks / 8;
+	return blocks * (step / 2 * 8 + step % 2 * 5 + 2 * group) / 24;
+}
+
+/* ---- multiplying -------------------------------------------------------- */
 
 template <enum product_end END, class T>
 static __device__ __forceinline__ void
@@ -502,33 +602,21 @@ finish(const struct gemm &g, const struct maps *m, const struct desk &d, float *
 	else if constexpr (END == PRODUCT_SLOPE)
 		BY_ACT(g.act, finish_slope, m, d, z);
 	else if constexpr (END == PRODUCT_GATED)
-		finish_gated(g, m, d, z);
-	else if constexpr (END == PRODUCT_GATED_BWD)
-		finish_gated_bwd(g, m, d, z);
+		finish_gated(m, d, z);
 	else if constexpr (sizeof(T) == 4)
 		finish_f32(g, m, d, z);
 	else
 		finish_plain(g, m, d, z);
 }
 
-/* ---- multiplying -------------------------------------------------------- */
-
-/* A warp has read the stage: both blocks may load it anew.  Nothing that it
- * wrote is passed on, so this needs no release at the cluster's scope, which
- * waits for all of the thread's stores. */
+/* A warp has read the stage: both blocks may load it anew. */
 static __device__ __forceinline__ void
 release(const struct place &p, unsigned stage)
 {
 	unsigned lane = threadIdx.x % CUDA_WARP;
 
 	if (lane < CLUSTER)
-		asm volatile("{\n"
-			     ".reg .b32 there;\n"
-			     "mapa.shared::cluster.u32 there, %0, %1;\n"
-			     "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
-			     "}" ::"r"(p.empty + 8 * stage),
-		    "r"(lane)
-		    : "memory");
+		hopper_bar_arrive_at(p.empty + 8 * stage, lane);
 }
 
 template <enum product_kind KIND, int D>
@@ -550,68 +638,85 @@ multiply(float (&z)[D], unsigned at, int group, bool add)
 	hopper_mma_commit();
 }
 
-template <enum product_kind KIND, enum product_end END, class T>
+template <enum product_kind KIND, enum product_end END, class T, bool TWO>
 static __device__ __forceinline__ void
 consume(const struct gemm &g, const struct maps *m, const struct place &p, int rank)
 {
-	const int tiles = g.pairs * g.tiles_n;
-	const int in_at = min(IN_AT * TILE_K, (g.K - 1) / TILE_K * TILE_K);
+	typedef struct sizes<END, TWO> sizes_t;
+	const int tiles = g.pairs * g.tiles_n, blocks = (g.K + TILE_K - 1) / TILE_K;
+	const int in_at = min(IN_AT, blocks - 1);
+	struct late<sizes_t::late> late;
 	struct ring r = {0, 0};
 	struct desk d;
-	float z[sizes<END>::n / 2];
+	float z[sizes_t::n / 2];
 	unsigned in_parity = 0;
 
+	late.step = sizes_t::steps;
+	late.parity = 0;
 	d.group = threadIdx.x / HOPPER_GROUP - 1;
-	d.at = p.desks + d.group * sizes<END>::desk;
+	d.at = p.desks + d.group * sizes_t::desk;
 	d.lane = d.at + (threadIdx.x % HOPPER_GROUP / 32 * 16 + threadIdx.x % 16) * 128;
 	for (int i = blockIdx.x / CLUSTER; i < tiles; i += gridDim.x / CLUSTER) {
-		struct tile t = tile_at<END>(g, i, rank);
-		unsigned before = 0;
+		struct tile t = tile_at<END, TWO>(g, i, rank);
+		unsigned bar = p.in + 8 * d.group, before = 0;
 
 		d.m = t.m + d.group * 64;
 		d.n = t.n;
-		for (int k = 0; k < g.K; k += TILE_K) {
+		for (int k = 0; k < blocks; k++) {
 			hopper_bar_wait(p.full + 8 * r.stage, r.parity);
-			multiply<KIND>(
-			    z, p.stages + r.stage * sizes<END>::stage, d.group, k > 0);
-			if (reads<END, T>(g) && k == in_at && leads())
-				bring<END>(g, m, d, p.in + 8 * d.group);
+			multiply<KIND>(z, p.stages + r.stage * sizes_t::stage, d.group, k > 0);
 			if (k > 0) {
 				hopper_mma_wait<1>();
 				release(p, before);
 			}
 			before = r.stage;
-			next<END>(&r);
+			next<END, TWO>(&r);
+			if (reads<END, T>(g) && k == in_at && leads())
+				bring(m, d, bar);
+			if constexpr (sizes_t::puts_off)
+				if (late.step < sizes_t::steps &&
+				    k >= due<sizes_t::steps>(late.step, blocks, d.group))
+					step(g, m, d, &late, bar);
 		}
 		hopper_mma_wait<0>();
 		hopper_mma_hold(z);
 		release(p, before);
-		if (reads<END, T>(g)) {
-			hopper_bar_wait(p.in + 8 * d.group, in_parity);
-			in_parity ^= 1;
+		if constexpr (sizes_t::puts_off) {
+			while (late.step < sizes_t::steps) /* few stages */
+				step(g, m, d, &late, bar);
+			put_off(m, d, z, &late);
 		} else {
-			clear(d);
+			if (reads<END, T>(g)) {
+				hopper_bar_wait(bar, in_parity);
+				in_parity ^= 1;
+			} else {
+				clear(d);
+			}
+			finish<END, T>(g, m, d, z);
 		}
-		finish<END, T>(g, m, d, z);
 	}
+	if constexpr (sizes_t::puts_off)
+		while (late.step < sizes_t::steps)
+			step(g, m, d, &late, p.in + 8 * d.group);
 	if (leads())
 		hopper_store_wait<0>();
 }
 
 #endif /* HOPPER */
 
-template <enum product_kind KIND, enum product_end END, class T>
-static __global__ void __launch_bounds__(THREADS, 1)
+template <enum product_kind KIND, enum product_end END, class T, bool TWO>
+static __global__ void
+__launch_bounds__(THREADS, 1)
     gemm_kernel(const __grid_constant__ struct maps m, const __grid_constant__ struct gemm g)
 {
 #if HOPPER
 	extern __shared__ unsigned char memory[];
-	const int rank = hopper_cluster_rank(), stages = sizes<END>::stages;
+	const int rank = hopper_cluster_rank(), stages = sizes<END, TWO>::stages;
 	struct place p;
 
 	p.stages = (hopper_smem(memory) + 1023) & ~1023u;
-	p.desks = p.stages + stages * sizes<END>::stage;
-	p.full = p.desks + 2 * sizes<END>::desk;
+	p.desks = p.stages + stages * sizes<END, TWO>::stage;
+	p.full = p.desks + 2 * sizes<END, TWO>::desk;
 	p.empty = p.full + stages * 8;
 	p.in = p.empty + stages * 8;
 	if (threadIdx.x == 0) {
@@ -624,14 +729,16 @@ static __global__ void __launch_bounds__(THREADS, 1)
 		hopper_bar_made();
 	}
 	hopper_cluster_sync();
+	cuda_follow();
+	cuda_lead();
 	if (threadIdx.x < HOPPER_GROUP) {
 		hopper_regs_give<40>();
 		if (threadIdx.x == 0)
-			produce<KIND, END>(g, &m, p, rank);
+			produce<KIND, END, TWO>(g, &m, p, rank);
 		__syncwarp();
 	} else {
 		hopper_regs_take<232>();
-		consume<KIND, END, T>(g, &m, p, rank);
+		consume<KIND, END, T, TWO>(g, &m, p, rank);
 		__syncwarp();
 	}
 	hopper_cluster_sync();
@@ -644,14 +751,15 @@ typedef void gemm_fn(const struct maps, const struct gemm);
 
 struct instance {
 	gemm_fn *fn; /* NULL if there is none */
-	int smem, step;
+	int smem, width;
 };
 
-template <enum product_kind KIND, enum product_end END, class T>
+template <enum product_kind KIND, enum product_end END, class T, bool TWO = false>
 static struct instance
 instance(void)
 {
-	struct instance i = {gemm_kernel<KIND, END, T>, sizes<END>::smem, sizes<END>::step};
+	struct instance i = {
+	    gemm_kernel<KIND, END, T, TWO>, sizes<END, TWO>::smem, sizes<END, TWO>::width};
 
 	return i;
 }
@@ -670,7 +778,8 @@ instance_for(const struct product *p)
 		if (p->end == PRODUCT_ACT)
 			return instance<PRODUCT_NT, PRODUCT_ACT, bf16>();
 		if (p->end == PRODUCT_GATED)
-			return instance<PRODUCT_NT, PRODUCT_GATED, bf16>();
+			return p->gu ? instance<PRODUCT_NT, PRODUCT_GATED, bf16, true>()
+				     : instance<PRODUCT_NT, PRODUCT_GATED, bf16>();
 		break;
 	case PRODUCT_NN:
 		if (p->end == PRODUCT_PLAIN && !p->f32)
@@ -695,9 +804,10 @@ cuda_gemm_can(struct gvk_stream *s, const struct product *p)
 	struct cuda_stream *c = (struct cuda_stream *)s->priv;
 
 	return c->dev->sm == 90 && instance_for(p).fn && p->M <= most && 2 * p->N <= most &&
-	       p->K <= most && p->N % 8 == 0 && cuda_vec8(p->a, p->lda) && cuda_vec8(p->b, p->ldb) &&
-	       cuda_vec8(p->c, p->ldc) && cuda_vec8(p->bias, 0) && cuda_vec8(p->r, 0) &&
-	       cuda_vec8(p->pre, 0) && cuda_vec8(p->gu, 0) && cuda_vec8(p->y, 0);
+	       p->K <= most && p->N % 8 == 0 && cuda_vec8(p->a, p->lda) &&
+	       cuda_vec8(p->b, p->ldb) && cuda_vec8(p->c, p->ldc) && cuda_vec8(p->bias, 0) &&
+	       cuda_vec8(p->r, 0) && cuda_vec8(p->pre, 0) && cuda_vec8(p->gu, 0) &&
+	       cuda_vec8(p->y, 0);
 }
 
 /* A map of panels of 64 rows over what an end reads or writes, (M,N) of row
@@ -725,27 +835,31 @@ map_desk(struct gvk_stream *s, CUtensorMap *to, const void *at, const struct pro
 }
 
 static bool
-map_all(struct gvk_stream *s, struct maps *m, const struct product *p, int step)
+map_all(struct gvk_stream *s, struct maps *m, const struct product *p, int width)
 {
 	bool gated = p->end == PRODUCT_GATED, bwd = p->end == PRODUCT_GATED_BWD;
-	const void *in = bwd			      ? p->gu
-			 : p->end == PRODUCT_SLOPE    ? p->pre
-			 : p->add && !p->f32	      ? (const bf16 *)p->c
-						      : p->r;
+	const void *in = bwd                       ? p->gu
+			 : p->end == PRODUCT_SLOPE ? p->pre
+			 : p->add && !p->f32       ? (const bf16 *)p->c
+						   : p->r;
 	const void *two = gated ? p->gu : bwd ? p->y : p->end == PRODUCT_ACT ? p->pre : NULL;
-	int box = gated ? step : step / 2; /* of B's rows that a block loads */
+	int box = gated ? width : width / 2; /* of B's rows that a block loads */
 
-	if (!(p->kind == PRODUCT_TN ? hopper_map_panels(s, &m->a, p->a, p->K, p->M, p->lda, 64)
-				    : hopper_map_panels(s, &m->a, p->a, p->M, p->K, p->lda, TILE_M)))
+	if (!(p->kind == PRODUCT_TN
+		    ? hopper_map_panels(s, &m->a, p->a, p->K, p->M, p->lda, 64)
+		    : hopper_map_panels(s, &m->a, p->a, p->M, p->K, p->lda, TILE_M)))
 		return false;
-	if (!(p->kind == PRODUCT_NT ? hopper_map_panels(s, &m->b, p->b, gated ? 2 * p->N : p->N,
-					  p->K, p->ldb, box)
-				    : hopper_map_panels(s, &m->b, p->b, p->K, p->N, p->ldb, 64)))
+	if (!(p->kind == PRODUCT_NT
+		    ? hopper_map_panels(s, &m->b, p->b, gated ? 2 * p->N : p->N, p->K, p->ldb, box)
+		    : hopper_map_panels(s, &m->b, p->b, p->K, p->N, p->ldb, TILE_K / 2)))
 		return false;
 	return (!in || map_desk(s, &m->in, in, p, bwd ? 2 * p->N : p->ldc, bwd)) &&
 	       map_desk(s, &m->out, p->c, p, p->ldc, bwd) &&
 	       (!two || map_desk(s, &m->two, two, p,
-			    gated ? 2 * p->N : bwd ? p->N : p->ldc, gated));
+			    gated ? 2 * p->N
+			    : bwd ? p->N
+				  : p->ldc,
+			    gated));
 }
 
 static void
@@ -753,9 +867,11 @@ launch(struct gvk_stream *s, const struct instance *i, const struct maps *m, con
 {
 	struct cuda_stream *c = (struct cuda_stream *)s->priv;
 	int64_t clusters = cuda_min(c->dev->processors / CLUSTER, (int64_t)g->pairs * g->tiles_n);
-	cudaLaunchAttribute attr[1] = {};
+	cudaLaunchAttribute attr[2] = {};
 	cudaLaunchConfig_t to = {};
 
+	attr[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+	attr[1].val.programmaticStreamSerializationAllowed = 1;
 	attr[0].id = cudaLaunchAttributeClusterDimension;
 	attr[0].val.clusterDim.x = CLUSTER;
 	attr[0].val.clusterDim.y = 1;
@@ -765,8 +881,8 @@ launch(struct gvk_stream *s, const struct instance *i, const struct maps *m, con
 	to.dynamicSmemBytes = (size_t)i->smem;
 	to.stream = c->st;
 	to.attrs = attr;
-	to.numAttrs = 1;
-	c->soon = false;
+	to.numAttrs = c->soon ? 2 : 1;
+	c->soon = true;
 	if (CUDA_SMEM(s, i->fn, i->smem))
 		cuda_ok(s, cudaLaunchKernelEx(&to, i->fn, *m, *g), "gemm");
 }
@@ -784,7 +900,7 @@ cuda_gemm(struct gvk_stream *s, const struct product *p)
 	g.N = (int)p->N;
 	g.K = (int)p->K;
 	g.pairs = (int)cuda_div_up(p->M, TILE_M * CLUSTER);
-	g.tiles_n = (int)cuda_div_up(p->N, i.step);
+	g.tiles_n = (int)cuda_div_up(p->N, i.width);
 	g.bias = p->bias;
 	g.act = p->act;
 	g.add = p->add;
@@ -792,7 +908,7 @@ cuda_gemm(struct gvk_stream *s, const struct product *p)
 	g.two = p->end == PRODUCT_GATED       ? p->gu != NULL
 		: p->end == PRODUCT_GATED_BWD ? p->y != NULL
 					      : p->pre != NULL;
-	if (map_all(s, &m, p, i.step))
+	if (map_all(s, &m, p, i.width))
 		launch(s, &i, &m, &g);
 	return true;
 }

@@ -18,10 +18,11 @@
 
 #include <string.h>
 
-#define THREADS	  256
-#define WORTH_IT  2e9 /* FLOP from which on ways are timed */
-#define RUNS	  3 /* that are timed; their median counts */
-#define WAYS	  (CUDA_LT_WAYS + 2)
+#define THREADS  256
+#define WORTH_IT 2e9 /* FLOP from which on ways are timed */
+#define RUNS     2 /* in a row, timed together */
+#define ROUNDS   5 /* of them; the median counts */
+#define WAYS     (CUDA_LT_WAYS + 2)
 
 /* ---- passes ------------------------------------------------------------- */
 
@@ -49,7 +50,8 @@ load_f32(float x[V], const float *z)
 
 /* z + b becomes pre, and its activation y, for n elements in rows of O. */
 template <int V>
-static __global__ void __launch_bounds__(THREADS) act_pass(
+static __global__ void
+__launch_bounds__(THREADS) act_pass(
     bf16 *y, bf16 *pre, const float *z, const bf16 *b, enum gvk_act act, int64_t n, int64_t O)
 {
 	int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * V;
@@ -74,7 +76,8 @@ static __global__ void __launch_bounds__(THREADS) act_pass(
 
 /* dx = z act'(pre), n elements. */
 template <int V>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void
+__launch_bounds__(THREADS)
     slope_pass(bf16 *dx, const float *z, const bf16 *pre, enum gvk_act act, int64_t n)
 {
 	int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * V;
@@ -96,7 +99,8 @@ static __global__ void __launch_bounds__(THREADS)
  *	a thread reads V of g and the V of u below them
  */
 template <int V>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void
+__launch_bounds__(THREADS)
     gated_pass(bf16 *__restrict__ y, const bf16 *__restrict__ gu, int64_t F, unsigned per_row)
 {
 	struct cuda_place p = row_at<V>(per_row);
@@ -115,7 +119,8 @@ static __global__ void __launch_bounds__(THREADS)
 
 /* dgu may be gu; y may be NULL. */
 template <int V>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void
+__launch_bounds__(THREADS)
     gated_bwd_pass(bf16 *dgu, bf16 *y, const bf16 *dy, const bf16 *gu, int64_t F, unsigned per_row)
 {
 	struct cuda_place p = row_at<V>(per_row);
@@ -343,66 +348,95 @@ repeatable(struct gvk_stream *s, const struct product *p, struct product *q)
 	return cuda_ok(s, cudaMemsetAsync(c->scratch, 0, bytes, c->st), "zero");
 }
 
-/* Milliseconds of one run between two events; negative if it was refused. */
+/* Milliseconds of each of `runs` in a row; negative if it was refused. */
 static float
-time_once(struct gvk_stream *s, const struct product *p, const struct product_way *w,
+time_runs(struct gvk_stream *s, const struct product *p, const struct product_way *w, int runs,
     const cudaEvent_t mark[2])
 {
 	struct cuda_stream *c = (struct cuda_stream *)s->priv;
 	float ms = -1;
 
-	if (!cuda_ok(s, cudaEventRecord(mark[0], c->st), "timing") || !make(s, p, w) ||
-	    !cuda_ok(s, cudaEventRecord(mark[1], c->st), "timing") ||
+	if (!cuda_ok(s, cudaEventRecord(mark[0], c->st), "timing"))
+		return -1;
+	for (int i = 0; i < runs; i++)
+		if (!make(s, p, w))
+			return -1;
+	if (!cuda_ok(s, cudaEventRecord(mark[1], c->st), "timing") ||
 	    !cuda_ok(s, cudaEventSynchronize(mark[1]), "timing") ||
 	    !cuda_ok(s, cudaEventElapsedTime(&ms, mark[0], mark[1]), "timing"))
 		return -1;
-	return ms;
+	return ms / (float)runs;
 }
 
-/* The median, or less exactly where it is far above `best`. */
-static float
-time_way(struct gvk_stream *s, const struct product *p, const struct product_way *w,
-    const cudaEvent_t mark[2], float best)
+/* The times of a way, ascending; n = 0: refused, or too slow. */
+struct times {
+	float ms[ROUNDS];
+	int n;
+};
+
+static void
+insert(struct times *t, float ms)
 {
-	float ms[RUNS];
+	int at = t->n++;
 
-	if (time_once(s, p, w, mark) < 0) /* loads the kernel */
-		return -1;
-	for (int i = 0; i < RUNS; i++) {
-		float t = time_once(s, p, w, mark);
-		int at = i;
-
-		if (t < 0 || (i == 0 && t > 1.5f * best))
-			return t;
-		for (; at > 0 && ms[at - 1] > t; at--)
-			ms[at] = ms[at - 1];
-		ms[at] = t;
-	}
-	return ms[RUNS / 2];
+	for (; at > 0 && t->ms[at - 1] > ms; at--)
+		t->ms[at] = t->ms[at - 1];
+	t->ms[at] = ms;
 }
 
-/* The fastest; of those within half a percent the first. */
+/* Every way in turn, and again: the clock changes with what the chip has done
+ * before.  The first round loads kernels and tells which are worth more. */
+static void
+time_ways(struct gvk_stream *s, const struct product *p, const struct product_way *way, int ways,
+    const cudaEvent_t mark[2], struct times *t)
+{
+	float first[WAYS], best = INFINITY;
+
+	for (int i = 0; i < ways; i++) {
+		t[i].n = 0;
+		first[i] = time_runs(s, p, &way[i], 1, mark);
+		if (first[i] >= 0)
+			first[i] = time_runs(s, p, &way[i], 1, mark);
+		if (first[i] >= 0)
+			best = fminf(best, first[i]);
+	}
+	for (int round = 0; round < ROUNDS; round++)
+		for (int i = 0; i < ways; i++) {
+			float ms = -1;
+
+			if (first[i] >= 0 && first[i] <= 1.2f * best)
+				ms = time_runs(s, p, &way[i], RUNS, mark);
+			if (ms >= 0)
+				insert(&t[i], ms);
+		}
+}
+
+/* The fastest by the median; the first unless another is 2 percent faster, so
+ * that noise does not decide. */
 static bool
 fastest(struct gvk_stream *s, const struct product *p, const struct product_way *way, int ways,
     struct product_way *w)
 {
 	cudaEvent_t mark[2] = {};
-	float ms[WAYS], best = INFINITY;
-	int i = 0;
+	struct times t[WAYS];
+	float best = INFINITY;
+	bool made;
 
-	if (!cuda_ok(s, cudaEventCreate(&mark[0]), "timing"))
+	made = cuda_ok(s, cudaEventCreate(&mark[0]), "timing") &&
+	       cuda_ok(s, cudaEventCreate(&mark[1]), "timing");
+	if (made)
+		time_ways(s, p, way, ways, mark, t);
+	for (int i = 0; i < 2; i++)
+		if (mark[i])
+			cudaEventDestroy(mark[i]);
+	if (!made || s->err[0])
 		return false;
-	if (cuda_ok(s, cudaEventCreate(&mark[1]), "timing"))
-		for (; i < ways && !s->err[0]; i++) {
-			ms[i] = time_way(s, p, &way[i], mark, best);
-			if (ms[i] > 0 && ms[i] < best)
-				best = ms[i];
-		}
-	cudaEventDestroy(mark[0]);
-	cudaEventDestroy(mark[1]);
-	for (int j = 0; j < i; j++)
-		if (ms[j] > 0 && ms[j] <= 1.005f * best) {
-			*w = way[j];
+	for (int i = 0; i < ways; i++)
+		if (t[i].n > 0)
+			best = fminf(best, t[i].ms[t[i].n / 2]);
+	for (int i = 0; i < ways; i++)
+		if (t[i].n > 0 && t[i].ms[t[i].n / 2] <= 1.02f * best) {
+			*w = way[i];
 			w->timed = true;
 			return true;
 		}

@@ -17,13 +17,13 @@
 enum product_kind {
 	PRODUCT_NT, /* a (M,K), b (N,K): z = a b^T */
 	PRODUCT_NN, /* a (M,K), b (K,N): z = a b */
-	PRODUCT_TN  /* a (K,M), b (K,N): z = a^T b */
+	PRODUCT_TN /* a (K,M), b (K,N): z = a^T b */
 };
 
 /* What becomes of z.  All but PLAIN have bf16 results. */
 enum product_end {
 	PRODUCT_PLAIN, /* c = z + bias + r, or c += z */
-	PRODUCT_ACT,   /* c = act(z + bias); pre = z + bias, if not NULL */
+	PRODUCT_ACT, /* c = act(z + bias); pre = z + bias, if not NULL */
 	PRODUCT_SLOPE, /* c = z act'(pre) */
 	PRODUCT_GATED, /* NT with b (2N,K): z has the g in its first N columns,
 			* the u in the others; c (M,N) = silu(g) u; gu (M,2N)
@@ -70,8 +70,7 @@ bool cuda_lt(struct gvk_stream *s, const struct product *p, const cublasLtMatmul
  * thinks best first, of which none adds up in another type than F32. */
 #define CUDA_LT_WAYS 16
 bool cuda_gemm_can(struct gvk_stream *s, const struct product *p);
-int cuda_lt_ways(
-    struct gvk_stream *s, const struct product *p, cublasLtMatmulAlgo_t *way, int cap);
+int cuda_lt_ways(struct gvk_stream *s, const struct product *p, cublasLtMatmulAlgo_t *way, int cap);
 
 /* Any PLAIN product. */
 void cuda_plain(struct gvk_stream *s, const struct product *p);
