@@ -542,8 +542,8 @@ scores(void)
 		item[i] = (struct gv_score_item){token[i], target[i],
 		    p[i].n + got[i].n, p[i].image_at, p[i].images, NULL,
 		    logp[i], entropy[i]};
-		if (gv_visual_take(&item[i].visual, m, GV_IN_IMAGE,
-			&visual[i], i ? item[i - 1].visual : NULL, &e) ||
+		if (gv_visual_take(&item[i].visual, m, GV_IN_IMAGE, &visual[i],
+			i ? item[i - 1].visual : NULL, &e) ||
 		    gv_score_check(m, &item[i], &e))
 			fatal("score");
 	}
