@@ -38,7 +38,7 @@
 #define BWD_WARPS (BWD_GROUPS * 4)
 #define BWD_THREADS ((BWD_GROUPS + 1) * HOPPER_GROUP)
 #define BWD_STATS (2 * BWD_Q) /* floats of a tile: 64 lse, 64 delta */
-#define BWD_TICKETS 32 /* the first of two */
+#define BWD_TICKETS 32 /* the first of two of the stream's */
 #define BWD_LOG2E 1.4426950408889634f
 
 enum bwd_kind { BWD_DQ, BWD_DKV, BWD_END };
@@ -93,9 +93,9 @@ struct bwd_job {
 /* Stats of a tile of 64 queries of sequence s, which begins at query row `at`:
  * no two sequences share one. */
 static __device__ __forceinline__ float *
-bwd_stats(const struct bwd &f, int at, int64_t s, int tile, int head)
+bwd_stats(const struct bwd &f, int at, int s, int tile, int head)
 {
-	return f.stats + ((at / BWD_Q + s + tile) * f.a.H + head) * BWD_STATS;
+	return f.stats + ((int64_t)(at / BWD_Q + s + tile) * f.a.H + head) * BWD_STATS;
 }
 
 /* Shared memory of a block by addresses; barriers are 8 bytes each. */
@@ -147,22 +147,39 @@ struct bwd_range {
 	int at, n;
 };
 
-static __device__ __forceinline__ struct bwd_range
-bwd_own(const struct gvk_attn &a, int64_t s)
+/* A number of the warp's: the compiler shall know that it is the same for all
+ * lanes, and keep it and what follows from it in uniform registers. */
+static __device__ __forceinline__ int
+bwd_same(int x)
 {
-	return {a.k_at[s], a.k_len[s]};
+	return __shfl_sync(CUDA_ALL, x, 0);
 }
 
 static __device__ __forceinline__ struct bwd_range
-bwd_prefix(const struct gvk_attn &a, int64_t s)
+bwd_own(const struct gvk_attn &a, int s)
 {
-	if (!a.p_len || a.p_len[s] <= 0)
+	return {bwd_same(a.k_at[s]), bwd_same(a.k_len[s])};
+}
+
+static __device__ __forceinline__ struct bwd_range
+bwd_prefix(const struct gvk_attn &a, int s)
+{
+	if (!a.p_len)
 		return {0, 0};
-	return {a.p_at[s], a.p_len[s]};
+	return {bwd_same(a.p_at[s]), bwd_same(a.p_len[s])};
+}
+
+/* The queries of a sequence. */
+static __device__ __forceinline__ struct bwd_range
+bwd_queries(const struct gvk_attn &a, int s)
+{
+	const int at = bwd_same(a.q_at[s]);
+
+	return {at, bwd_same(a.q_at[s + 1]) - at};
 }
 
 static __device__ __forceinline__ bool
-bwd_same(struct bwd_range x, struct bwd_range y)
+bwd_equal(struct bwd_range x, struct bwd_range y)
 {
 	return x.n == y.n && x.at == y.at;
 }
@@ -173,42 +190,36 @@ bwd_tiles(int n, int by)
 	return (n + by - 1) / by;
 }
 
-static __device__ __forceinline__ int
-bwd_query_tiles(const struct gvk_attn &a, int64_t s)
-{
-	return bwd_tiles(a.q_at[s + 1] - a.q_at[s], BWD_Q);
-}
-
 /* Key ranges: the own one of each sequence (range 0), and a prefix that nobody
  * owns (1), at the first sequence that has it. */
 static __device__ __forceinline__ bool
-bwd_has_range(const struct gvk_attn &a, int64_t s, int which, struct bwd_range keys)
+bwd_has_range(const struct gvk_attn &a, int s, int which, struct bwd_range keys)
 {
-	if (which == 0 || keys.n == 0)
+	if (which == 0 || keys.n <= 0 || s == 0)
 		return keys.n > 0;
-	return s == 0 ||
-	       !(bwd_same(keys, bwd_prefix(a, s - 1)) || bwd_same(keys, bwd_own(a, s - 1)));
+	return !bwd_equal(keys, bwd_prefix(a, s - 1)) && !bwd_equal(keys, bwd_own(a, s - 1));
 }
 
-/* Sequences s, s + 1, ... before `end` have `keys` as their prefix; `tiles`:
- * of their queries. */
-static __device__ __forceinline__ int64_t
-bwd_family(const struct gvk_attn &a, int64_t s, struct bwd_range keys, int *tiles)
+/* Tiles of queries of the sequences s, s + 1, ... that have `keys` as their
+ * prefix. */
+static __device__ __forceinline__ int
+bwd_family(const struct gvk_attn &a, int s, struct bwd_range keys)
 {
-	const int lane = threadIdx.x % CUDA_WARP;
+	int tiles = 0;
 
-	*tiles = 0;
-	for (;;) {
-		const int64_t mine = s + lane;
-		const bool in = mine < a.S && bwd_same(keys, bwd_prefix(a, mine));
-		const unsigned not_in = ~__ballot_sync(CUDA_ALL, in);
-		const int run = not_in ? __ffs((int)not_in) - 1 : CUDA_WARP;
+	while (a.p_len) {
+		const int mine = s + (int)(threadIdx.x % CUDA_WARP);
+		const bool in = mine < a.S && a.p_at[mine] == keys.at && a.p_len[mine] == keys.n;
+		const unsigned out = __ballot_sync(CUDA_ALL, !in);
+		const int run = out ? __ffs((int)out) - 1 : CUDA_WARP;
 
-		*tiles += __reduce_add_sync(CUDA_ALL, lane < run ? bwd_query_tiles(a, mine) : 0);
+		tiles += __reduce_add_sync(CUDA_ALL,
+		    mine < s + run ? bwd_tiles(a.q_at[mine + 1] - a.q_at[mine], BWD_Q) : 0);
 		s += run;
 		if (run < CUDA_WARP)
-			return s;
+			break;
 	}
+	return tiles;
 }
 
 /* Where a job stands in the list: chunks of sequences, in a chunk by tile.  Keys
@@ -254,6 +265,9 @@ template <int W> struct bwd_loader {
 	const struct bwd_maps &m;
 	const struct bwd_smem<W> sm;
 	struct bwd_ring<W> ring;
+	struct bwd_job j;
+	int n;	       /* dq: units of it */
+	int ahead;     /* slots that are filled before it is fixed */
 	unsigned jobs; /* parity of them */
 
 	__device__ __forceinline__
@@ -264,10 +278,10 @@ template <int W> struct bwd_loader {
 
 	/* 64 queries into a slot. */
 	__device__ __forceinline__ void
-	queries(int64_t s, int at, int n, int tile, int head)
+	queries(int s, struct bwd_range q, int tile, int head)
 	{
 		const unsigned to = sm.slot + ring.i * z::tile, bar = sm.full + ring.i * 8;
-		const int row = at + tile * BWD_Q, there = n - tile * BWD_Q;
+		const int row = q.at + tile * BWD_Q, there = q.n - tile * BWD_Q;
 
 		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
 		if (threadIdx.x % CUDA_WARP == 0) {
@@ -280,7 +294,19 @@ template <int W> struct bwd_loader {
 				    head, BWD_Q, row, there);
 			}
 			hopper_load_bytes(sm.stats + ring.i * z::stats,
-			    bwd_stats(f, at, s, tile, head), z::stats, bar);
+			    bwd_stats(f, q.at, s, tile, head), z::stats, bar);
+		}
+		ring.step();
+	}
+
+	/* Outputs of a job's units into a slot. */
+	__device__ __forceinline__ void
+	outputs(void)
+	{
+		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
+		if (threadIdx.x % CUDA_WARP == 0) {
+			hopper_bar_expect(sm.full + ring.i * 8, n * z::tile / 2);
+			units(sm.slot + ring.i * z::tile, &m.o, sm.full + ring.i * 8);
 		}
 		ring.step();
 	}
@@ -301,9 +327,10 @@ template <int W> struct bwd_loader {
 		ring.step();
 	}
 
-	/* Waits for room, then tells of the job and how many bytes belong to it. */
+	/* Waits until the last job is done with what was fixed, and tells of this
+	 * one, to which that many bytes belong. */
 	__device__ __forceinline__ void
-	begin(const struct bwd_job &j, unsigned bytes)
+	begin(unsigned bytes)
 	{
 		hopper_bar_wait(sm.let, jobs ^ 1);
 		if (threadIdx.x % CUDA_WARP == 0) {
@@ -313,11 +340,58 @@ template <int W> struct bwd_loader {
 		jobs ^= 1;
 	}
 
+	/* What is fixed comes behind the first tiles, for which there is room before
+	 * the last job is done. */
+	template <int KIND>
 	__device__ __forceinline__ void
-	all_heads(int64_t s, int at, int n, int tile, int g)
+	next_tile(void)
 	{
-		for (int h = 0; h < f.hg; h++)
-			queries(s, at, n, tile, g * f.hg + h);
+		if (ahead-- != 0)
+			return;
+		if (KIND == BWD_DKV)
+			fix_keys();
+		else
+			fix_queries();
+	}
+
+	__device__ __forceinline__ void
+	fix_keys(void)
+	{
+		begin(2 * z::tile);
+		if (threadIdx.x % CUDA_WARP != 0)
+			return;
+#pragma unroll
+		for (int i = 0; i < z::panels; i++) {
+			bwd_load(
+			    sm.fixed + i * z::panel, &m.k, sm.held, i * 64, j.g, BWD_K, j.row, j.n);
+			bwd_load(sm.fixed + z::tile + i * z::panel, &m.v, sm.held, i * 64, j.g,
+			    BWD_K, j.row, j.n);
+		}
+	}
+
+	/* 64 queries of each of the job's units, from one of q, dout, o. */
+	__device__ __forceinline__ void
+	units(unsigned to, const CUtensorMap *map, unsigned bar)
+	{
+#pragma unroll 1
+		for (int i = 0; i < n; i++) {
+			const int u = j.unit + i, at = u / f.hg * BWD_Q;
+
+#pragma unroll
+			for (int p = 0; p < z::panels; p++)
+				bwd_load(to + p * z::panel + i * z::half, map, bar, p * 64,
+				    j.g * f.hg + u % f.hg, BWD_Q, j.row + at, j.n - at);
+		}
+	}
+
+	__device__ __forceinline__ void
+	fix_queries(void)
+	{
+		begin(n * z::tile);
+		if (threadIdx.x % CUDA_WARP != 0)
+			return;
+		units(sm.fixed, &m.q, sm.held);
+		units(sm.fixed + z::tile, &m.dout, sm.held);
 	}
 
 	__device__ __forceinline__ void
@@ -325,118 +399,100 @@ template <int W> struct bwd_loader {
 	{
 		const struct bwd_range range =
 		    p.which == 0 ? bwd_own(f.a, p.s) : bwd_prefix(f.a, p.s);
-		const int j0 = p.tile * BWD_K, q0 = f.a.q_at[p.s], nq = f.a.q_at[p.s + 1] - q0;
-		const int gap = range.n - nq;
-		int64_t s = p.s + (p.which == 0), end;
-		struct bwd_job j;
-		int first = 0;
+		const int j0 = p.tile * BWD_K;
+		struct bwd_range q = bwd_queries(f.a, p.s);
+		int s = p.s - p.which, tile = 0;
 
 		if (j0 >= range.n || !bwd_has_range(f.a, p.s, p.which, range))
 			return;
-		end = bwd_family(f.a, s, range, &j.others);
 		j.kind = BWD_DKV;
 		j.g = p.g;
 		j.row = range.at + j0;
 		j.n = range.n - j0 < BWD_K ? range.n - j0 : BWD_K;
-		j.own = p.which == 0 ? bwd_tiles(nq, BWD_Q) : 0;
+		j.own = p.which == 0 ? bwd_tiles(q.n, BWD_Q) : 0;
+		j.others = bwd_family(f.a, s + 1, range);
 		j.edge = BWD_ALL_SEEN;
 		if (p.which == 0 && f.a.causal) {
-			first = j0 > gap ? (j0 - gap) / BWD_Q : 0;
-			first = first < j.own ? first : j.own;
-			j.own -= first;
-			j.edge = j0 - gap - first * BWD_Q;
+			const int edge = j0 + q.n - range.n; /* the first query that sees j0 */
+
+			tile = edge > 0 ? edge / BWD_Q : 0;
+			tile = tile < j.own ? tile : j.own;
+			j.own -= tile;
+			j.edge = edge - tile * BWD_Q;
 		}
-		begin(j, 2 * z::tile);
-		if (threadIdx.x % CUDA_WARP == 0) {
-#pragma unroll
-			for (int i = 0; i < z::panels; i++) {
-				bwd_load(sm.fixed + i * z::panel, &m.k, sm.held, i * 64, p.g, BWD_K,
-				    j.row, j.n);
-				bwd_load(sm.fixed + z::tile + i * z::panel, &m.v, sm.held, i * 64,
-				    p.g, BWD_K, j.row, j.n);
+		ahead = z::slots - 1;
+		tile += j.own;
+		for (int x = j.own + j.others; x > 0; x--) {
+			if (x > j.others) {
+				tile--;
+			} else if (x == j.others || ++tile * BWD_Q >= q.n) {
+				do
+					q = bwd_queries(f.a, ++s);
+				while (q.n <= 0);
+				tile = 0;
+			}
+			for (int h = 0; h < f.hg; h++) {
+				next_tile<BWD_DKV>();
+				queries(s, q, tile, p.g * f.hg + h);
 			}
 		}
-		for (int x = j.own - 1; x >= 0; x--)
-			all_heads(p.s, q0, nq, first + x, p.g);
-		for (; s < end; s++) {
-			const int at = f.a.q_at[s], n = f.a.q_at[s + 1] - at;
-
-			for (int x = 0; x < bwd_tiles(n, BWD_Q); x++)
-				all_heads(s, at, n, x, p.g);
-		}
-	}
-
-	/* 64 queries of a job's units from one of q, dout, o. */
-	__device__ __forceinline__ void
-	units(unsigned to, const CUtensorMap *map, unsigned bar, const struct bwd_job &j, int n)
-	{
-		for (int i = 0; i < n; i++) {
-			const int u = j.unit + i, tile = u / f.hg;
-
-#pragma unroll
-			for (int p = 0; p < z::panels; p++)
-				bwd_load(to + p * z::panel + i * z::half, map, bar, p * 64,
-				    j.g * f.hg + u % f.hg, BWD_Q, j.row + tile * BWD_Q,
-				    j.n - tile * BWD_Q);
-		}
+		if (ahead >= 0)
+			fix_keys();
 	}
 
 	__device__ __forceinline__ void
 	dq(const struct bwd_place &p)
 	{
 		const struct bwd_range own = bwd_own(f.a, p.s), prefix = bwd_prefix(f.a, p.s);
-		struct bwd_job j;
-		int n, last, end; /* n: units */
+		const struct bwd_range q = bwd_queries(f.a, p.s);
+		int last, end;
 
-		j.kind = BWD_DQ;
-		j.g = p.g;
-		j.row = f.a.q_at[p.s];
-		j.n = f.a.q_at[p.s + 1] - j.row;
 		j.unit = (f.q_blocks - 1 - p.tile) * BWD_GROUPS;
-		n = bwd_tiles(j.n, BWD_Q) * f.hg - j.unit;
+		n = bwd_tiles(q.n, BWD_Q) * f.hg - j.unit;
 		if (n <= 0)
 			return;
 		n = n < BWD_GROUPS ? n : BWD_GROUPS;
 		last = ((j.unit + n - 1) / f.hg + 1) * BWD_Q - 1;
-		last = last < j.n ? last : j.n - 1;
-		end = f.a.causal ? last + own.n - j.n + 1 : own.n;
+		last = last < q.n ? last : q.n - 1;
+		end = f.a.causal ? last + own.n - q.n + 1 : own.n;
 		end = end < own.n ? end : own.n;
+		j.kind = BWD_DQ;
+		j.g = p.g;
+		j.s = p.s;
+		j.row = q.at;
+		j.n = q.n;
 		j.keys = own.n;
 		j.prefix = prefix.n;
 		j.key_tiles = end > 0 ? bwd_tiles(end, BWD_K) : 0;
 		j.prefix_tiles = bwd_tiles(prefix.n, BWD_K);
-		j.s = p.s;
-		begin(j, n * z::tile);
-		if (threadIdx.x % CUDA_WARP == 0) {
-			units(sm.fixed, &m.q, sm.held, j, n);
-			units(sm.fixed + z::tile, &m.dout, sm.held, j, n);
-		}
-		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
-		if (threadIdx.x % CUDA_WARP == 0) {
-			hopper_bar_expect(sm.full + ring.i * 8, n * z::tile / 2);
-			units(sm.slot + ring.i * z::tile, &m.o, sm.full + ring.i * 8, j, n);
-		}
-		ring.step();
-		for (int x = 0; x < j.prefix_tiles + j.key_tiles; x++) {
-			const bool pre = x < j.prefix_tiles;
-			const int j0 = (pre ? x : x - j.prefix_tiles) * BWD_K;
-			const int row = (pre ? prefix.at : own.at) + j0;
-			const int there = (pre ? prefix.n : own.n) - j0;
+		ahead = z::slots - 2;
+		outputs();
+		for (int x = 0; x < 2 * (j.prefix_tiles + j.key_tiles); x++) {
+			const bool pre = x / 2 < j.prefix_tiles;
+			const int j0 = (pre ? x / 2 : x / 2 - j.prefix_tiles) * BWD_K;
 
-			keys(&m.k, p.g, row, there);
-			keys(&m.v, p.g, row, there);
+			next_tile<BWD_DQ>();
+			keys(x % 2 ? &m.v : &m.k, p.g, (pre ? prefix.at : own.at) + j0,
+			    (pre ? prefix.n : own.n) - j0);
 		}
+		if (ahead >= 0)
+			fix_queries();
 	}
 
-	/* As many draw as there are jobs: the last one leaves a zero. */
-	__device__ __forceinline__ unsigned
-	draw(unsigned *ticket, unsigned jobs)
+	/* The next job, drawn when all of the last one has been asked for, so that
+	 * who is done first takes it.  As many are drawn as there are jobs: the last
+	 * leaves a zero. */
+	__device__ __forceinline__ int
+	draw(unsigned *ticket, int jobs)
 	{
-		const unsigned mine = atomicAdd(ticket, 1);
+		int mine = 0;
 
-		if (mine == jobs - 1)
-			atomicExch(ticket, 0);
-		return mine;
+		if (threadIdx.x % CUDA_WARP == 0) {
+			mine = (int)atomicAdd(ticket, 1);
+			if (mine == jobs - 1)
+				atomicExch(ticket, 0);
+		}
+		return bwd_same(mine);
 	}
 
 	template <int KIND>
@@ -444,14 +500,9 @@ template <int W> struct bwd_loader {
 	run(void)
 	{
 		struct bwd_place p;
-		struct bwd_job j;
 		int job = (int)blockIdx.x;
 
 		while (job < f.jobs[KIND]) {
-			unsigned taken = 0;
-
-			if (threadIdx.x % CUDA_WARP == 0)
-				taken = draw(f.ticket + KIND, f.jobs[KIND]);
 			p = bwd_place<KIND>(f, job);
 			if (p.s < f.a.S) {
 				if (KIND == BWD_DKV)
@@ -459,10 +510,10 @@ template <int W> struct bwd_loader {
 				else
 					dq(p);
 			}
-			job = (int)(__shfl_sync(CUDA_ALL, taken, 0) + gridDim.x);
+			job = draw(f.ticket + KIND, f.jobs[KIND]) + (int)gridDim.x;
 		}
 		j.kind = BWD_END;
-		begin(j, 0);
+		begin(0);
 	}
 };
 
@@ -583,7 +634,6 @@ bwd_store(bf16 *to, int64_t ld, int n, int D, const float (&d)[W / 2], float by)
 	}
 }
 
-/* A job, in a way that lets the compiler know that it is the warp's. */
 static __device__ __forceinline__ void
 bwd_read(struct bwd_job &j, const struct bwd_job *from)
 {
@@ -592,7 +642,7 @@ bwd_read(struct bwd_job &j, const struct bwd_job *from)
 
 #pragma unroll
 	for (int i = 0; i < (int)(sizeof j / sizeof(int)); i++)
-		y[i] = __shfl_sync(CUDA_ALL, x[i], 0);
+		y[i] = bwd_same(x[i]);
 }
 
 template <int W> struct bwd_computer {
@@ -604,7 +654,7 @@ template <int W> struct bwd_computer {
 
 	__device__ __forceinline__
 	bwd_computer(const struct bwd &f_, const struct bwd_smem<W> &sm_)
-	    : f(f_), sm(sm_), group(__shfl_sync(CUDA_ALL, (int)threadIdx.x / HOPPER_GROUP, 0)),
+	    : f(f_), sm(sm_), group(bwd_same((int)threadIdx.x / HOPPER_GROUP)),
 	      warp((int)threadIdx.x / CUDA_WARP % 4), lane((int)threadIdx.x % CUDA_WARP)
 	{
 	}
@@ -754,137 +804,177 @@ template <int W> struct bwd_computer {
 		return n < 0 ? 0 : n < j.keys ? n : j.keys;
 	}
 
-	/* P from S; the lane's two rows see the first n[0], n[1] keys of the
-	 * tile, all of them if not `part`. */
-	__device__ __forceinline__ void
-	dq_exp(float (&s)[64], const float (&lse)[2], const int (&n)[2], bool part)
+	/* A unit of the group's: 64 queries of a head. */
+	struct dq_unit {
+		int i0, head; /* its first query in the sequence */
+		int tiles;    /* of keys that it sees */
+		int used;     /* the slot that the products under way read */
+		unsigned o_slot, o_parity;
+		float lse[2], delta[2]; /* of the lane's two rows */
+		float dq[W / 2];
+	};
+
+	/* Keys of the range behind tile t that queries up to row `i` of the unit
+	 * see, from the tile's first key on. */
+	__device__ __forceinline__ int
+	dq_seen(const struct bwd_job &j, const struct dq_unit &u, int t, int i)
 	{
-#pragma unroll
-		for (int i = 0; i < 64; i++)
-			s[i] = bwd_exp2(s[i] * f.scale2 - lse[i / 2 % 2]);
-		if (!part)
-			return;
-#pragma unroll
-		for (int i = 0; i < 64; i++)
-			if (i / 4 * 8 + i % 2 >= n[i / 2 % 2] - 2 * (lane % 4))
-				s[i] = 0;
+		return t < j.prefix_tiles ? j.prefix - t * BWD_K
+					  : seen(j, u.i0 + i) - (t - j.prefix_tiles) * BWD_K;
 	}
 
-	/* delta of the lane's two rows, from dO and O; with lse it goes to memory. */
+	/* delta from dO and O; with lse it goes to memory. */
 	__device__ __forceinline__ void
-	dq_stats(const struct bwd_job &j, int i0, int head, int o_slot, int o_parity,
-	    const float (&lse)[2], float (&delta)[2])
+	dq_stats(const struct bwd_job &j, struct dq_unit &u)
 	{
 		const int row = warp * 16 + lane / 4;
 		const unsigned dout = sm.fixed + z::tile + group * z::half;
-		const unsigned o = sm.slot + o_slot * z::tile + group * z::half;
+		const unsigned o = sm.slot + u.o_slot * z::tile + group * z::half;
 
-		hopper_bar_wait(sm.full + o_slot * 8, o_parity);
+		hopper_bar_wait(sm.full + u.o_slot * 8, u.o_parity);
 #pragma unroll
 		for (int i = 0; i < 2; i++) {
-			delta[i] = 0;
+			u.delta[i] = 0;
 #pragma unroll
 			for (int c = 0; c < 2 * z::panels; c++) {
 				/* Odd rows the other way round: no bank twice. */
 				const unsigned at = c / 2 * z::panel +
 				    hopper_at(row + 8 * i, (c ^ row) % 2 * 4 + lane % 4);
 
-				delta[i] += bwd_dot8(dout + at, o + at);
+				u.delta[i] += bwd_dot8(dout + at, o + at);
 			}
-			delta[i] += __shfl_xor_sync(CUDA_ALL, delta[i], 1);
-			delta[i] += __shfl_xor_sync(CUDA_ALL, delta[i], 2);
+			u.delta[i] += __shfl_xor_sync(CUDA_ALL, u.delta[i], 1);
+			u.delta[i] += __shfl_xor_sync(CUDA_ALL, u.delta[i], 2);
 		}
-		arrive(sm.empty + o_slot * 8);
-		if (lane % 4 == 0 && i0 < j.n) {
-			float *to = bwd_stats(f, j.row, j.s, i0 / BWD_Q, head) + row;
+		arrive(sm.empty + u.o_slot * 8);
+		if (lane % 4 == 0 && u.i0 < j.n) {
+			float *to = bwd_stats(f, j.row, j.s, u.i0 / BWD_Q, u.head) + row;
 
-			to[0] = lse[0];
-			to[8] = lse[1];
-			to[BWD_Q] = delta[0];
-			to[BWD_Q + 8] = delta[1];
+			to[0] = u.lse[0];
+			to[8] = u.lse[1];
+			to[BWD_Q] = u.delta[0];
+			to[BWD_Q + 8] = u.delta[1];
 		}
+	}
+
+	/* P from S, for the first N keys of tile t. */
+	template <int N>
+	__device__ __forceinline__ void
+	dq_exp(float (&s)[N / 2], const struct bwd_job &j, const struct dq_unit &u, int t)
+	{
+		const int row = warp * 16 + lane / 4;
+		const int n[2] = {dq_seen(j, u, t, row), dq_seen(j, u, t, row + 8)};
+
+#pragma unroll
+		for (int i = 0; i < N / 2; i++)
+			s[i] = bwd_exp2(s[i] * f.scale2 - u.lse[i / 2 % 2]);
+		if (dq_seen(j, u, t, 0) >= N)
+			return;
+#pragma unroll
+		for (int i = 0; i < N / 2; i++)
+			if (i / 4 * 8 + i % 2 >= n[i / 2 % 2] - 2 * (lane % 4))
+				s[i] = 0;
+	}
+
+	/* The first N keys of tile t, which are all that the unit sees of it. */
+	template <int N>
+	__device__ __forceinline__ void
+	dq_tile(const struct bwd_job &j, struct dq_unit &u, int t)
+	{
+		const uint64_t q = hopper_rows(sm.fixed + group * z::half);
+		const uint64_t dout = hopper_rows(sm.fixed + z::tile + group * z::half);
+		const unsigned key = sm.slot + ring.i * z::tile;
+		const int key_slot = (int)ring.i;
+		float s[N / 2], dp[N / 2];
+		unsigned a[N / 16][4];
+
+		wait_full();
+		hopper_mma_fence();
+		bwd_scores<W>(s, q, hopper_rows(key), z::panel, z::panel);
+		hopper_mma_wait<1>(); /* dQ of the tile before */
+		if (u.used >= 0)
+			arrive(sm.empty + u.used * 8);
+		ring.step();
+		wait_full();
+		hopper_mma_fence();
+		bwd_scores<W>(
+		    dp, dout, hopper_rows(sm.slot + ring.i * z::tile), z::panel, z::panel);
+		if (t == 0)
+			dq_stats(j, u);
+		hopper_mma_wait<1>();
+		hopper_mma_hold(s);
+		dq_exp<N>(s, j, u, t);
+		hopper_mma_wait<0>();
+		hopper_mma_hold(dp);
+		arrive(sm.empty + ring.i * 8);
+		ring.step();
+		if (t == u.tiles - 1)
+			arrive(sm.let);
+#pragma unroll
+		for (int i = 0; i < N / 2; i++)
+			s[i] *= dp[i] - u.delta[i / 2 % 2];
+		bwd_pack(a, s);
+		hopper_mma_fence();
+		bwd_add(u.dq, a, hopper_cols(key, z::panel));
+		u.used = key_slot;
+	}
+
+	__device__ __forceinline__ void
+	dq_begin(const struct bwd_job &j, struct dq_unit &u)
+	{
+		const int which = j.unit + group, row = warp * 16 + lane / 4;
+
+		u.i0 = which / f.hg * BWD_Q;
+		u.head = j.g * f.hg + which % f.hg;
+		u.tiles = 0;
+		if (u.i0 < j.n) {
+			const int last = u.i0 + BWD_Q <= j.n ? u.i0 + BWD_Q - 1 : j.n - 1;
+
+			u.tiles = j.prefix_tiles + (seen(j, last) + BWD_K - 1) / BWD_K;
+		}
+		u.used = -1;
+		u.o_slot = ring.i;
+		u.o_parity = ring.parity;
+		ring.step();
+#pragma unroll
+		for (int i = 0; i < 2; i++) {
+			const int r = u.i0 + row + 8 * i;
+			const float lse =
+			    r < j.n ? f.lse[(int64_t)(j.row + r) * f.a.H + u.head] : -INFINITY;
+
+			u.lse[i] = lse == -INFINITY ? INFINITY : lse * BWD_LOG2E;
+		}
+#pragma unroll
+		for (int i = 0; i < W / 2; i++)
+			u.dq[i] = 0;
 	}
 
 	__device__ __forceinline__ void
 	dq(const struct bwd_job &j)
 	{
-		const int u = j.unit + group, i0 = u / f.hg * BWD_Q, head = j.g * f.hg + u % f.hg;
-		const uint64_t q = hopper_rows(sm.fixed + group * z::half);
-		const uint64_t dout = hopper_rows(sm.fixed + z::tile + group * z::half);
-		const int all = j.prefix_tiles + j.key_tiles, row = warp * 16 + lane / 4;
-		const int last = i0 + BWD_Q <= j.n ? i0 + BWD_Q - 1 : j.n - 1;
-		const int o_slot = (int)ring.i, o_parity = (int)ring.parity;
-		int tiles = 0, used = -1;
-		float dq[W / 2], lse[2], delta[2];
+		struct dq_unit u;
 
-#pragma unroll
-		for (int i = 0; i < W / 2; i++)
-			dq[i] = 0;
-#pragma unroll
-		for (int i = 0; i < 2; i++) {
-			const int r = i0 + row + 8 * i;
-
-			lse[i] = r < j.n ? f.lse[(int64_t)(j.row + r) * f.a.H + head] : -INFINITY;
-			lse[i] = lse[i] == -INFINITY ? INFINITY : lse[i] * BWD_LOG2E;
-		}
-		ring.step();
-		if (i0 < j.n)
-			tiles = j.prefix_tiles + (seen(j, last) + BWD_K - 1) / BWD_K;
-		if (tiles == 0) {
-			dq_stats(j, i0, head, o_slot, o_parity, lse, delta);
+		dq_begin(j, u);
+		if (u.tiles == 0) {
+			dq_stats(j, u);
 			arrive(sm.let);
 		}
-		for (int t = 0; t < tiles; t++) {
-			const bool pre = t < j.prefix_tiles;
-			const int j0 = (pre ? t : t - j.prefix_tiles) * BWD_K;
-			const int n[2] = {(pre ? j.prefix : seen(j, i0 + row)) - j0,
-			    (pre ? j.prefix : seen(j, i0 + row + 8)) - j0};
-			const bool part = (pre ? j.prefix : seen(j, i0)) < j0 + BWD_K;
-			const unsigned key = sm.slot + ring.i * z::tile;
-			const int key_slot = (int)ring.i;
-			float s[64], dp[64];
-			unsigned a[8][4];
-
-			wait_full();
-			hopper_mma_fence();
-			bwd_scores<W>(s, q, hopper_rows(key), z::panel, z::panel);
-			hopper_mma_wait<1>(); /* dQ of the tile before */
-			if (used >= 0)
-				arrive(sm.empty + used * 8);
-			ring.step();
-			wait_full();
-			hopper_mma_fence();
-			bwd_scores<W>(dp, dout, hopper_rows(sm.slot + ring.i * z::tile), z::panel,
-			    z::panel);
-			if (t == 0)
-				dq_stats(j, i0, head, o_slot, o_parity, lse, delta);
-			hopper_mma_wait<1>();
-			hopper_mma_hold(s);
-			dq_exp(s, lse, n, part);
-			hopper_mma_wait<0>();
-			hopper_mma_hold(dp);
-			arrive(sm.empty + ring.i * 8);
-			ring.step();
-			if (t == tiles - 1)
-				arrive(sm.let);
-#pragma unroll
-			for (int i = 0; i < 64; i++)
-				s[i] *= dp[i] - delta[i / 2 % 2];
-			bwd_pack(a, s);
-			hopper_mma_fence();
-			bwd_add(dq, a, hopper_cols(key, z::panel));
-			used = key_slot;
+		for (int t = 0; t < u.tiles; t++) {
+			if (dq_seen(j, u, t, BWD_Q - 1) > BWD_K / 2)
+				dq_tile<BWD_K>(j, u, t);
+			else
+				dq_tile<BWD_K / 2>(j, u, t);
 		}
 		hopper_mma_wait<0>();
-		hopper_mma_hold(dq);
-		if (used >= 0)
-			arrive(sm.empty + used * 8);
-		pass(2 * (all - tiles));
-		if (i0 < j.n) {
-			const int64_t to = j.row + i0 + warp * 16;
+		hopper_mma_hold(u.dq);
+		if (u.used >= 0)
+			arrive(sm.empty + u.used * 8);
+		pass(2 * (j.prefix_tiles + j.key_tiles - u.tiles));
+		if (u.i0 < j.n) {
+			const int row = u.i0 + warp * 16;
 
-			bwd_store<W>(f.dq + to * f.a.ldq + head * f.a.D, f.a.ldq,
-			    j.n - i0 - warp * 16, f.a.D, dq, f.a.scale);
+			bwd_store<W>(f.dq + (int64_t)(j.row + row) * f.a.ldq + u.head * f.a.D,
+			    f.a.ldq, j.n - row, f.a.D, u.dq, f.a.scale);
 		}
 	}
 
@@ -932,11 +1022,11 @@ __launch_bounds__(BWD_THREADS, 1) attention_bwd_wgmma(
 	cuda_follow(); /* dq after what made its inputs, dkv after dq */
 	cuda_lead();
 	if (threadIdx.x >= BWD_GROUPS * HOPPER_GROUP) {
-		hopper_regs_give<KIND == BWD_DKV ? 24 : 56>();
+		hopper_regs_give<24>();
 		if (threadIdx.x < BWD_GROUPS * HOPPER_GROUP + CUDA_WARP)
 			bwd_loader<W>(f, m, sm).template run<KIND>();
 	} else {
-		hopper_regs_take<KIND == BWD_DKV ? 240 : 224>();
+		hopper_regs_take<240>();
 		bwd_computer<W>(f, sm).template run<KIND>();
 	}
 #endif
@@ -1017,7 +1107,8 @@ cuda_attention_bwd_wgmma(struct gvk_stream *s, bf16 *dq, bf16 *dk, bf16 *dv, con
     const bf16 *o, const float *lse, const bf16 *q, const bf16 *k, const bf16 *v,
     const struct gvk_attn *a, void *ws)
 {
-	struct bwd f = {dq, dk, dv, (float *)ws, lse, cuda_of(s)->ticket + BWD_TICKETS, *a, 0, 0, 0, 0, 0, 0, 0, 0,
+	struct bwd f = {dq, dk, dv, (float *)ws, lse, cuda_of(s)->ticket + BWD_TICKETS,
+	    *a, 0, 0, 0, 0, 0, 0, 0, 0,
 	    {0, 0}};
 	struct bwd_maps m;
 	int64_t rows, dkv, units;
