@@ -58,7 +58,7 @@ release(struct gvk *k, struct slot *s)
 static int
 grow(struct gv_encoder *x, struct slot *s, int64_t n, struct gv_error *e)
 {
-	size_t row = x->row * gvk_dtype_size(x->as);
+	size_t bytes = x->row * gvk_dtype_size(x->as);
 	struct gvk *k = x->m->k;
 
 	if (n <= s->cap)
@@ -67,8 +67,8 @@ grow(struct gv_encoder *x, struct slot *s, int64_t n, struct gv_error *e)
 	release(k, s);
 	s->image = gvk_alloc(k, (size_t)n * x->image_bytes);
 	s->r_k = gvk_alloc(k, (size_t)x->batch * sizeof *s->r_k);
-	s->out = gvk_alloc(k, (size_t)n * row);
-	s->rows = gvk_host_alloc(k, (size_t)n * row);
+	s->out = gvk_alloc(k, (size_t)n * bytes);
+	s->rows = gvk_host_alloc(k, (size_t)n * bytes);
 	if (!s->image || !s->r_k || !s->out || !s->rows)
 		return gv_fail(
 		    e, GV_ERR_NOMEM, "no memory for %lld images", (long long)n);
