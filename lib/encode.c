@@ -96,14 +96,33 @@ put_ranges(struct gv_encoder *x, int32_t *device, int64_t B, struct gv_error *e)
 	return r;
 }
 
+/* The parts on the way to `to` must have been read. */
+static int
+check_parts(const struct gv_model *m, enum gv_input to, struct gv_error *e)
+{
+	int last = to == GV_IN_FEATURES ? GV_VISION : GV_PROJECTOR, i;
+
+	for (i = GV_VISION; i <= last; i++)
+		if (m->part[i].n && !m->part[i].w)
+			return gv_fail(e, GV_ERR_MATCH,
+			    "the model's %s part was not read",
+			    gv_part_name((enum gv_part)i));
+	if (!m->cfg.has_vision || (last == GV_PROJECTOR && !m->cfg.has_text))
+		return gv_fail(e, GV_ERR_MATCH, "the model encodes no images");
+	return 0;
+}
+
 int
 gv_encoder_open(struct gv_encoder **out, struct gv_model *m, enum gv_input to,
     enum gv_dtype as, int64_t batch, struct gv_error *e)
 {
 	const struct gv_config *c = &m->cfg;
 	const struct gv_limits l = {.images = batch};
-	struct gv_encoder *x = gv_alloc(1, sizeof *x);
+	struct gv_encoder *x;
 
+	if (check_parts(m, to, e))
+		return e->code;
+	x = gv_alloc(1, sizeof *x);
 	if (!x)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for an encoder");
 	x->m = m;

@@ -30,7 +30,8 @@ struct gv_encoder;
 
 /* `to` is GV_IN_FEATURES or GV_IN_EMBEDS, `as` GV_F32 or GV_BF16; `batch`
  * images go through the model in one pass.  The model's memory is reserved for
- * that; it must outlive the encoder, which alone may run it meanwhile. */
+ * that; it must outlive the encoder, which alone may run it meanwhile.  A model
+ * without the parts is GV_ERR_MATCH. */
 int gv_encoder_open(struct gv_encoder **x, struct gv_model *m, enum gv_input to,
     enum gv_dtype as, int64_t batch, struct gv_error *e) GV_USE_RESULT;
 void gv_encoder_close(struct gv_encoder **x);

@@ -24,7 +24,7 @@ fatal(const char *what)
 }
 
 static void
-make_model(void)
+make_model(unsigned of)
 {
 	json_t *o = gv_config_preset("vlm_tiny");
 	struct gv_config c = {0};
@@ -37,7 +37,7 @@ make_model(void)
 	json_object_set_new(o, "resampler",
 	    json_pack("{sssisisi}", "type", "perceiver", "rows", 5, "blocks", 2,
 		"heads", 4));
-	if (gv_config_parse(&c, o, &e) || gv_model_new(&m, k, &c, ~0u, &e) ||
+	if (gv_config_parse(&c, o, &e) || gv_model_new(&m, k, &c, of, &e) ||
 	    gv_model_init(m, 3, &e))
 		fatal("model");
 	json_decref(o);
@@ -120,17 +120,37 @@ encode(enum gv_input to, enum gv_dtype as, int64_t batch)
 	    as == GV_BF16 ? "BF16" : "F32", (int)batch);
 }
 
+/* A model that was read without its projector. */
+static void
+parts(void)
+{
+	const unsigned some = 1u << GV_VISION | 1u << GV_RESAMPLER;
+	struct gv_encoder *x = NULL;
+	struct gv_model *whole = m;
+
+	make_model(some);
+	is_int(gv_encoder_open(&x, m, GV_IN_EMBEDS, GV_F32, 2, &e),
+	    GV_ERR_MATCH, "no embeds without a projector (%s)", e.msg);
+	gv_error_clear(&e);
+	is_int(gv_encoder_open(&x, m, GV_IN_FEATURES, GV_F32, 2, &e), 0,
+	    "features need the tower alone");
+	gv_encoder_close(&x);
+	gv_model_close(&m);
+	m = whole;
+}
+
 int
 main(void)
 {
 	if (gv_backend_open(&k, "cpu", 2, &e))
 		fatal("start");
-	make_model();
+	make_model(~0u);
 	encode(GV_IN_FEATURES, GV_F32, 3);
 	encode(GV_IN_FEATURES, GV_BF16, 1);
 	encode(GV_IN_EMBEDS, GV_F32, 2);
 	encode(GV_IN_EMBEDS, GV_F32, 16);
 	encode(GV_IN_EMBEDS, GV_BF16, 3);
+	parts();
 	gv_model_close(&m);
 	gvk_close(&k);
 	return done();
