@@ -153,7 +153,8 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
 		cudaLaunchAttribute attr_[1] = {}; \
 		cudaLaunchConfig_t to_ = {}; \
 \
-		attr_[0].id = cudaLaunchAttributeProgrammaticStreamSerialization; \
+		attr_[0].id = \
+		    cudaLaunchAttributeProgrammaticStreamSerialization; \
 		attr_[0].val.programmaticStreamSerializationAllowed = 1; \
 		to_.gridDim = dim3(grid); \
 		to_.blockDim = dim3(block); \
@@ -162,7 +163,8 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
 		to_.attrs = attr_; \
 		to_.numAttrs = soon_->dev->sm >= 90 && soon_->soon; \
 		soon_->soon = true; \
-		cuda_ok((s), cudaLaunchKernelEx(&to_, kernel, __VA_ARGS__), #kernel); \
+		cuda_ok((s), cudaLaunchKernelEx(&to_, kernel, __VA_ARGS__), \
+		    #kernel); \
 	} while (0)
 
 /* Allows `kernel` more dynamic shared memory than 48 KiB; false if the device
@@ -333,6 +335,7 @@ pack2(float lo, float hi)
 	return *reinterpret_cast<unsigned *>(&v);
 }
 
+/* To global memory. */
 static __device__ __forceinline__ void
 store8(bf16 *p, const float f[8])
 {
@@ -342,7 +345,7 @@ store8(bf16 *p, const float f[8])
 	u.y = pack2(f[2], f[3]);
 	u.z = pack2(f[4], f[5]);
 	u.w = pack2(f[6], f[7]);
-	*reinterpret_cast<uint4 *>(p) = u;
+	__stwb(reinterpret_cast<uint4 *>(p), u); /* one store, not four */
 }
 
 /* load<V>, store<V>: V = 8 as above, V = 1 one element, so that a kernel has
@@ -427,7 +430,14 @@ block_max(float x, float *shared)
 static __device__ __forceinline__ float
 sigmoid(float x)
 {
-	return __fdividef(1, 1 + __expf(-x));
+	float e, r;
+
+	/* .ftz: the others test for denormals, one after the other */
+	asm("ex2.approx.ftz.f32 %0, %1;"
+	    : "=f"(e)
+	    : "f"(x * -1.4426950408889634f));
+	asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(1 + e));
+	return r;
 }
 
 /* Tanh's GELU is x sigmoid(z): here z, and below z'.  x is cut at +-20, where
@@ -451,8 +461,9 @@ static __device__ __forceinline__ float
 act_fwd(enum gvk_act act, float x)
 {
 	switch (act) {
-	case GVK_GELU_TANH:
-		return x * gelu_sigmoid(x);
+	case GVK_GELU_TANH: /* x^3 that overflows gives 0 or 1 */
+		return x * sigmoid(x * (1.5957691216057308f +
+		    0.07135481282f * x * x));
 	case GVK_GELU_ERF:
 		return x * normcdff(x);
 	case GVK_GELU_QUICK:

@@ -181,8 +181,8 @@ cuda_get(struct gvk_stream *s, void *host, const void *src, size_t bytes)
 #define COPY_EACH    4 /* loads of 16 bytes that a thread has under way */
 
 /* Faster by a fifth than CUDA's own copy within a device, whatever its size. */
-static __global__ void __launch_bounds__(COPY_THREADS)
-    copy_kernel(uint4 *dst, const uint4 *src, size_t n)
+static __global__ void
+__launch_bounds__(COPY_THREADS) copy_kernel(uint4 *dst, const uint4 *src, size_t n)
 {
 	size_t at = (size_t)blockIdx.x * COPY_THREADS * COPY_EACH + threadIdx.x;
 	uint4 v[COPY_EACH];

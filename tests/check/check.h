@@ -23,8 +23,8 @@
  *
  * chk_main() runs the function once for each instruction set that the machine
  * has and each of 1, 1 (again), 2 and 3 threads, on a device twice, always from
- * the same seed.  The first run compares with the reference (c->ref is true); the
- * others must give the same bits as the first, in every output that was
+ * the same seed.  The first run compares with the reference (c->ref is true);
+ * the others must give the same bits as the first, in every output that was
  * compared.  So nothing in the function may depend on c->ref but the work of
  * the reference and of chk_fd().
  *
