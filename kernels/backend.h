@@ -28,6 +28,14 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	X(gated, (struct gvk_stream *s, void *y, void *gu, bool keep, \
 	    const void *x, const void *w, int64_t N, int64_t C, int64_t F), \
 	    (s, y, gu, keep, x, w, N, C, F)) \
+	X(norm_linear, (struct gvk_stream *s, void *y, void *h, \
+	    const void *x, const void *wn, float eps, const void *w, \
+	    const void *b, int64_t N, int64_t C, int64_t O), \
+	    (s, y, h, x, wn, eps, w, b, N, C, O)) \
+	X(norm_gated, (struct gvk_stream *s, void *y, void *gu, void *h, \
+	    const void *x, const void *wn, float eps, const void *w, \
+	    int64_t N, int64_t C, int64_t F), \
+	    (s, y, gu, h, x, wn, eps, w, N, C, F)) \
 	X(gated_bwd, (struct gvk_stream *s, void *dgu, void *y, void *dy, \
 	    const void *dz, const void *gu, const void *w, int64_t N, \
 	    int64_t F, int64_t C), (s, dgu, y, dy, dz, gu, w, N, F, C)) \
@@ -202,7 +210,7 @@ gvk_stream_fail(struct gvk_stream *s, const char *why)
  * library's own GVK_BACKEND_ABI, which changes with this file's structs or
  * with GVK_OPS.  Device n is opened into *k.  Returns 0, or -1 with one line
  * in err; then *k may be filled partly and close is not called. */
-#define GVK_BACKEND_ABI 2
+#define GVK_BACKEND_ABI 3
 typedef int gvk_open_fn(struct gvk *k, int abi, int n, char *err, size_t cap);
 
 /* The CPU backend (host.c). */

@@ -156,6 +156,17 @@ void gvk_linear_bwd(struct gvk_stream *s, void *dx, float *dw, float *db,
 void gvk_gated(struct gvk_stream *s, void *y, void *gu, bool keep,
     const void *x, const void *w, int64_t N, int64_t C, int64_t F);
 
+/* A norm and the product behind it, where nothing is kept for a backward pass:
+ *	h = gvk_rmsnorm(x; wn, eps)
+ *	norm_linear: y = h w^T + b	norm_gated: gvk_gated of h
+ * h (N,C) and gu hold anything afterwards.  For few rows that is one kernel. */
+void gvk_norm_linear(struct gvk_stream *s, void *y, void *h, const void *x,
+    const void *wn, float eps, const void *w, const void *b, int64_t N,
+    int64_t C, int64_t O);
+void gvk_norm_gated(struct gvk_stream *s, void *y, void *gu, void *h,
+    const void *x, const void *wn, float eps, const void *w, int64_t N,
+    int64_t C, int64_t F);
+
 /* The backward pass of y = silu(g) * u behind a linear layer of weight w (C,F)
  * that took y in, from the gradient dz (N,C) of that layer's output:
  *	dy = dz w	dgu = gradient of gu (N,2F), from dy and gu

@@ -68,13 +68,19 @@ attend_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	const struct lm_layer *o = &m->priv->at.lm[l];
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
+	const void *bqkv = c->qkv_bias ? LP(o->bqkv) : NULL;
 	int64_t Q = (c->H + 2 * c->G) * c->D;
+	float eps = (float)c->eps;
 
-	gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL, LP(o->n1),
-	    (float)c->eps, b->N, c->C);
-	gvk_linear(m->s, u->qkv, NULL, a->n, LP(o->wqkv),
-	    c->qkv_bias ? LP(o->bqkv) : NULL, NULL, GVK_ACT_NONE, b->N, c->C,
-	    Q);
+	if (m->priv->keep) {
+		gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL,
+		    LP(o->n1), eps, b->N, c->C);
+		gvk_linear(m->s, u->qkv, NULL, a->n, LP(o->wqkv), bqkv, NULL,
+		    GVK_ACT_NONE, b->N, c->C, Q);
+	} else {
+		gvk_norm_linear(m->s, u->qkv, a->n, u->res, LP(o->n1), eps,
+		    LP(o->wqkv), bqkv, b->N, c->C, Q);
+	}
 	attend(m, b, l);
 }
 
@@ -91,6 +97,11 @@ gate_layer(struct gv_model *m, int64_t l, const void *att, const void *x,
 
 	gvk_linear(m->s, u->mid, NULL, att, LP(o->wo), NULL, x, GVK_ACT_NONE, N,
 	    c->H * c->D, c->C);
+	if (!m->priv->keep) {
+		gvk_norm_gated(m->s, a->sw, u->gu, a->n, u->mid, LP(o->n2),
+		    (float)c->eps, LP(o->wgu), N, c->C, c->F);
+		return;
+	}
 	gvk_rmsnorm(m->s, a->n, NULL, u->rstd2, u->mid, NULL, LP(o->n2),
 	    (float)c->eps, N, c->C);
 	gvk_gated(m->s, a->sw, u->gu, keep, a->n, LP(o->wgu), N, c->C, c->F);

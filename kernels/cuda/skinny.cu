@@ -13,6 +13,10 @@
  * while it ends a tile, and two blocks are on a multiprocessor.  The first
  * steps of w are read before the kernel's predecessor has ended.
  *
+ * With a norm before the product (cuda_skinny_norm) each block normalises x
+ * itself while its first rows of w are on their way, and keeps all of it: that
+ * costs less than the start of another kernel.
+ *
  * A result depends on its row of x and on w alone: whatever M is, chunk i of a
  * warp follows chunk i - 1, and the parts are added from warp 0 to warp 7.
  *
@@ -22,21 +26,26 @@
  * without a gate from 9 on, cuBLASLt is faster.
  */
 #include "mma.cuh"
-#include "product.cuh"
+#include "skinny.cuh"
 
 #define WARPS 8
 #define THREADS (WARPS * CUDA_WARP)
 #define CHUNK 32	       /* columns a warp takes at once */
 #define STEP (WARPS * CHUNK) /* columns a block takes at once */
 
+#define NORM_CHUNKS 8 /* of 256 columns: the widest row that is normalised */
+
 struct skinny {
 	struct product p;
+	const bf16 *norm; /* or NULL */
+	float eps;
 	int tiles, end; /* end: K rounded up to whole steps */
 	int stride; /* columns of all blocks' tiles */
 };
 
-template <int MB, int NB, int DEPTH> struct shared {
-	uint4 ring[WARPS][DEPTH][NB + MB][CUDA_WARP]; /* of w, of x */
+/* With a norm all of x lies behind it: (chunks, MB, lanes). */
+template <int MB, int NB, int DEPTH, bool NORM> struct shared {
+	uint4 ring[WARPS][DEPTH][NORM ? NB : NB + MB][CUDA_WARP]; /* w, then x */
 	float part[2][WARPS][8 * MB][8 * NB]; /* of a tile, and of the next */
 };
 
@@ -216,30 +225,102 @@ read_x(const struct product &p, uint4 *to, int k)
 	}
 }
 
-template <int MB, int NB, int DEPTH>
+/* A lane's share of a row: chunks of 8 columns. */
+static __device__ __forceinline__ void
+read_row(uint4 (&v)[NORM_CHUNKS], const bf16 *row, int K)
+{
+#pragma unroll
+	for (int i = 0; i < NORM_CHUNKS; i++) {
+		int k = (i * CUDA_WARP + threadIdx.x % CUDA_WARP) * 8;
+
+		v[i] = make_uint4(0, 0, 0, 0);
+		if (k < K)
+			v[i] = *reinterpret_cast<const uint4 *>(row + k);
+	}
+}
+
+/* Rows of x, normalised and rounded as gvk_rmsnorm does, where mma's lanes find
+ * them.  A warp has every eighth row. */
+template <int MB>
+static __device__ __forceinline__ void
+normalise(uint4 *to, const struct skinny &s, const uint4 (&w)[NORM_CHUNKS])
+{
+	const int lane = threadIdx.x % CUDA_WARP, warp = threadIdx.x / CUDA_WARP;
+	const int K = (int)s.p.K;
+
+#pragma unroll
+	for (int a = 0; a < MB; a++) {
+		const int m = a * 8 + warp;
+		uint4 v[NORM_CHUNKS];
+		float f[8], g[8], sum = 0, rstd;
+
+		if (m >= s.p.M)
+			break;
+		read_row(v, s.p.a + m * s.p.lda, K);
+#pragma unroll
+		for (int i = 0; i < NORM_CHUNKS; i++) {
+			load8(f, reinterpret_cast<const bf16 *>(&v[i]));
+#pragma unroll
+			for (int j = 0; j < 8; j++)
+				sum += f[j] * f[j];
+		}
+		rstd = rsqrtf(warp_sum(sum) / (float)K + s.eps);
+#pragma unroll
+		for (int i = 0; i < NORM_CHUNKS; i++) {
+			const int at = i * CUDA_WARP + lane;
+
+			if (at * 8 >= K)
+				continue;
+			load8(f, reinterpret_cast<const bf16 *>(&v[i]));
+			load8(g, reinterpret_cast<const bf16 *>(&w[i]));
+#pragma unroll
+			for (int j = 0; j < 8; j++)
+				f[j] *= rstd * g[j];
+			store8(reinterpret_cast<bf16 *>(
+				   to + (at / 4 * MB + a) * CUDA_WARP + warp * 4 + at % 4),
+			    f);
+		}
+	}
+	__syncthreads();
+}
+
+template <int MB, int NB, int DEPTH, bool NORM>
 static __global__ void
 __launch_bounds__(THREADS) skinny(const __grid_constant__ struct skinny s)
 {
 	extern __shared__ uint4 smem[];
-	struct shared<MB, NB, DEPTH> &m = *reinterpret_cast<struct shared<MB, NB, DEPTH> *>(smem);
+	constexpr int SLOT = (NORM ? NB : NB + MB) * CUDA_WARP;
+	struct shared<MB, NB, DEPTH, NORM> &m =
+	    *reinterpret_cast<struct shared<MB, NB, DEPTH, NORM> *>(smem);
 	const struct product &p = s.p;
 	const int lane = threadIdx.x % CUDA_WARP, warp = threadIdx.x / CUDA_WARP;
 	const int k0 = warp * CHUNK + lane % 4 * 8;
-	uint4 *mine = &m.ring[warp][0][0][lane];
+	uint4 *mine = &m.ring[warp][0][0][lane], *x = reinterpret_cast<uint4 *>(&m + 1);
 	struct reader<NB> r = reader_of<NB>(p, k0);
 	int flip = 0, slot = 0;
-	constexpr int SLOT = (NB + MB) * CUDA_WARP;
 
 #pragma unroll 1
-	for (int d = 0; d < DEPTH; d++)
+	for (int d = 0; d < DEPTH; d++) {
 		read_w<NB>(r, s, mine + d * SLOT, k0);
-	cuda_follow();
-	cuda_lead();
+		if (NORM)
+			copy_commit();
+	}
+	if constexpr (NORM) {
+		uint4 w[NORM_CHUNKS];
+
+		read_row(w, s.norm, (int)p.K);
+		cuda_follow();
+		cuda_lead();
+		normalise<MB>(x, s, w);
+	} else {
+		cuda_follow();
+		cuda_lead();
 #pragma unroll 1
-	for (int d = 0, k = k0; d < DEPTH; d++) {
-		read_x<MB>(p, mine + d * SLOT + NB * CUDA_WARP, k);
-		copy_commit();
-		k = k + STEP < s.end ? k + STEP : k0;
+		for (int d = 0, k = k0; d < DEPTH; d++) {
+			read_x<MB>(p, mine + d * SLOT + NB * CUDA_WARP, k);
+			copy_commit();
+			k = k + STEP < s.end ? k + STEP : k0;
+		}
 	}
 	for (int tile = blockIdx.x; tile < s.tiles; tile += gridDim.x, flip ^= 1) {
 		const struct ending e = ending_of<MB, NB>(p, tile);
@@ -251,13 +332,18 @@ __launch_bounds__(THREADS) skinny(const __grid_constant__ struct skinny s)
 
 			copy_wait<DEPTH - 1>();
 #pragma unroll
-			for (int a = 0; a < MB; a++)
-				v[a] = from[(NB + a) * CUDA_WARP];
+			for (int a = 0; a < MB; a++) {
+				if (!NORM)
+					v[a] = from[(NB + a) * CUDA_WARP];
+				else if (k0 + k < p.K)
+					v[a] = x[((k / CHUNK + warp) * MB + a) * CUDA_WARP + lane];
+			}
 #pragma unroll
 			for (int b = 0; b < NB; b++)
 				mma32(z[b], v[0], v[1], from[b * CUDA_WARP]);
 			read_w<NB>(r, s, from, k0);
-			read_x<MB>(p, from + NB * CUDA_WARP, then);
+			if (!NORM)
+				read_x<MB>(p, from + NB * CUDA_WARP, then);
 			copy_commit();
 			slot = slot + 1 == DEPTH ? 0 : slot + 1;
 		}
@@ -273,41 +359,72 @@ __launch_bounds__(THREADS) skinny(const __grid_constant__ struct skinny s)
 	}
 }
 
-#define SKINNY(MB, NB, DEPTH) \
-	do { \
-		const size_t bytes = sizeof(struct shared<MB, NB, DEPTH>); \
-\
-		k.tiles = (int)cuda_div_up(rows, 8 * (NB)); \
-		blocks = (unsigned)cuda_min(k.tiles, 2 * c->dev->processors); \
-		k.stride = (int)blocks * (p->end == PRODUCT_GATED ? 4 : 8) * (NB); \
-		if (CUDA_SMEM(s, (skinny<MB, NB, DEPTH>), bytes)) \
-			CUDA_LAUNCH_SOON(s, (skinny<MB, NB, DEPTH>), blocks, THREADS, bytes, k); \
-	} while (0)
+template <int MB, int NB, int DEPTH, bool NORM>
+static void
+launch(struct gvk_stream *s, struct skinny *k)
+{
+	const struct cuda_stream *c = (struct cuda_stream *)s->priv;
+	const int cols = (k->p.end == PRODUCT_GATED ? 4 : 8) * NB;
+	const size_t x_bytes = NORM ? (size_t)(k->end / CHUNK * MB) * CUDA_WARP * sizeof(uint4) : 0;
+	const size_t bytes = sizeof(struct shared<MB, NB, DEPTH, NORM>) + x_bytes;
+	unsigned blocks;
+
+	k->tiles = (int)cuda_div_up(k->p.N, cols);
+	blocks = (unsigned)cuda_min(k->tiles, 2 * c->dev->processors);
+	k->stride = (int)blocks * cols;
+	if (CUDA_SMEM(s, (skinny<MB, NB, DEPTH, NORM>), bytes))
+		CUDA_LAUNCH_SOON(
+		    s, (skinny<MB, NB, DEPTH, NORM>), blocks, THREADS, bytes, *k);
+}
+
+static bool
+fits(const struct product *p, int most)
+{
+	return p->kind == PRODUCT_NT && !p->add && p->M <= most && p->K % 8 == 0 &&
+	       cuda_vec8(p->a, p->lda) && cuda_vec8(p->b, p->ldb) && p->N <= INT32_MAX / 4 &&
+	       p->K <= INT32_MAX / 4 &&
+	       (p->end == PRODUCT_PLAIN || p->end == PRODUCT_ACT || p->end == PRODUCT_GATED);
+}
 
 bool
 cuda_skinny(struct gvk_stream *s, const struct product *p)
 {
-	struct cuda_stream *c = cuda_of(s);
-	const int64_t rows = p->end == PRODUCT_GATED ? 2 * p->N : p->N;
+	const bool gated = p->end == PRODUCT_GATED;
 	struct skinny k;
-	unsigned blocks;
 
-	if (p->kind != PRODUCT_NT || p->add || p->K % 8 || !cuda_vec8(p->a, p->lda) ||
-	    !cuda_vec8(p->b, p->ldb) || rows > INT32_MAX / 2 || p->K > INT32_MAX / 4)
-		return false;
-	if (p->end != PRODUCT_PLAIN && p->end != PRODUCT_ACT && p->end != PRODUCT_GATED)
-		return false;
-	if (p->M > (p->end == PRODUCT_GATED ? 16 : 8))
+	cuda_of(s);
+	if (!fits(p, gated ? 16 : 8))
 		return false;
 	k.p = *p;
+	k.norm = NULL;
+	k.eps = 0;
 	k.end = (int)cuda_div_up(p->K, STEP) * STEP;
 	if (p->M > 8)
-		SKINNY(2, 2, 5);
-	else if (rows >= 8192)
-		SKINNY(1, 2, 6);
+		launch<2, 2, 5, false>(s, &k);
+	else if (p->N >= (gated ? 4096 : 8192))
+		launch<1, 2, 6, false>(s, &k);
 	else if (p->K > 2048)
-		SKINNY(1, 1, 12);
+		launch<1, 1, 12, false>(s, &k);
 	else
-		SKINNY(1, 1, 6);
+		launch<1, 1, 6, false>(s, &k);
+	return true;
+}
+
+bool
+cuda_skinny_norm(struct gvk_stream *s, const struct product *p, const bf16 *w, float eps)
+{
+	struct skinny k;
+
+	cuda_of(s);
+	if (!fits(p, 8) || p->K > NORM_CHUNKS * 8 * CUDA_WARP || !cuda_vec8(w, 0))
+		return false;
+	k.p = *p;
+	k.norm = w;
+	k.eps = eps;
+	k.end = (int)cuda_div_up(p->K, STEP) * STEP;
+	if (p->N >= (p->end == PRODUCT_GATED ? 4096 : 8192))
+		launch<1, 2, 6, true>(s, &k);
+	else
+		launch<1, 1, 6, true>(s, &k);
 	return true;
 }
