@@ -17,7 +17,7 @@
  *
  * A result depends on its sequence alone and on the number of blocks that
  * share a sequence, which follows from S, G and the longest sequence.  P is
- * rounded to bf16, and the sum is that of the rounded numbers.
+ * rounded to bf16, its sum is not.
  *
  * Next rung: samples that share a prefix read it once from L2 as well, not
  * only from memory; more than 8 blocks a sequence, merged by a second kernel,
@@ -199,10 +199,10 @@ softmax(unsigned (&p)[4], float (&f)[2], const float (&z)[2][4], float (&max)[2]
 		sum[h] *= f[h];
 #pragma unroll
 		for (int i = 0; i < 2; i++) {
-			unsigned w = pack2(exp2f(x[2 * i] - base), exp2f(x[2 * i + 1] - base));
+			const float lo = exp2f(x[2 * i] - base), hi = exp2f(x[2 * i + 1] - base);
 
-			p[2 * i + h] = w;
-			sum[h] += __uint_as_float(w << 16) + __uint_as_float(w & 0xffff0000u);
+			p[2 * i + h] = pack2(lo, hi);
+			sum[h] += lo + hi;
 		}
 	}
 }

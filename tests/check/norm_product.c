@@ -81,7 +81,7 @@ static void check_gated(struct chk *c, struct shape a) {
 
     y[i] = row[0] / (1 + exp(-row[0])) * row[a.O];
   }
-  chk_near(c, Y, y, CHK_STORED, "gated: N %d, C %d, F %d", (int)a.N, (int)a.C,
+  chk_near(c, Y, y, CHK_DEEP, "gated: N %d, C %d, F %d", (int)a.N, (int)a.C,
            (int)a.O);
   chk_end(c);
 }
