@@ -1,4 +1,4 @@
-/* Products with few rows, z = x w^T: bound by reading w once.
+/* Products with up to 16 rows, z = x w^T: bound by reading w once.
  *
  *	block = 8 warps; tiles of 8 NB rows of w, one after the other
  *	warp: every eighth chunk of 32 columns; a lane reads 16 bytes a row, and
@@ -20,10 +20,9 @@
  * A result depends on its row of x and on w alone: whatever M is, chunk i of a
  * warp follows chunk i - 1, and the parts are added from warp 0 to warp 7.
  *
- * H100 (3.0 TB/s), 2026-11-23, one row, eight rows: 151936 x 1536 at 94 % and
- * 91 % of that, gate and up of 17920 x 1536 92 % and 88 %, 1536 x 8960 71 % and
- * 62 %; 2048 x 1536 takes 3.9 us, of which 2.1 are reading.  From 17 rows on, and
- * without a gate from 9 on, cuBLASLt is faster.
+ * H100, 2026-11-23, share of 3.0 TB/s with 1, 8 and 16 rows: 151936 x 1536 94,
+ * 91 and 88 %; gate and up, 17920 x 1536, 92, 88 and 82 %; 1536 x 8960 71, 62
+ * and 58 %; 2048 x 1536 takes 3.9 to 6.1 us, of which 2.1 are reading.
  */
 #include "mma.cuh"
 #include "skinny.cuh"
@@ -49,88 +48,14 @@ template <int MB, int NB, int DEPTH, bool NORM> struct shared {
 	float part[2][WARPS][8 * MB][8 * NB]; /* of a tile, and of the next */
 };
 
-/* 16 bytes to shared memory, or zeros, and then `from` isn't read.  Through L1
- * goes what a block reads again. */
-static __device__ __forceinline__ void
-copy_past(uint4 *to, const bf16 *from, bool in)
-{
-	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-			 (unsigned)__cvta_generic_to_shared(to)),
-	    "l"(from), "r"(in ? 16 : 0)
-	    : "memory");
-}
-
-static __device__ __forceinline__ void
-copy_through(uint4 *to, const bf16 *from, bool in)
-{
-	asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(
-			 (unsigned)__cvta_generic_to_shared(to)),
-	    "l"(from), "r"(in ? 16 : 0)
-	    : "memory");
-}
-
-static __device__ __forceinline__ void
-copy_commit(void)
-{
-	asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-/* Waits until at most `left` of the newest groups are on their way. */
-template <int left>
-static __device__ __forceinline__ void
-copy_wait(void)
-{
-	asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
-}
-
-/* A thread's column n of row m of a tile, and what is added there. */
-struct ending {
-	int64_t m, n;
-	bool in;
-	float bias, r;
-};
-
+/* The column that a thread ends of a tile. */
 template <int MB, int NB>
 static __device__ __forceinline__ struct ending
 ending_of(const struct product &p, int tile)
 {
-	const int cols = p.end == PRODUCT_GATED ? 4 * NB : 8 * NB;
-	struct ending e;
+	const int cols = p.end == PRODUCT_GATED ? 4 * NB : 8 * NB, m = threadIdx.x / cols;
 
-	e.m = threadIdx.x / cols;
-	e.n = (int64_t)tile * cols + threadIdx.x % cols;
-	e.in = e.m < p.M && e.m < 8 * MB && e.n < p.N;
-	e.bias = e.in && p.bias ? to_f(p.bias[e.n]) : 0.f;
-	e.r = e.in && p.r ? to_f(p.r[e.m * p.ldc + e.n]) : 0.f;
-	return e;
-}
-
-static __device__ __forceinline__ void
-end_plain(const struct product &p, const struct ending &e, float z)
-{
-	int64_t at = e.m * p.ldc + e.n;
-
-	if (p.f32) {
-		((float *)p.c)[at] = z;
-		return;
-	}
-	z += e.bias;
-	if (p.end == PRODUCT_ACT) {
-		if (p.pre)
-			p.pre[at] = to_b(z);
-		z = act_fwd(p.act, z);
-	}
-	((bf16 *)p.c)[at] = to_b(z + e.r);
-}
-
-static __device__ __forceinline__ void
-end_gated(const struct product &p, const struct ending &e, float g, float u)
-{
-	if (p.gu) {
-		p.gu[e.m * 2 * p.N + e.n] = to_b(g);
-		p.gu[e.m * 2 * p.N + p.N + e.n] = to_b(u);
-	}
-	((bf16 *)p.c)[e.m * p.ldc + e.n] = to_b(act_fwd(GVK_SILU, g) * u);
+	return ending_at(p, m, (int64_t)tile * cols + threadIdx.x % cols, m < 8 * MB);
 }
 
 template <int COLS, int ROWS>
@@ -389,19 +314,23 @@ fits(const struct product *p, int most)
 bool
 cuda_skinny(struct gvk_stream *s, const struct product *p)
 {
-	const bool gated = p->end == PRODUCT_GATED;
+	const bool wide = p->N >= (p->end == PRODUCT_GATED ? 4096 : 8192);
 	struct skinny k;
 
 	cuda_of(s);
-	if (!fits(p, gated ? 16 : 8))
+	if (!fits(p, p->f32 ? 16 : 64))
 		return false;
 	k.p = *p;
 	k.norm = NULL;
 	k.eps = 0;
 	k.end = (int)cuda_div_up(p->K, STEP) * STEP;
-	if (p->M > 8)
+	if (p->M > 16)
+		cuda_skinny_tile(s, p);
+	else if (p->M > 8 && wide)
 		launch<2, 2, 5, false>(s, &k);
-	else if (p->N >= (gated ? 4096 : 8192))
+	else if (p->M > 8)
+		launch<2, 1, 6, false>(s, &k);
+	else if (wide)
 		launch<1, 2, 6, false>(s, &k);
 	else if (p->K > 2048)
 		launch<1, 1, 12, false>(s, &k);
