@@ -107,7 +107,7 @@ struct gv_plan {
 };
 json_t *gv_plan_json(const struct gv_plan *p, double flops_a_step,
     double seconds_a_step, int64_t steps); /* new; NULL without memory */
-/* What a run needs that trains `parts`. */
+/* What a run needs that trains `parts`; before gv_model_reserve(). */
 int gv_train_plan(struct gv_model *m, unsigned parts,
     const struct gv_train_law *law, struct gv_plan *p,
     struct gv_error *e) GV_USE_RESULT;
