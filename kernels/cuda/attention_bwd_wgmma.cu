@@ -32,30 +32,30 @@
 #include "attention_ways.cuh"
 #include "hopper.cuh"
 
-#define BWD_Q 64     /* queries of a tile, and of a warpgroup */
-#define BWD_K 128    /* keys of a tile */
-#define BWD_GROUPS 2 /* warpgroups that compute */
-#define BWD_WARPS (BWD_GROUPS * 4)
+#define BWD_Q       64 /* queries of a tile, and of a warpgroup */
+#define BWD_K       128 /* keys of a tile */
+#define BWD_GROUPS  2 /* warpgroups that compute */
+#define BWD_WARPS   (BWD_GROUPS * 4)
 #define BWD_THREADS ((BWD_GROUPS + 1) * HOPPER_GROUP)
-#define BWD_STATS (2 * BWD_Q) /* floats of a tile: 64 lse, 64 delta */
+#define BWD_STATS   (2 * BWD_Q) /* floats of a tile: 64 lse, 64 delta */
 #define BWD_TICKETS 32 /* the first of two of the stream's */
-#define BWD_LOG2E 1.4426950408889634f
+#define BWD_LOG2E   1.4426950408889634f
 
 enum bwd_kind { BWD_DQ, BWD_DKV, BWD_END };
 
 struct bwd {
 	bf16 *dq, *dk, *dv;
-	float *stats;	 /* (tile, H, BWD_STATS): lse in powers of two, delta */
+	float *stats; /* (tile, H, BWD_STATS): lse in powers of two, delta */
 	const float *lse;
 	unsigned *ticket; /* of each kind: jobs drawn, less one a block */
 	struct gvk_attn a;
 	float scale2; /* scale in powers of two */
-	int hg;	      /* query heads a key/value head */
-	int kinds;    /* of key ranges: own, and if there are any, prefixes */
-	int chunk;    /* sequences whose jobs are sorted by length */
+	int hg; /* query heads a key/value head */
+	int kinds; /* of key ranges: own, and if there are any, prefixes */
+	int chunk; /* sequences whose jobs are sorted by length */
 	int chunks;
 	int q_tiles, k_tiles, q_blocks; /* of a sequence at most */
-	int jobs[2];  /* of each kind */
+	int jobs[2]; /* of each kind */
 };
 
 struct bwd_maps {
@@ -68,7 +68,7 @@ struct bwd_maps {
 template <int W> struct bwd_size {
 	static const int panels = (W + HOPPER_PANEL - 1) / HOPPER_PANEL;
 	static const int panel = BWD_K * 128; /* of 128 rows */
-	static const int half = panel / 2;    /* of 64 rows */
+	static const int half = panel / 2; /* of 64 rows */
 	static const int tile = panels * panel;
 	static const int slots = panels == 1 ? 8 : 4;
 	static const int stats = BWD_STATS * (int)sizeof(float);
@@ -101,12 +101,11 @@ bwd_stats(const struct bwd &f, int at, int s, int tile, int head)
 /* Shared memory of a block by addresses; barriers are 8 bytes each. */
 template <int W> struct bwd_smem {
 	unsigned fixed, slot, stats;
-	unsigned held, let;   /* fixed is there; is not used any more */
+	unsigned held, let; /* fixed is there; is not used any more */
 	unsigned full, empty; /* the same for slots */
-	struct bwd_job *job;  /* goes with fixed */
+	struct bwd_job *job; /* goes with fixed */
 
-	__device__ __forceinline__
-	bwd_smem(unsigned char *raw)
+	__device__ __forceinline__ bwd_smem(unsigned char *raw)
 	{
 		typedef bwd_size<W> z;
 		const unsigned at = hopper_smem(raw), pad = (1024 - at % 1024) % 1024;
@@ -118,8 +117,7 @@ template <int W> struct bwd_smem {
 		let = held + 8;
 		full = let + 8;
 		empty = full + z::slots * 8;
-		job = reinterpret_cast<struct bwd_job *>(
-		    raw + (empty + z::slots * 8 - at));
+		job = reinterpret_cast<struct bwd_job *>(raw + (empty + z::slots * 8 - at));
 	}
 };
 
@@ -127,12 +125,10 @@ template <int W> struct bwd_smem {
 template <int W> struct bwd_ring {
 	unsigned i, parity;
 
-	__device__ __forceinline__
-	bwd_ring(void) : i(0), parity(0)
+	__device__ __forceinline__ bwd_ring(void) : i(0), parity(0)
 	{
 	}
-	__device__ __forceinline__ void
-	step(void)
+	__device__ __forceinline__ void step(void)
 	{
 		if (++i == bwd_size<W>::slots) {
 			i = 0;
@@ -248,15 +244,15 @@ bwd_place(const struct bwd &f, int job)
 /* Loads the box of 64 columns from x on of `height` rows at `row`, of which n
  * are there. */
 static __device__ __forceinline__ void
-bwd_load(unsigned to, const CUtensorMap *m, unsigned bar, int x, int head, int height, int row,
-    int n)
+bwd_load(
+    unsigned to, const CUtensorMap *m, unsigned bar, int x, int head, int height, int row, int n)
 {
 	const int y = n < height ? height - n : 0;
 
 	asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
 		     " [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to),
-	    "l"(m), "r"(bar), "r"(x), "r"(head), "r"(y), "r"(row + height - y)
-	    : "memory");
+		     "l"(m), "r"(bar), "r"(x), "r"(head), "r"(y), "r"(row + height - y)
+		     : "memory");
 }
 
 template <int W> struct bwd_loader {
@@ -266,19 +262,18 @@ template <int W> struct bwd_loader {
 	const struct bwd_smem<W> sm;
 	struct bwd_ring<W> ring;
 	struct bwd_job j;
-	int n;	       /* dq: units of it */
-	int ahead;     /* slots that are filled before it is fixed */
+	int n; /* dq: units of it */
+	int ahead; /* slots that are filled before it is fixed */
 	unsigned jobs; /* parity of them */
 
-	__device__ __forceinline__
-	bwd_loader(const struct bwd &f_, const struct bwd_maps &m_, const struct bwd_smem<W> &sm_)
+	__device__ __forceinline__ bwd_loader(
+	    const struct bwd &f_, const struct bwd_maps &m_, const struct bwd_smem<W> &sm_)
 	    : f(f_), m(m_), sm(sm_), jobs(0)
 	{
 	}
 
 	/* 64 queries into a slot. */
-	__device__ __forceinline__ void
-	queries(int s, struct bwd_range q, int tile, int head)
+	__device__ __forceinline__ void queries(int s, struct bwd_range q, int tile, int head)
 	{
 		const unsigned to = sm.slot + ring.i * z::tile, bar = sm.full + ring.i * 8;
 		const int row = q.at + tile * BWD_Q, there = q.n - tile * BWD_Q;
@@ -288,10 +283,10 @@ template <int W> struct bwd_loader {
 			hopper_bar_expect(bar, z::tile + z::stats);
 #pragma unroll
 			for (int p = 0; p < z::panels; p++) {
-				bwd_load(to + p * z::half, &m.q, bar, p * 64, head, BWD_Q, row,
-				    there);
-				bwd_load(to + z::tile / 2 + p * z::half, &m.dout, bar, p * 64,
-				    head, BWD_Q, row, there);
+				bwd_load(
+				    to + p * z::half, &m.q, bar, p * 64, head, BWD_Q, row, there);
+				bwd_load(to + z::tile / 2 + p * z::half, &m.dout, bar, p * 64, head,
+				    BWD_Q, row, there);
 			}
 			hopper_load_bytes(sm.stats + ring.i * z::stats,
 			    bwd_stats(f, q.at, s, tile, head), z::stats, bar);
@@ -300,8 +295,7 @@ template <int W> struct bwd_loader {
 	}
 
 	/* Outputs of a job's units into a slot. */
-	__device__ __forceinline__ void
-	outputs(void)
+	__device__ __forceinline__ void outputs(void)
 	{
 		hopper_bar_wait(sm.empty + ring.i * 8, ring.parity ^ 1);
 		if (threadIdx.x % CUDA_WARP == 0) {
@@ -312,8 +306,7 @@ template <int W> struct bwd_loader {
 	}
 
 	/* 128 keys into a slot, or values. */
-	__device__ __forceinline__ void
-	keys(const CUtensorMap *map, int g, int row, int n)
+	__device__ __forceinline__ void keys(const CUtensorMap *map, int g, int row, int n)
 	{
 		const unsigned to = sm.slot + ring.i * z::tile, bar = sm.full + ring.i * 8;
 
@@ -329,8 +322,7 @@ template <int W> struct bwd_loader {
 
 	/* Waits until the last job is done with what was fixed, and tells of this
 	 * one, to which that many bytes belong. */
-	__device__ __forceinline__ void
-	begin(unsigned bytes)
+	__device__ __forceinline__ void begin(unsigned bytes)
 	{
 		hopper_bar_wait(sm.let, jobs ^ 1);
 		if (threadIdx.x % CUDA_WARP == 0) {
@@ -342,9 +334,7 @@ template <int W> struct bwd_loader {
 
 	/* What is fixed comes behind the first tiles, for which there is room before
 	 * the last job is done. */
-	template <int KIND>
-	__device__ __forceinline__ void
-	next_tile(void)
+	template <int KIND> __device__ __forceinline__ void next_tile(void)
 	{
 		if (ahead-- != 0)
 			return;
@@ -354,8 +344,7 @@ template <int W> struct bwd_loader {
 			fix_queries();
 	}
 
-	__device__ __forceinline__ void
-	fix_keys(void)
+	__device__ __forceinline__ void fix_keys(void)
 	{
 		begin(2 * z::tile);
 		if (threadIdx.x % CUDA_WARP != 0)
@@ -370,8 +359,7 @@ template <int W> struct bwd_loader {
 	}
 
 	/* 64 queries of each of the job's units, from one of q, dout, o. */
-	__device__ __forceinline__ void
-	units(unsigned to, const CUtensorMap *map, unsigned bar)
+	__device__ __forceinline__ void units(unsigned to, const CUtensorMap *map, unsigned bar)
 	{
 #pragma unroll 1
 		for (int i = 0; i < n; i++) {
@@ -384,8 +372,7 @@ template <int W> struct bwd_loader {
 		}
 	}
 
-	__device__ __forceinline__ void
-	fix_queries(void)
+	__device__ __forceinline__ void fix_queries(void)
 	{
 		begin(n * z::tile);
 		if (threadIdx.x % CUDA_WARP != 0)
@@ -394,8 +381,7 @@ template <int W> struct bwd_loader {
 		units(sm.fixed + z::tile, &m.dout, sm.held);
 	}
 
-	__device__ __forceinline__ void
-	dkv(const struct bwd_place &p)
+	__device__ __forceinline__ void dkv(const struct bwd_place &p)
 	{
 		const struct bwd_range range =
 		    p.which == 0 ? bwd_own(f.a, p.s) : bwd_prefix(f.a, p.s);
@@ -440,8 +426,7 @@ template <int W> struct bwd_loader {
 			fix_keys();
 	}
 
-	__device__ __forceinline__ void
-	dq(const struct bwd_place &p)
+	__device__ __forceinline__ void dq(const struct bwd_place &p)
 	{
 		const struct bwd_range own = bwd_own(f.a, p.s), prefix = bwd_prefix(f.a, p.s);
 		const struct bwd_range q = bwd_queries(f.a, p.s);
@@ -482,8 +467,7 @@ template <int W> struct bwd_loader {
 	/* The next job, drawn when all of the last one has been asked for, so that
 	 * who is done first takes it.  As many are drawn as there are jobs: the last
 	 * leaves a zero. */
-	__device__ __forceinline__ int
-	draw(unsigned *ticket, int jobs)
+	__device__ __forceinline__ int draw(unsigned *ticket, int jobs)
 	{
 		int mine = 0;
 
@@ -495,9 +479,7 @@ template <int W> struct bwd_loader {
 		return bwd_same(mine);
 	}
 
-	template <int KIND>
-	__device__ __forceinline__ void
-	run(void)
+	template <int KIND> __device__ __forceinline__ void run(void)
 	{
 		struct bwd_place p;
 		int job = (int)blockIdx.x;
@@ -652,29 +634,27 @@ template <int W> struct bwd_computer {
 	struct bwd_ring<W> ring;
 	const int group, warp, lane;
 
-	__device__ __forceinline__
-	bwd_computer(const struct bwd &f_, const struct bwd_smem<W> &sm_)
+	__device__ __forceinline__ bwd_computer(const struct bwd &f_, const struct bwd_smem<W> &sm_)
 	    : f(f_), sm(sm_), group(bwd_same((int)threadIdx.x / HOPPER_GROUP)),
 	      warp((int)threadIdx.x / CUDA_WARP % 4), lane((int)threadIdx.x % CUDA_WARP)
 	{
 	}
 
-	__device__ __forceinline__ void
-	arrive(unsigned bar)
+	/* The warp has read what the barrier guards. */
+	__device__ __forceinline__ void arrive(unsigned bar)
 	{
+		__syncwarp();
 		if (lane == 0)
 			hopper_bar_arrive(bar);
 	}
 
-	__device__ __forceinline__ void
-	wait_full(void)
+	__device__ __forceinline__ void wait_full(void)
 	{
 		hopper_bar_wait(sm.full + ring.i * 8, ring.parity);
 	}
 
 	/* Slots that this warpgroup has no use for. */
-	__device__ __forceinline__ void
-	pass(int n)
+	__device__ __forceinline__ void pass(int n)
 	{
 		for (int i = 0; i < n; i++) {
 			wait_full();
@@ -684,8 +664,7 @@ template <int W> struct bwd_computer {
 	}
 
 	/* P' from S', for queries along the row; `edge` as for one tile. */
-	__device__ __forceinline__ void
-	dkv_exp(float (&s)[32], unsigned stats, int edge)
+	__device__ __forceinline__ void dkv_exp(float (&s)[32], unsigned stats, int edge)
 	{
 		const int lim = edge + warp * 16 + lane / 4 - 2 * (lane % 4);
 
@@ -706,8 +685,8 @@ template <int W> struct bwd_computer {
 				s[i] = 0;
 	}
 
-	__device__ __forceinline__ void
-	dkv_ds(float (&s)[32], const float (&dp)[32], unsigned stats)
+	__device__ __forceinline__ void dkv_ds(
+	    float (&s)[32], const float (&dp)[32], unsigned stats)
 	{
 #pragma unroll
 		for (int i = 0; i < 8; i++) {
@@ -720,8 +699,7 @@ template <int W> struct bwd_computer {
 		}
 	}
 
-	__device__ __forceinline__ void
-	dkv(const struct bwd_job &j)
+	__device__ __forceinline__ void dkv(const struct bwd_job &j)
 	{
 		const uint64_t k = hopper_rows(sm.fixed + group * z::half);
 		const uint64_t v = hopper_rows(sm.fixed + z::tile + group * z::half);
@@ -790,14 +768,13 @@ template <int W> struct bwd_computer {
 		const int row = first + warp * 16;
 		const int64_t to = j.row + row;
 
-		bwd_store<W>(f.dk + to * f.a.ldk + j.g * f.a.D, f.a.ldk, j.n - row, f.a.D, dk,
-		    f.a.scale);
+		bwd_store<W>(
+		    f.dk + to * f.a.ldk + j.g * f.a.D, f.a.ldk, j.n - row, f.a.D, dk, f.a.scale);
 		bwd_store<W>(f.dv + to * f.a.ldv + j.g * f.a.D, f.a.ldv, j.n - row, f.a.D, dv, 1);
 	}
 
 	/* Own keys that query i sees. */
-	__device__ __forceinline__ int
-	seen(const struct bwd_job &j, int i)
+	__device__ __forceinline__ int seen(const struct bwd_job &j, int i)
 	{
 		const int n = f.a.causal ? i + j.keys - j.n + 1 : j.keys;
 
@@ -807,8 +784,8 @@ template <int W> struct bwd_computer {
 	/* A unit of the group's: 64 queries of a head. */
 	struct dq_unit {
 		int i0, head; /* its first query in the sequence */
-		int tiles;    /* of keys that it sees */
-		int used;     /* the slot that the products under way read */
+		int tiles; /* of keys that it sees */
+		int used; /* the slot that the products under way read */
 		unsigned o_slot, o_parity;
 		float lse[2], delta[2]; /* of the lane's two rows */
 		float dq[W / 2];
@@ -816,16 +793,15 @@ template <int W> struct bwd_computer {
 
 	/* Keys of the range behind tile t that queries up to row `i` of the unit
 	 * see, from the tile's first key on. */
-	__device__ __forceinline__ int
-	dq_seen(const struct bwd_job &j, const struct dq_unit &u, int t, int i)
+	__device__ __forceinline__ int dq_seen(
+	    const struct bwd_job &j, const struct dq_unit &u, int t, int i)
 	{
 		return t < j.prefix_tiles ? j.prefix - t * BWD_K
 					  : seen(j, u.i0 + i) - (t - j.prefix_tiles) * BWD_K;
 	}
 
 	/* delta from dO and O; with lse it goes to memory. */
-	__device__ __forceinline__ void
-	dq_stats(const struct bwd_job &j, struct dq_unit &u)
+	__device__ __forceinline__ void dq_stats(const struct bwd_job &j, struct dq_unit &u)
 	{
 		const int row = warp * 16 + lane / 4;
 		const unsigned dout = sm.fixed + z::tile + group * z::half;
@@ -838,7 +814,8 @@ template <int W> struct bwd_computer {
 #pragma unroll
 			for (int c = 0; c < 2 * z::panels; c++) {
 				/* Odd rows the other way round: no bank twice. */
-				const unsigned at = c / 2 * z::panel +
+				const unsigned at =
+				    c / 2 * z::panel +
 				    hopper_at(row + 8 * i, (c ^ row) % 2 * 4 + lane % 4);
 
 				u.delta[i] += bwd_dot8(dout + at, o + at);
@@ -859,8 +836,8 @@ template <int W> struct bwd_computer {
 
 	/* P from S, for the first N keys of tile t. */
 	template <int N>
-	__device__ __forceinline__ void
-	dq_exp(float (&s)[N / 2], const struct bwd_job &j, const struct dq_unit &u, int t)
+	__device__ __forceinline__ void dq_exp(
+	    float (&s)[N / 2], const struct bwd_job &j, const struct dq_unit &u, int t)
 	{
 		const int row = warp * 16 + lane / 4;
 		const int n[2] = {dq_seen(j, u, t, row), dq_seen(j, u, t, row + 8)};
@@ -878,8 +855,7 @@ template <int W> struct bwd_computer {
 
 	/* The first N keys of tile t, which are all that the unit sees of it. */
 	template <int N>
-	__device__ __forceinline__ void
-	dq_tile(const struct bwd_job &j, struct dq_unit &u, int t)
+	__device__ __forceinline__ void dq_tile(const struct bwd_job &j, struct dq_unit &u, int t)
 	{
 		const uint64_t q = hopper_rows(sm.fixed + group * z::half);
 		const uint64_t dout = hopper_rows(sm.fixed + z::tile + group * z::half);
@@ -919,8 +895,7 @@ template <int W> struct bwd_computer {
 		u.used = key_slot;
 	}
 
-	__device__ __forceinline__ void
-	dq_begin(const struct bwd_job &j, struct dq_unit &u)
+	__device__ __forceinline__ void dq_begin(const struct bwd_job &j, struct dq_unit &u)
 	{
 		const int which = j.unit + group, row = warp * 16 + lane / 4;
 
@@ -949,8 +924,7 @@ template <int W> struct bwd_computer {
 			u.dq[i] = 0;
 	}
 
-	__device__ __forceinline__ void
-	dq(const struct bwd_job &j)
+	__device__ __forceinline__ void dq(const struct bwd_job &j)
 	{
 		struct dq_unit u;
 
@@ -978,9 +952,7 @@ template <int W> struct bwd_computer {
 		}
 	}
 
-	template <int KIND>
-	__device__ __forceinline__ void
-	run(void)
+	template <int KIND> __device__ __forceinline__ void run(void)
 	{
 		for (unsigned parity = 0;; parity ^= 1) {
 			struct bwd_job j;
@@ -1045,8 +1017,8 @@ cuda_attention_bwd_wgmma_ws(const struct gvk *k, const struct gvk_attn *a, int64
 /* A tensor of `heads` heads, to be read in boxes of `height` rows and 64
  * columns of a head. */
 static bool
-bwd_map(struct gvk_stream *s, CUtensorMap *m, const void *p, int heads, int D, int64_t ld,
-    int height)
+bwd_map(
+    struct gvk_stream *s, CUtensorMap *m, const void *p, int heads, int D, int64_t ld, int height)
 {
 	const uint64_t row = (uint64_t)ld * sizeof(bf16);
 	struct hopper_tensor t = {};
@@ -1107,9 +1079,8 @@ cuda_attention_bwd_wgmma(struct gvk_stream *s, bf16 *dq, bf16 *dk, bf16 *dv, con
     const bf16 *o, const float *lse, const bf16 *q, const bf16 *k, const bf16 *v,
     const struct gvk_attn *a, void *ws)
 {
-	struct bwd f = {dq, dk, dv, (float *)ws, lse, cuda_of(s)->ticket + BWD_TICKETS,
-	    *a, 0, 0, 0, 0, 0, 0, 0, 0,
-	    {0, 0}};
+	struct bwd f = {dq, dk, dv, (float *)ws, lse, cuda_of(s)->ticket + BWD_TICKETS, *a, 0, 0, 0,
+	    0, 0, 0, 0, 0, {0, 0}};
 	struct bwd_maps m;
 	int64_t rows, dkv, units;
 
