@@ -640,10 +640,9 @@ template <int W> struct bwd_computer {
 	{
 	}
 
-	/* The warp has read what the barrier guards. */
+	/* For the warp, whose lanes have come together since they read. */
 	__device__ __forceinline__ void arrive(unsigned bar)
 	{
-		__syncwarp();
 		if (lane == 0)
 			hopper_bar_arrive(bar);
 	}
@@ -823,6 +822,7 @@ template <int W> struct bwd_computer {
 			u.delta[i] += __shfl_xor_sync(CUDA_ALL, u.delta[i], 1);
 			u.delta[i] += __shfl_xor_sync(CUDA_ALL, u.delta[i], 2);
 		}
+		__syncwarp();
 		arrive(sm.empty + u.o_slot * 8);
 		if (lane % 4 == 0 && u.i0 < j.n) {
 			float *to = bwd_stats(f, j.row, j.s, u.i0 / BWD_Q, u.head) + row;
@@ -959,6 +959,7 @@ template <int W> struct bwd_computer {
 
 			hopper_bar_wait(sm.held, parity);
 			bwd_read(j, sm.job);
+			__syncwarp();
 			if (j.kind == BWD_END)
 				return;
 			if (KIND == BWD_DKV)
