@@ -523,6 +523,8 @@ large_tiles(struct chk *c)
 	self(c, 12, 2, 128, true, few, 2, "texts, 12 heads on 2, width 128");
 	self(c, 1, 1, 128, true, lon, 1, "390 tokens, width 128");
 	self(c, 2, 1, 64, true, lon, 1, "390 tokens, width 64");
+	self(c, 2, 1, 160, true, odd, 2, "texts, width 160");
+	self(c, 1, 1, 256, false, few, 2, "texts, width 256");
 	families(c, 6, 1, 128, 2, 3, 67, 30);
 	families(c, 2, 2, 64, 1, 2, 150, 140);
 	cross(c, 2, 64, false, nq, np);
