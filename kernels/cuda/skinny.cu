@@ -201,9 +201,9 @@ normalise(uint4 *to, const struct skinny &s, const uint4 (&w)[NORM_CHUNKS])
 #pragma unroll
 			for (int j = 0; j < 8; j++)
 				f[j] *= rstd * g[j];
-			store8(reinterpret_cast<bf16 *>(
-				   to + (at / 4 * MB + a) * CUDA_WARP + warp * 4 + at % 4),
-			    f);
+			to[(at / 4 * MB + a) * CUDA_WARP + warp * 4 + at % 4] =
+			    make_uint4(pack2(f[0], f[1]), pack2(f[2], f[3]),
+				pack2(f[4], f[5]), pack2(f[6], f[7]));
 		}
 	}
 	__syncthreads();
