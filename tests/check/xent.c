@@ -152,7 +152,8 @@ check(struct chk *c)
 	one(c, 1100, 5, 50, 0, 15); /* two chunks */
 	one(c, 70, 4, 40003, 0, LOGP | DW); /* of 64 rows */
 	one(c, 9001, 3, 20, 0, LOGP | DX); /* and of 8192 */
-	one(c, 3, 8, 151936, 0, 15); /* parts that fill shared memory */
+	one(c, 2, 4, 98304, 0, LOGP); /* parts of 48 KiB, and of more */
+	one(c, 3, 8, 151936, 0, 15);
 	one(c, 2, 8, 151937, 30, 15);
 	for (want = 0; want < 16; want++)
 		one(c, 9, 16, 40, want % 2 ? 3 : 0, want);
