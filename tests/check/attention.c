@@ -17,6 +17,7 @@ struct attn {
 	int64_t Nq, Nk;
 	double *q, *k, *v, *dout;
 	double *o, *lse, *dq, *dk, *dv;
+	bool stored; /* the backward pass is given o as BF16 keeps it */
 };
 
 /* ---- reference ---------------------------------------------------------- */
@@ -52,6 +53,21 @@ add_row(double *y, double f, const double *x, int64_t n)
 		y[i] = (isnan(y[i]) ? 0 : y[i]) + f * x[i];
 }
 
+/* x as storage keeps it. */
+static double
+kept(const struct attn *t, double x)
+{
+	float f = (float)x;
+	uint32_t u;
+
+	if (!t->stored)
+		return x;
+	memcpy(&u, &f, sizeof u);
+	u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
+	memcpy(&f, &u, sizeof f);
+	return (double)f;
+}
+
 /* One query and head: o, lse, and if t->dq the gradients. */
 static void
 ref_query(struct attn *t, int64_t r, int64_t h, const int64_t *rows, int64_t n,
@@ -61,7 +77,7 @@ ref_query(struct attn *t, int64_t r, int64_t h, const int64_t *rows, int64_t n,
 	int64_t D = a->D, g = h / (a->H / a->G);
 	const double *q = t->q + r * a->ldq + h * D, *dout;
 	double *o = t->o + r * a->ldo + h * D, max = -INFINITY, sum = 0;
-	double delta;
+	double delta = 0;
 
 	for (int64_t j = 0; j < n; j++) {
 		p[j] = (double)a->scale *
@@ -77,7 +93,8 @@ ref_query(struct attn *t, int64_t r, int64_t h, const int64_t *rows, int64_t n,
 	if (!t->dq)
 		return;
 	dout = t->dout + r * a->ldo + h * D;
-	delta = dot(o, dout, D);
+	for (int64_t d = 0; d < D; d++)
+		delta += kept(t, o[d]) * dout[d];
 	memset(t->dq + r * a->ldq + h * D, 0, (size_t)D * sizeof *o);
 	for (int64_t j = 0; j < n; j++) {
 		int64_t at_k = rows[j] * a->ldk + g * D;
@@ -201,6 +218,7 @@ set_up(struct chk *c, struct attn *t, double std)
 	t->k = chk_rand(c, k, std);
 	t->v = chk_rand(c, v, 1);
 	t->dout = chk_rand(c, o, 1);
+	t->stored = gvk_dtype(c->k) == GVK_BF16;
 	t->o = unset(c, o);
 	t->lse = unset(c, (size_t)(t->Nq * a->H));
 	t->dq = unset(c, q);
