@@ -1,27 +1,30 @@
 /* Attention of a few queries a sequence against many keys, as in decoding.
  *
- *	cluster of 1 to 8 blocks = (sequence, key/value head, 16 pairs of query
- *	row and head); block = 4 warps
- *	warp: every (4 x blocks)-th group of 16 keys, read once, from global
- *	memory straight into the registers that mma wants:
+ *	unit = sequence, key/value head, 16 pairs of query row and head; to it
+ *	belongs a cluster of 1 to 8 blocks, or several; block = 4 warps
+ *	warp: every so-many-th group of 16 keys, read once, from global memory
+ *	straight into the registers that mma wants:
  *	    S (16 pairs, 16 keys) = Q K^T -> running maximum -> P -> O += P V
- *	o, maximum and sum of 4 warps -> shared memory -> the block's
- *	of all blocks -> over the cluster's shared memory -> o / sum
+ *	o, maximum and sum of a warp -> shared memory of the blocks of the
+ *	cluster, each some columns -> sum over warps, in order -> o / sum
+ *	several clusters: their sums -> scratch -> the last block adds them up
  *
  * Bound by reading keys and values, 4 D bytes a key and head, and for short
- * contexts by latency: one trip for Q and the lengths, one for K and V.  A warp
- * has 8 KB on their way, and asks for the next keys when it has multiplied
- * these; a block 32 KB, a multiprocessor two blocks.  A lane reads 16 bytes of a row: of K, columns
- * 8 t..8 t + 7 of row r (mma.cuh); of V, columns 8 r.. of the rows 2 t, 2 t + 1,
- * 2 t + 8, 2 t + 9, from which pairs of keys are made by byte permutation.
+ * contexts by latency: a trip for the lengths, one for Q, K and V, and then some
+ * thousand instructions of a warp or two a scheduler, which is why places are
+ * worked out with shifts.  A warp has 8 KB on their way, a multiprocessor two
+ * blocks.  A lane reads 16 bytes of a row: of K, columns 8 t..8 t + 7 of row r
+ * (mma.cuh); of V, columns 8 r.. of the rows 2 t, 2 t + 1, 2 t + 8, 2 t + 9, from
+ * which pairs of keys are made by byte permutation.
  *
  * A result depends on its sequence alone and on the number of blocks that
  * share a sequence, which follows from S, G and the longest sequence.  P is
  * rounded to bf16, its sum is not.
  *
- * Next rung: samples that share a prefix read it once from L2 as well, not
- * only from memory; more than 8 blocks a sequence, merged by a second kernel,
- * for one long context.
+ * H100, 2026-11-23, H 12, G 2, D 128, 300 keys a sequence, in a chain of graph
+ * nodes: 1 sequence 5.1 us, 8 7.6, 64 13.0 (1.5 TB/s), 256 38 (2.1 TB/s); 8192
+ * keys of one sequence 15.3 us.  Next rung: what makes 16 sequences cost 13 us;
+ * samples that share a prefix read it once from L2, too, not only from memory.
  */
 #include "attention.cuh"
 #include "attention_ways.cuh"
@@ -32,6 +35,9 @@
 #define ROWS 16 /* pairs of a block */
 #define KEYS 16 /* of a warp's step */
 #define SHARE 8 /* most blocks of a cluster */
+#define BLOCKS 264 /* of all: two a multiprocessor of the H100 */
+#define UNITS 16   /* most that several clusters share: our counters, */
+#define TICKET 16  /* from this one on */
 
 struct few {
 	bf16 *o;
@@ -39,27 +45,33 @@ struct few {
 	const bf16 *q, *k, *v;
 	struct gvk_attn a;
 	int hg, tiles; /* heads a group; blocks of ROWS pairs a sequence */
-	int share;     /* blocks of a cluster */
+	int per_hg;    /* 2^16 / hg, rounded up: pairs are few */
+	int rows;      /* most pairs of a block */
+	int share_log; /* blocks of a cluster, a power of two */
+	int parts;     /* clusters that share a sequence */
+	float2 *max_sum; /* parts > 1: (units, parts, ROWS); a unit is a sequence, */
+	float *sums;	 /* group and tile; (units, parts, ROWS, D) */
+	unsigned *ticket; /* (units) */
 	float scale2;  /* scale in powers of two */
 };
 
 /* What a block works on. */
 struct place {
-	int64_t s, g;
+	int unit, part, g;
 	int first, n;	/* pairs first .. first + n - 1 */
 	int q0, nq;
 	int keys; /* that the last pair sees, prefix first */
 	struct attn_range prefix, own;
 };
 
-/* What came out for 16 pairs; sums and products are relative to exp2(max). */
-template <int C> struct part {
-	float o[ROWS][32 * C + 4];
-	float2 max_sum[ROWS];
-};
-
-template <int C> struct shared {
-	struct part<C> warp[WARPS], block;
+/* What the warps of a cluster make of a unit's pairs, as much as one of its
+ * blocks merges: of o, in groups of 8 columns, every share-th group.  Sums and
+ * products are relative to exp2(max).  Kept small, so that blocks of the kernels
+ * before and behind find room beside it. */
+struct shared {
+	float2 *max_sum; /* (warps, rows) */
+	float *o;	 /* (warps, rows, groups, 8) */
+	int rows, groups;
 };
 
 static __device__ __forceinline__ uint4
@@ -69,35 +81,46 @@ read16(const bf16 *p, bool in)
 }
 
 /* The row of key j. */
-static __device__ __forceinline__ int64_t
+static __device__ __forceinline__ int
 key_row(const struct place &b, int j)
 {
-	return j < b.prefix.n ? b.prefix.at + j : b.own.at + (j - b.prefix.n);
+	return j + (j < b.prefix.n ? b.prefix.at : b.own.at - b.prefix.n);
+}
+
+static __device__ __forceinline__ int
+row_of(const struct few &f, int pair)
+{
+	return pair * f.per_hg >> 16;
 }
 
 /* Keys that a pair sees. */
 static __device__ __forceinline__ int
 seen_by(const struct few &f, const struct place &b, int pair)
 {
-	return b.prefix.n + attn_seen(f.a.causal, pair / f.hg, b.nq, b.own.n);
+	return b.prefix.n + attn_seen(f.a.causal, row_of(f, pair), b.nq, b.own.n);
 }
 
+/* Grid: (blocks of a sequence, groups and tiles, sequences). */
 static __device__ __forceinline__ struct place
 place_of(const struct few &f)
 {
-	int64_t at = blockIdx.x / f.share;
+	const int s = (int)blockIdx.z;
 	struct place b;
 
-	b.first = (int)(at % f.tiles) * ROWS;
-	at /= f.tiles;
-	b.g = at % f.a.G;
-	b.s = at / f.a.G;
-	b.q0 = f.a.q_at[b.s];
-	b.nq = f.a.q_at[b.s + 1] - b.q0;
-	b.own = attn_own(f.a, b.s);
+	b.part = (int)blockIdx.x >> f.share_log;
+	b.unit = s * (int)gridDim.y + (int)blockIdx.y;
+	b.first = 0;
+	b.g = (int)blockIdx.y;
+	if (f.tiles > 1) {
+		b.first = b.g / f.a.G * ROWS;
+		b.g %= f.a.G;
+	}
+	b.q0 = f.a.q_at[s];
+	b.nq = f.a.q_at[s + 1] - b.q0;
+	b.own = attn_own(f.a, s);
 	b.prefix = {0, 0};
 	if (f.a.p_len)
-		b.prefix = {f.a.p_at[b.s], f.a.p_len[b.s]}; /* at once, not in turn */
+		b.prefix = {f.a.p_at[s], f.a.p_len[s]}; /* at once, not in turn */
 	b.n = b.nq * f.hg - b.first;
 	b.n = b.n < ROWS ? b.n : ROWS;
 	b.keys = b.n > 0 ? seen_by(f, b, b.first + b.n - 1) : 0;
@@ -108,7 +131,9 @@ place_of(const struct few &f)
 static __device__ __forceinline__ int64_t
 pair_at(const struct few &f, const struct place &b, int pair, int64_t ld)
 {
-	return (b.q0 + pair / f.hg) * ld + (b.g * f.hg + pair % f.hg) * f.a.D;
+	const int row = row_of(f, pair);
+
+	return (b.q0 + row) * ld + (b.g * f.hg + pair - row * f.hg) * f.a.D;
 }
 
 template <int C>
@@ -231,16 +256,129 @@ times_v(float (&o)[V][8][4], const unsigned (&p)[4], const uint4 (&v)[4][V])
 	}
 }
 
+/* The barrier of all threads of all blocks of a cluster, in two halves. */
+static __device__ __forceinline__ void
+cluster_arrive(int share_log)
+{
+#if __CUDA_ARCH__ >= 900
+	if (share_log > 0)
+		asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#else
+	(void)share_log;
+#endif
+}
+
+static __device__ __forceinline__ void
+cluster_wait(int share_log)
+{
+#if __CUDA_ARCH__ >= 900
+	if (share_log > 0)
+		asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#else
+	(void)share_log;
+#endif
+}
+
+/* *to = x in the block `rank` of this cluster. */
+static __device__ __forceinline__ void
+put4(float *to, int rank, float4 x)
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("{\n"
+		     ".reg .b32 there;\n"
+		     "mapa.shared::cluster.u32 there, %0, %1;\n"
+		     "st.shared::cluster.v4.f32 [there], {%2, %3, %4, %5};\n"
+		     "}" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+	    "r"(rank), "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w)
+	    : "memory");
+#else
+	(void)rank;
+	*reinterpret_cast<float4 *>(to) = x;
+#endif
+}
+
+static __device__ __forceinline__ void
+put2(float2 *to, int rank, float2 x)
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("{\n"
+		     ".reg .b32 there;\n"
+		     "mapa.shared::cluster.u32 there, %0, %1;\n"
+		     "st.shared::cluster.v2.f32 [there], {%2, %3};\n"
+		     "}" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+	    "r"(rank), "f"(x.x), "f"(x.y)
+	    : "memory");
+#else
+	(void)rank;
+	*to = x;
+#endif
+}
+
+static __device__ __forceinline__ struct shared
+shared_of(float4 *smem, const struct few &f)
+{
+	struct shared m;
+
+	m.rows = f.rows;
+	m.groups = (f.a.D / 8 + (1 << f.share_log) - 1) >> f.share_log;
+	m.o = reinterpret_cast<float *>(smem);
+	m.max_sum =
+	    reinterpret_cast<float2 *>(m.o + (WARPS << f.share_log) * f.rows * m.groups * 8);
+	return m;
+}
+
+static size_t
+shared_bytes(const struct few &f)
+{
+	const int share = 1 << f.share_log;
+	const size_t groups = (size_t)cuda_div_up(f.a.D / 8, share);
+
+	return (size_t)(WARPS * share * f.rows) * (groups * 8 * sizeof(float) + sizeof(float2));
+}
+
+/* A warp's part goes to the blocks that merge it. */
+template <int C>
+static __device__ __forceinline__ void
+push(const struct shared &m, const struct few &f, const struct place &b, int worker,
+    const float (&o)[(C + 1) / 2][8][4], const float (&max)[2], const float (&sum)[2])
+{
+	const int lane = threadIdx.x % CUDA_WARP, t = lane % 4, last = (1 << f.share_log) - 1;
+
+#pragma unroll
+	for (int h = 0; h < 2; h++) {
+		const int r = lane / 4 + 8 * h;
+		float *row = m.o + (worker * m.rows + r) * m.groups * 8;
+
+		if (r >= b.n)
+			continue;
+		for (int rank = t; rank <= last; rank += 4)
+			put2(m.max_sum + worker * m.rows + r, rank, make_float2(max[h], sum[h]));
+#pragma unroll
+		for (int i = 0; i < (C + 1) / 2 * 2; i++) {
+			const int c = i / 2, e = 2 * h + i % 2;
+			const int group = 8 * c + 2 * t + i % 2, rank = group & last;
+			float *to = row + (group >> f.share_log) * 8;
+
+			if (group * 8 >= f.a.D)
+				continue;
+			put4(to, rank, make_float4(o[c][0][e], o[c][1][e], o[c][2][e], o[c][3][e]));
+			put4(to + 4, rank,
+			    make_float4(o[c][4][e], o[c][5][e], o[c][6][e], o[c][7][e]));
+		}
+	}
+}
+
 /* A warp's share of the keys. */
 template <int C>
 static __device__ __forceinline__ void
-attend(struct part<C> &to, const struct few &f, const struct place &b, int worker, int workers)
+attend(const struct shared &m, const struct few &f, const struct place &b, int worker)
 {
+	const int step = f.parts * (WARPS << f.share_log) * KEYS;
 	constexpr int V = (C + 1) / 2;
-	const int lane = threadIdx.x % CUDA_WARP, r = lane / 4, t = lane % 4;
+	const int lane = threadIdx.x % CUDA_WARP, r = lane / 4;
 	float o[V][8][4] = {}, max[2] = {-INFINITY, -INFINITY}, sum[2] = {};
 	uint4 q[2][C], k[2][C], v[4][V];
-	int seen[2], j = worker * KEYS;
+	int seen[2], j = (b.part * (WARPS << f.share_log) + worker) * KEYS;
 
 #pragma unroll
 	for (int h = 0; h < 2; h++)
@@ -248,7 +386,7 @@ attend(struct part<C> &to, const struct few &f, const struct place &b, int worke
 	read_q<C>(q, f, b);
 	read_k<C>(k, f, b, j);
 	read_v<C>(v, f, b, j);
-	for (; j < b.keys; j += workers * KEYS) {
+	for (; j < b.keys; j += step) {
 		float z[2][4] = {}, by[2];
 		unsigned p[4];
 
@@ -257,7 +395,7 @@ attend(struct part<C> &to, const struct few &f, const struct place &b, int worke
 #pragma unroll
 			for (int c = 0; c < C; c++)
 				mma32(z[h], q[0][c], q[1][c], k[h][c]);
-		read_k<C>(k, f, b, j + workers * KEYS);
+		read_k<C>(k, f, b, j + step);
 		softmax(p, by, z, max, sum, seen, j, f.scale2);
 #pragma unroll
 		for (int c = 0; c < V; c++)
@@ -267,154 +405,109 @@ attend(struct part<C> &to, const struct few &f, const struct place &b, int worke
 				for (int e = 0; e < 4; e++)
 					o[c][i][e] *= by[e / 2];
 		times_v<V>(o, p, v);
-		read_v<C>(v, f, b, j + workers * KEYS);
+		read_v<C>(v, f, b, j + step);
 	}
-#pragma unroll
 	for (int h = 0; h < 2; h++) {
-		float *row = to.o[r + 8 * h];
-
 		sum[h] += __shfl_xor_sync(CUDA_ALL, sum[h], 1);
 		sum[h] += __shfl_xor_sync(CUDA_ALL, sum[h], 2);
-		if (r + 8 * h >= b.n)
-			continue;
-		if (t == 0)
-			to.max_sum[r + 8 * h] = make_float2(max[h], sum[h]);
-#pragma unroll
-		for (int c = 0; c < V; c++)
-#pragma unroll
-			for (int e = 0; e < 2; e++) {
-				const int d = 64 * c + 16 * t + 8 * e;
-
-				if (d >= 32 * C)
-					continue;
-#pragma unroll
-				for (int i = 0; i < 8; i += 4)
-					*reinterpret_cast<float4 *>(row + d + i) =
-					    make_float4(o[c][i][2 * h + e], o[c][i + 1][2 * h + e],
-						o[c][i + 2][2 * h + e], o[c][i + 3][2 * h + e]);
-			}
 	}
+	cluster_wait(f.share_log);
+	push<C>(m, f, b, worker, o, max, sum);
 }
 
-/* Four numbers of a row of products, summed over parts with their maxima. */
-struct sum4 {
-	float max, sum;
-	float4 o;
-};
-
-/* Parts 0 .. n - 1, n <= MOST, in this order; the part w comes from get(w). */
-template <int MOST, class Get>
-static __device__ __forceinline__ struct sum4
-merge(int n, Get get)
+/* Column d of a pair, of which `sum` and the product x are relative to
+ * exp2(max). */
+static __device__ __forceinline__ void
+result(const struct few &f, const struct place &b, int r, int d, float max, float sum, float x)
 {
-	struct sum4 part[MOST], all = {-INFINITY, 0, make_float4(0, 0, 0, 0)};
+	const int pair = b.first + r;
+
+	f.o[pair_at(f, b, pair, f.a.ldo) + d] = to_b(sum > 0 ? x / sum : 0.f);
+	if (f.lse && d == 0)
+		f.lse[(b.q0 + pair / f.hg) * f.a.H + b.g * f.hg + pair % f.hg] =
+		    sum > 0 ? (max + log2f(sum)) * (1 / ATTN_LOG2E) : -INFINITY;
+}
+
+/* The parts 0 .. n - 1 of a column, in this order: maximum and sum of part w
+ * are ms[w step_ms], its product x[w step_x].  Read past L1 what other blocks
+ * have written. */
+template <bool GLOBAL>
+static __device__ __forceinline__ void
+merge(float *max, float *sum, float *x, int n, const float2 *ms, int step_ms, const float *o,
+    int step_o)
+{
 	float base;
 
-#pragma unroll
-	for (int w = 0; w < MOST; w++) {
-		part[w].max = -INFINITY;
-		if (w < n)
-			part[w] = get(w);
-		all.max = fmaxf(all.max, part[w].max);
-	}
-	base = all.max > -INFINITY ? all.max : 0.f; /* no keys: exp2 = 0 */
-#pragma unroll
-	for (int w = 0; w < MOST; w++) {
-		float by = exp2f(part[w].max - base);
+	*max = -INFINITY;
+	*sum = *x = 0;
+#pragma unroll 4
+	for (int w = 0; w < n; w++)
+		*max = fmaxf(*max, GLOBAL ? __ldcg(ms + w * step_ms).x : ms[w * step_ms].x);
+	base = *max > -INFINITY ? *max : 0.f; /* no keys: exp2 = 0 */
+#pragma unroll 4
+	for (int w = 0; w < n; w++) {
+		const float2 one = GLOBAL ? __ldcg(ms + w * step_ms) : ms[w * step_ms];
+		const float by = exp2f(one.x - base);
 
-		if (w >= n)
+		*sum += by * one.y;
+		*x += by * (GLOBAL ? __ldcg(o + w * step_o) : o[w * step_o]);
+	}
+}
+
+/* What the warps of the cluster have made of this block's columns: the result,
+ * or a part of it. */
+static __device__ __forceinline__ void
+merge_warps(const struct shared &m, const struct few &f, const struct place &b, int rank)
+{
+	const int width = m.groups * 8;
+	const int64_t at_part = (int64_t)(b.unit * f.parts + b.part) * ROWS;
+	int r = (int)threadIdx.x / width, at = (int)threadIdx.x - r * width;
+
+	for (; r < b.n; at += THREADS) {
+		float max, sum, x;
+		int d;
+
+		for (; at >= width; at -= width)
+			r++;
+		d = ((at / 8 << f.share_log) + rank) * 8 + at % 8;
+		if (r >= b.n || d >= f.a.D)
 			continue;
-		all.sum += by * part[w].sum;
-		all.o.x += by * part[w].o.x;
-		all.o.y += by * part[w].o.y;
-		all.o.z += by * part[w].o.z;
-		all.o.w += by * part[w].o.w;
-	}
-	return all;
-}
-
-/* The warps' parts become the block's. */
-template <int C>
-static __device__ __forceinline__ void
-merge_warps(struct shared<C> &m, const struct few &f, const struct place &b)
-{
-	const int fours = f.a.D / 4;
-
-	for (int i = threadIdx.x; i < b.n * fours; i += THREADS) {
-		const int r = i / fours, d = (i - r * fours) * 4;
-		struct sum4 x = merge<WARPS>(WARPS, [&](int w) {
-			float2 ms = m.warp[w].max_sum[r];
-
-			return sum4{ms.x, ms.y,
-			    *reinterpret_cast<const float4 *>(&m.warp[w].o[r][d])};
-		});
-
-		*reinterpret_cast<float4 *>(&m.block.o[r][d]) = x.o;
+		merge<false>(&max, &sum, &x, WARPS << f.share_log, m.max_sum + r, m.rows,
+		    m.o + r * width + at, m.rows * width);
+		if (f.parts == 1) {
+			result(f, b, r, d, max, sum, x);
+			continue;
+		}
+		f.sums[(at_part + r) * f.a.D + d] = x;
 		if (d == 0)
-			m.block.max_sum[r] = make_float2(x.max, x.sum);
+			f.max_sum[at_part + r] = make_float2(max, sum);
 	}
 }
 
-/* *o and *ms of the block `rank` of this cluster. */
-static __device__ __forceinline__ struct sum4
-of_block(const float *o, const float2 *ms, int rank)
-{
-	struct sum4 x;
-
-#if __CUDA_ARCH__ >= 900
-	asm volatile("{\n"
-		     ".reg .b32 o, ms;\n"
-		     "mapa.shared::cluster.u32 o, %6, %8;\n"
-		     "mapa.shared::cluster.u32 ms, %7, %8;\n"
-		     "ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [o];\n"
-		     "ld.shared::cluster.v2.f32 {%4, %5}, [ms];\n"
-		     "}"
-		     : "=f"(x.o.x), "=f"(x.o.y), "=f"(x.o.z), "=f"(x.o.w), "=f"(x.max), "=f"(x.sum)
-		     : "r"((unsigned)__cvta_generic_to_shared(o)),
-		     "r"((unsigned)__cvta_generic_to_shared(ms)), "r"(rank)
-		     : "memory");
-#else
-	(void)rank;
-	x = {ms->x, ms->y, *reinterpret_cast<const float4 *>(o)};
-#endif
-	return x;
-}
-
-/* All threads of all blocks of a cluster. */
+/* The last block of a unit to come here merges its parts.  The counter is zero
+ * again behind it. */
 static __device__ __forceinline__ void
-cluster_sync(int share)
+merge_parts(const struct few &f, const struct place &b)
 {
-#if __CUDA_ARCH__ >= 900
-	if (share > 1) {
-		asm volatile("barrier.cluster.arrive.release;\n"
-			     "barrier.cluster.wait.acquire;" ::
-				 : "memory");
-		return;
-	}
-#endif
-	(void)share;
+	const unsigned last = gridDim.x - 1;
+	const int64_t at_unit = (int64_t)b.unit * f.parts * ROWS;
+	__shared__ unsigned before;
+
+	__threadfence();
 	__syncthreads();
-}
+	if (threadIdx.x == 0)
+		before = atomicInc(f.ticket + b.unit, last);
+	__syncthreads();
+	if (before != last)
+		return;
+	__threadfence();
+	for (int i = threadIdx.x; i < b.n * f.a.D; i += THREADS) {
+		const int r = i / f.a.D, d = i - r * f.a.D;
+		float max, sum, x;
 
-/* The blocks' parts become the result, each block doing some of it. */
-template <int C>
-static __device__ __forceinline__ void
-merge_blocks(const struct shared<C> &m, const struct few &f, const struct place &b, int rank)
-{
-	const int fours = f.a.D / 4;
-
-	for (int i = rank * THREADS + threadIdx.x; i < b.n * fours; i += f.share * THREADS) {
-		const int r = i / fours, d = (i - r * fours) * 4, pair = b.first + r;
-		struct sum4 x = merge<SHARE>(f.share, [&](int w) {
-			return of_block(&m.block.o[r][d], &m.block.max_sum[r], w);
-		});
-		const float by = x.sum > 0 ? 1 / x.sum : 0;
-		uint2 two = make_uint2(pack2(x.o.x * by, x.o.y * by), pack2(x.o.z * by, x.o.w * by));
-
-		*reinterpret_cast<uint2 *>(f.o + pair_at(f, b, pair, f.a.ldo) + d) = two;
-		if (f.lse && d == 0)
-			f.lse[(b.q0 + pair / f.hg) * f.a.H + b.g * f.hg + pair % f.hg] =
-			    x.sum > 0 ? (x.max + log2f(x.sum)) * (1 / ATTN_LOG2E) : -INFINITY;
+		merge<true>(&max, &sum, &x, f.parts, f.max_sum + at_unit + r, ROWS,
+		    f.sums + (at_unit + r) * f.a.D + d, ROWS * f.a.D);
+		result(f, b, r, d, max, sum, x);
 	}
 }
 
@@ -423,22 +516,24 @@ static __global__ void
 __launch_bounds__(THREADS, 2) attention_few(const __grid_constant__ struct few f)
 {
 	extern __shared__ float4 smem[];
-	struct shared<C> &m = *reinterpret_cast<struct shared<C> *>(smem);
-	const int rank = blockIdx.x % f.share, warp = threadIdx.x / CUDA_WARP;
+	const struct shared m = shared_of(smem, f);
+	const int rank = blockIdx.x & ((1 << f.share_log) - 1), warp = threadIdx.x / CUDA_WARP;
 	struct place b;
 
+	cluster_arrive(f.share_log); /* from then on others may write here */
 	cuda_follow();
 	cuda_lead();
 	b = place_of(f);
 	if (b.n <= 0)
 		return; /* and so do the others of the cluster */
-	attend<C>(m.warp[warp], f, b, rank * WARPS + warp, f.share * WARPS);
-	__syncthreads();
-	merge_warps<C>(m, f, b);
-	cluster_sync(f.share);
-	merge_blocks<C>(m, f, b, rank);
-	if (f.share > 1)
-		cluster_sync(f.share); /* others may still read this one's */
+	attend<C>(m, f, b, rank * WARPS + warp);
+	cluster_arrive(f.share_log);
+	cluster_wait(f.share_log);
+	if (f.share_log == 0)
+		__syncthreads();
+	merge_warps(m, f, b, rank);
+	if (f.parts > 1)
+		merge_parts(f, b);
 }
 
 template <int C>
@@ -450,32 +545,44 @@ launch(struct gvk_stream *s, const struct few &f)
 	cudaLaunchConfig_t to = {};
 
 	attr[0].id = cudaLaunchAttributeClusterDimension;
-	attr[0].val.clusterDim.x = (unsigned)f.share;
+	attr[0].val.clusterDim.x = 1u << f.share_log;
 	attr[0].val.clusterDim.y = 1;
 	attr[0].val.clusterDim.z = 1;
 	attr[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
 	attr[1].val.programmaticStreamSerializationAllowed = 1;
-	to.gridDim = dim3(cuda_blocks((int64_t)f.a.S * f.a.G * f.tiles * f.share, 1));
+	to.gridDim =
+	    dim3((unsigned)f.parts << f.share_log, (unsigned)(f.a.G * f.tiles), (unsigned)f.a.S);
 	to.blockDim = dim3(THREADS);
-	to.dynamicSmemBytes = sizeof(struct shared<C>);
+	to.dynamicSmemBytes = shared_bytes(f);
 	to.stream = c->st;
 	to.attrs = attr;
 	to.numAttrs = c->dev->sm < 90 ? 0 : c->soon ? 2 : 1;
 	c->soon = true;
-	if (CUDA_SMEM(s, attention_few<C>, sizeof(struct shared<C>)))
+	if (CUDA_SMEM(s, attention_few<C>, shared_bytes(f)))
 		cuda_ok(s, cudaLaunchKernelEx(&to, attention_few<C>, f), "attention_few");
 }
 
 /* Blocks a sequence: so many that each warp has a step or two, as long as all
- * blocks fit the device at once. */
-static int
-share_of(const struct gvk_attn *a, int64_t clusters)
+ * blocks fit the device at once.  A few long sequences take several clusters,
+ * of which each has four steps of its warps, up to a block a multiprocessor. */
+static void
+divide(struct few *f, const struct cuda_stream *c)
 {
-	int n = 1;
+	const int64_t units = (int64_t)f->a.S * f->a.G * f->tiles;
+	const int64_t keys = f->a.max_k;
+	int share = 1;
 
-	while (n < SHARE && n * WARPS * KEYS < a->max_k && 2 * n * clusters <= 264)
-		n *= 2;
-	return n;
+	f->parts = 1;
+	while (c->dev->sm >= 90 && share < SHARE && share * WARPS * KEYS < keys &&
+	       2 * share * units <= BLOCKS)
+		share *= 2;
+	while (share == SHARE && units <= UNITS && f->parts * SHARE * WARPS * KEYS * 4 < keys &&
+	       4 * f->parts * SHARE * units <= BLOCKS)
+		f->parts *= 2;
+	f->share_log = share == 8 ? 3 : share / 2;
+	f->ticket = c->ticket + TICKET;
+	f->sums = (float *)c->scratch;
+	f->max_sum = (float2 *)(f->sums + units * f->parts * ROWS * f->a.D);
 }
 
 bool
@@ -486,7 +593,9 @@ cuda_attention_few(struct gvk_stream *s, bf16 *o, float *lse, const bf16 *q, con
 	struct few f;
 
 	if ((int64_t)a->max_q * (a->H / a->G) > 4 * ROWS || a->D % 8 || a->D < 40 || a->D > 128 ||
-	    !cuda_vec8(q, a->ldq) || !cuda_vec8(k, a->ldk) || !cuda_vec8(v, a->ldv) || !cuda_vec8(o, a->ldo))
+	    a->S > UINT16_MAX ||
+	    !cuda_vec8(q, a->ldq) || !cuda_vec8(k, a->ldk) || !cuda_vec8(v, a->ldv) ||
+	    !cuda_vec8(o, a->ldo))
 		return false;
 	f.o = o;
 	f.lse = lse;
@@ -495,9 +604,11 @@ cuda_attention_few(struct gvk_stream *s, bf16 *o, float *lse, const bf16 *q, con
 	f.v = v;
 	f.a = *a;
 	f.hg = a->H / a->G;
+	f.per_hg = (65536 + f.hg - 1) / f.hg;
 	f.tiles = (int)cuda_div_up((int64_t)a->max_q * f.hg, ROWS);
-	f.share = c->dev->sm < 90 ? 1 : share_of(a, (int64_t)a->S * a->G * f.tiles);
+	f.rows = (int)cuda_min(ROWS, (int64_t)a->max_q * f.hg);
 	f.scale2 = a->scale * ATTN_LOG2E;
+	divide(&f, c);
 	if (a->D <= 64)
 		launch<2>(s, f);
 	else if (a->D <= 96)
