@@ -167,10 +167,11 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
 		    #kernel); \
 	} while (0)
 
-/* Allows `kernel` more dynamic shared memory than 48 KiB; false if the device
- * has not as much, and then the failure is recorded. */
+/* Allows `kernel` so much dynamic shared memory; false if the device has not as
+ * much, and then the failure is recorded.  48 KiB need no allowance, but what a
+ * kernel declares as static counts, too. */
 #define CUDA_SMEM(s, kernel, bytes) \
-	((bytes) <= 48 * 1024 || \
+	((bytes) <= 16 * 1024 || \
 	    cuda_ok((s), \
 		cudaFuncSetAttribute(kernel, \
 		    cudaFuncAttributeMaxDynamicSharedMemorySize, \
