@@ -2,32 +2,44 @@
  * the probabilities again and owns what it writes: nothing is added in memory,
  * and results are the same each time.
  *
+ *	dq	two units of 64 queries of one head, of the same key/value head;
+ *		tiles of 128 keys (the last may be one of 64) stream past:
+ *		S = Q K^T, dP = dO V^T, dQ += dS K
  *	dkv	128 keys of a range and a key/value head; tiles of 64 queries of
  *		all heads of the group stream past.  Keys are rows, so that P'
  *		and dS' are register operands as they come:
  *		S' = K Q^T, dP' = V dO^T, dV += P' dO, dK += dS' Q
- *	dq	two units of 64 queries of one head, of the same key/value head;
- *		tiles of 128 keys stream past:
- *		S = Q K^T, dP = dO V^T, dQ += dS K
  *	with	P = exp(S - lse), dS = P (dP - delta), delta = rowsum(dO o)
- *
- * A block stays on its processor and takes jobs off a list, long ones first:
- * one warp finds out what a job is and keeps tensor copies running through a
- * ring of slots, from one job into the next; two warpgroups compute.  What a
- * job holds (K and V, or Q and dO) is `fixed`, what streams goes through slots:
- *	fixed	2 tiles of (128,D)		slot	dkv: Q and dO (64,D)
- *							dq: K or V (128,D)
- *
- * Bound by the matrix units: 14 D FLOP a query, head and key seen, of which 10 D
- * count (S and dP twice is the price of not adding dQ in memory).
- *
- * A range can end where its buffer ends, and behind it may be anything.  So the
- * maps of tensors have rows twice, as y and as z of the same stride, and y has
- * the height of one tile: n < height rows are asked for at y = height - n, and
- * the others come as zeros and are not read.
  *
  * dq comes first and leaves lse and delta of each query and head for dkv, in
  * tiles of 64 queries of a sequence, so that a tile is one copy.
+ *
+ * A block stays on its processor and takes jobs off a list, long ones first:
+ * one warp finds out what a job is and keeps tensor copies running through a
+ * ring of slots, from one job into the next; two warpgroups compute, 64 rows
+ * each.  What a job holds is `fixed`, what streams goes through slots:
+ *	fixed	dq: Q and dO, dkv: K and V, (128,D)
+ *	slot	dq: o (128,D), once; then K or V (128,D)
+ *		dkv: Q and dO (64,D) and their lse and delta
+ *
+ * A range can end where its buffer ends, and behind it may be anything.  So the
+ * maps of tensors have rows twice, as y and as z of the same stride, and y has
+ * the height of one box: n < height rows are asked for at y = height - n, and
+ * the others come as zeros and are not read.
+ *
+ * Bound by the matrix units: 14 D FLOP a query, head and key seen, of which 10 D
+ * count (S and dP twice is the price of not adding dQ in memory); sequences of
+ * up to 128 by memory.  TFLOP/s that count, H100 SXM, 2026-11-23: 12 heads on 2
+ * of 128, causal: 433 at 8 x 2048, 359 at 16 x 1024, 204 at 64 x 320, 105 at
+ * 128 x 128; 12 of 128, full: 482 at
+ * 8 x 2048, that is 675 of products; 16 of 64, full: 216 at 64 x 256.
+ *
+ * Next rung: Q and dO of dq in registers, tiles of 64 keys, so that the next
+ * job's come while this one is computed (dq 6 % faster at 8 x 2048; but ptxas
+ * 13.0 lays dS over Q for heads of 64, and the half of shared memory must not be
+ * given back before ldmatrix has delivered); jobs from lists without empty ones,
+ * for sequences of very unequal length; for sequences of up to 128 keys one pass
+ * that makes dQ, dK and dV together.
  */
 #include "attention_ways.cuh"
 #include "hopper.cuh"
