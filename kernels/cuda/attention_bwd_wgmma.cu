@@ -31,15 +31,16 @@
  * count (S and dP twice is the price of not adding dQ in memory); sequences of
  * up to 128 by memory.  TFLOP/s that count, H100 SXM, 2026-11-23: 12 heads on 2
  * of 128, causal: 433 at 8 x 2048, 359 at 16 x 1024, 204 at 64 x 320, 105 at
- * 128 x 128; 12 of 128, full: 482 at
- * 8 x 2048, that is 675 of products; 16 of 64, full: 216 at 64 x 256.
+ * 128 x 128; 12 of 128, full: 482 at 8 x 2048, which is 675 of products; 16 of
+ * 64, full: 216 at 64 x 256.
  *
- * Next rung: Q and dO of dq in registers, tiles of 64 keys, so that the next
- * job's come while this one is computed (dq 6 % faster at 8 x 2048; but ptxas
- * 13.0 lays dS over Q for heads of 64, and the half of shared memory must not be
- * given back before ldmatrix has delivered); jobs from lists without empty ones,
- * for sequences of very unequal length; for sequences of up to 128 keys one pass
- * that makes dQ, dK and dV together.
+ * Next rung: Q and dO of dq in registers and tiles of 64 keys, so that the next
+ * job's come while this one is computed: dq was 6 % faster at 8 x 2048, but
+ * ptxas 13.0 laid dS over Q for heads of 64 (W / 16 = 4 operands each; 80 to 128
+ * were right), and at 128 delta was wrong once in many runs, perhaps since fixed
+ * was given back before ldmatrix had delivered.  Then a list without the empty
+ * jobs that sequences of unequal length leave; and for sequences of up to 128
+ * keys one pass that makes dQ, dK and dV together.
  */
 #include "attention_ways.cuh"
 #include "hopper.cuh"
