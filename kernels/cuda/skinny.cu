@@ -318,7 +318,7 @@ cuda_skinny(struct gvk_stream *s, const struct product *p)
 	struct skinny k;
 
 	cuda_of(s);
-	if (!fits(p, p->f32 ? 16 : 64))
+	if (!fits(p, p->f32 ? 16 : 32))
 		return false;
 	k.p = *p;
 	k.norm = NULL;

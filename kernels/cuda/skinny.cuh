@@ -1,7 +1,7 @@
 /* What the products with few rows share: copies ahead into shared memory, and
  * ends.  Two kernels make them:
  *	skinny.cu	up to 16 rows: warps share K
- *	skinny_tile.cu	17 to 64 rows: warps share the rows of b, blocks K
+ *	skinny_tile.cu	17 to 32 rows: warps share the rows of b, blocks K
  */
 #ifndef GVK_CUDA_SKINNY_CUH
 #define GVK_CUDA_SKINNY_CUH
@@ -13,7 +13,7 @@
  * false if it is not for it. */
 bool cuda_skinny_norm(struct gvk_stream *s, const struct product *p, const bf16 *w, float eps);
 
-/* Up to 64 rows; that p is for us has been checked by cuda_skinny(). */
+/* Up to 32 rows; that p is for us has been checked by cuda_skinny(). */
 void cuda_skinny_tile(struct gvk_stream *s, const struct product *p);
 
 /* 16 bytes to shared memory, or zeros, and then `from` isn't read.  Through L1

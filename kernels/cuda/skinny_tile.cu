@@ -1,4 +1,4 @@
-/* Products of 17 to 64 rows, z = x w^T: bound by reading w once.
+/* Products of 17 to 32 rows, z = x w^T: bound by reading w once.
  *
  *	cluster of 1 to 8 blocks = 32 NT rows of w; each block a slice of K
  *	block = 4 warps, each 8 NT rows of w and all rows of x
@@ -9,14 +9,15 @@
  *	tiles of the cluster's blocks -> sum in order -> end
  *
  * The first stages of w are read before the kernel's predecessor has ended.  x
- * comes from L2 once a block, which is half of w's bytes for 64 rows and NT = 4.
+ * comes from L2 once a block, which is a quarter of w's bytes for NT = 4.
  * Clusters are for matrices of few rows: their size follows from N and K.
  *
- * H100, 2026-11-23, 32 and 64 rows: gate and up, 17920 x 1536, 28.5 and 35 us
- * (64 and 52 % of 3.0 TB/s), 1536 x 8960 15.7 and 22.7 us, 2048 x 1536 7.1 and
- * 9.5 us; cuBLASLt takes less alone for some, but breaks the chain of kernels
- * that start early.  Bound by the latency of one warp a scheduler; the next rung
- * is wgmma, with x multicast to the blocks of a cluster.
+ * H100, 2026-11-23, 32 rows: gate and up, 17920 x 1536, 28.5 us (64 % of 3.0
+ * TB/s), 1536 x 8960 15.7 us, 2048 x 1536 7.1 us; cuBLASLt takes 22.7, 14.0 and
+ * 5.3 us, but breaks the chain of kernels that start early.  At 64 rows (35, 23
+ * and 9.5 us) a step of decoding is faster with cuBLASLt all the same.  Bound by
+ * the latency of one warp a scheduler; the next rung is wgmma, with x multicast
+ * to the blocks of a cluster, and then 64 rows.
  */
 #include "mma.cuh"
 #include "skinny.cuh"
@@ -310,12 +311,7 @@ launch_for(struct gvk_stream *s, struct tile *t, bool clusters)
 	       p->K >= 2 * CHUNK * t->share)
 		t->share *= 2;
 	t->slice = (int)cuda_div_up(p->K, (int64_t)CHUNK * t->share) * CHUNK;
-	if (p->M <= 32)
-		launch<2, NT>(s, *t, tiles);
-	else if (p->M <= 48)
-		launch<3, NT>(s, *t, tiles);
-	else
-		launch<4, NT>(s, *t, tiles);
+	launch<2, NT>(s, *t, tiles);
 }
 
 void
