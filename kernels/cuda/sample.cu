@@ -19,10 +19,12 @@
  * bound.
  *
  * Bound by latency for one row (launch, three to a dozen cluster barriers with
- * what lies between them), by reading 4V bytes a row for many.  Without
- * clusters, or where eight blocks can't hold a row, one block has it all, with
- * a copy in ws.  Next rung: the draw's pass over what top-k and top-p have left
- * alone.
+ * what lies between them), by reading 4V bytes a row for many.  An H100 takes,
+ * for 1 and 64 rows of 151,936: greedy 11 and 38 us, temperature 16 and 53,
+ * top-k 29 and 98, top-p 38 and 125 (2026-11-23); reading is 13 us of 64 rows.
+ * Without clusters, or where eight blocks can't hold a row, one block has it
+ * all, with a copy in ws.  Next rung: less code (instructions are fetched cold)
+ * and loads that the compiler knows to be from shared memory.
  */
 #include "cluster.cuh"
 

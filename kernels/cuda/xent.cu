@@ -13,8 +13,8 @@
  *
  * Each chunk reads w twice and reads and writes dw (12CV bytes), which takes
  * about 2,000 rows to hide; CHUNK_FLOATS hold 2,816 rows of V = 151936.  There
- * an H100 takes 40.8 ms with gradients, 34.3 of them in products; 16.5 without,
- * of which 12.9 (2026-11-23).
+ * an H100 takes 39.4 ms with gradients, about 6 of them in the softmax, and
+ * 15.1 without, 3.5 of them (2026-11-23).
  *
  * In place: a row's blocks write after row_sync(), when all have their parts.
  * Without clusters, or where eight blocks can't hold a row, one block works in
