@@ -146,7 +146,8 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
  * launched so only if the op before was launched so, too, none of these kernels
  * writes weights, and each calls cuda_lead() after its own cuda_follow(): so
  * when blocks start early, everything but the kernel right before has ended.
- * What queues work by other means (copies, cuBLASLt, <<<>>>) clears `soon`. */
+ * Behind cuBLASLt's kernels that holds, too.  What queues work by other means
+ * (copies, <<<>>>) clears `soon`. */
 #define CUDA_LAUNCH_SOON(s, kernel, grid, block, smem, ...) \
 	do { \
 		struct cuda_stream *soon_ = (struct cuda_stream *)(s)->priv; \

@@ -158,7 +158,9 @@ cuda_lt(struct gvk_stream *s, const struct product *p, const cublasLtMatmulAlgo_
 		return false;
 	if (!describe(s, &c, p))
 		return true; /* the stream has failed */
-	cs->soon = false;
+	/* It starts when all before it has run, and writes no weights that a
+	 * product reads: so a kernel may start early behind it. */
+	cs->soon = true;
 	e = cublasLtMatmul(cs->lt, &c.op, &one, p->b, &c.b, p->a, &c.a, &beta, added(p), &c.c, p->c,
 	    &c.c, way, cs->lt_ws, CUDA_LT_WS, cs->st);
 	if (e == CUBLAS_STATUS_NOT_SUPPORTED || e == CUBLAS_STATUS_INVALID_VALUE)
