@@ -34,7 +34,7 @@ enum product_end {
 };
 
 /* All row-major, ld... = row stride in elements.  Accumulation is F32; c is
- * rounded once. */
+ * rounded once, but for the ends of the gate, before which z may be rounded. */
 struct product {
 	enum product_kind kind;
 	enum product_end end;
