@@ -17,7 +17,6 @@ struct attn {
 	int64_t Nq, Nk;
 	double *q, *k, *v, *dout;
 	double *o, *lse, *dq, *dk, *dv;
-	const double *given; /* o as the backward pass gets it; NULL: exact */
 };
 
 /* ---- reference ---------------------------------------------------------- */
@@ -78,7 +77,7 @@ ref_query(struct attn *t, int64_t r, int64_t h, const int64_t *rows, int64_t n,
 	if (!t->dq)
 		return;
 	dout = t->dout + r * a->ldo + h * D;
-	delta = dot(t->given ? t->given + (o - t->o) : o, dout, D);
+	delta = dot(o, dout, D);
 	memset(t->dq + r * a->ldq + h * D, 0, (size_t)D * sizeof *o);
 	for (int64_t j = 0; j < n; j++) {
 		int64_t at_k = rows[j] * a->ldk + g * D;
@@ -243,9 +242,7 @@ run_case(
 	o = chk_out(c, (size_t)(t->Nq * a.ldo));
 	lse = chk_out_f32(c, (size_t)(t->Nq * a.H));
 	gvk_attention(c->s, o->p, lse->p, q->p, k->p, v->p, &a);
-	if (backward)
-		t->given = chk_get(c, o);
-	else
+	if (!backward)
 		t->dq = NULL;
 	if (c->ref)
 		reference(t);
@@ -259,8 +256,8 @@ run_case(
 		gvk_attention_bwd(c->s, dq->p, dk->p, dv->p, dout->p, o->p,
 		    lse->p, q->p, k->p, v->p, &a,
 		    chk_ws(c, gvk_attention_bwd_ws(c->k, &a, t->Nq))->p);
-		chk_near_rows(c, dq, t->dq, (size_t)a.ldq, CHK_DEEP, "dq");
-		chk_near_rows(c, dk, t->dk, (size_t)a.ldk, CHK_DEEP, "dk");
+		chk_near_rows(c, dq, t->dq, (size_t)a.ldq, CHK_CANCEL, "dq");
+		chk_near_rows(c, dk, t->dk, (size_t)a.ldk, CHK_CANCEL, "dk");
 		chk_near_rows(c, dv, t->dv, (size_t)a.ldv, CHK_DEEP, "dv");
 	}
 	chk_end(c);
@@ -408,13 +405,12 @@ side_by_side(
 	gvk_attention_bwd(c->s, dq, dq + b * at_k, dq + b * at_v, dout->p, o->p,
 	    lse->p, q, q + b * at_k, q + b * at_v, &a,
 	    chk_ws(c, gvk_attention_bwd_ws(c->k, &a, t.Nq))->p);
-	t.given = chk_get(c, o);
 	if (c->ref)
 		reference(&t);
 	chk_near_rows(
 	    c, o, t.o, (size_t)a.ldo, CHK_DEEP, "o, q k v side by side");
 	chk_near(c, lse, t.lse, CHK_DEEP, "lse");
-	chk_near_rows(c, dx, t.dq, (size_t)D, CHK_DEEP, "dq dk dv");
+	chk_near_rows(c, dx, t.dq, (size_t)D, CHK_CANCEL, "dq dk dv");
 	chk_end(c);
 }
 

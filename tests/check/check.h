@@ -66,6 +66,9 @@ enum chk_tol {
 	CHK_ELEM, /* a few operations an element */
 	CHK_SUM, /* sums of products */
 	CHK_DEEP, /* several sums after each other: attention, losses */
+	CHK_CANCEL, /* the same where numbers nearly cancel of which one was
+		     * rounded to storage, as dout o does in attention's
+		     * gradients with dout v where few keys are seen */
 	CHK_STORED /* sums, in F32 too, of what was rounded to storage on the
 		    * way: by the tolerance of the backend's storage type */
 };
