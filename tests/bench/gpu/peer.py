@@ -352,9 +352,6 @@ def encode():
         with torch.no_grad():
             t = median(lambda: model(x), turns=8)
             row(f"encode {name} x{batch}", batch / t, "images/s", t)
-            one = x[:1]
-            t = median(lambda: model(one), turns=20)
-            row(f"encode {name} x1", 1 / t, "images/s", t)
         del model, x
         clean()
 
