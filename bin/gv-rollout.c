@@ -407,8 +407,8 @@ take(struct run *r, struct waiting *w, const struct waiting *before,
 	if (gv_keep(&w->kept, rec, r->keep,
 		gv_reader_schema(r->in.first)->nfields, e) ||
 	    gv_prompt_targets(w->target, &r->fields, rec, e) ||
-	    (p.images && gv_visual_take(&s->visual, r->m, p.input,
-			     p.visual, before ? before->item.visual : NULL, e)))
+	    (p.images && gv_visual_take(&s->visual, r->m, p.input, p.visual,
+			     before ? before->item.visual : NULL, e)))
 		return e->code;
 	own = (struct gv_rec){.v = w->kept.v};
 	p.visual = NULL;

@@ -357,11 +357,11 @@ attn_pairs(struct gvk_stream *s, const struct gvk_attn *a)
 #define FLOPS_linear 2.0 * (double)N *(double)C *(double)O
 #define FLOPS_linear_bwd \
 	2.0 * ((dx != NULL) + (dw != NULL)) * (double)N *(double)C *(double)O
-#define FLOPS_gated     4.0 * (double)N *(double)C *(double)F
-#define FLOPS_gated_bwd 2.0 * (double)N *(double)C *(double)F
+#define FLOPS_gated       4.0 * (double)N *(double)C *(double)F
+#define FLOPS_gated_bwd   2.0 * (double)N *(double)C *(double)F
 #define FLOPS_norm_linear 2.0 * (double)N *(double)C *(double)O
-#define FLOPS_norm_gated 4.0 * (double)N *(double)C *(double)F
-#define FLOPS_logits    2.0 * (double)N *(double)C *(double)V
+#define FLOPS_norm_gated  4.0 * (double)N *(double)C *(double)F
+#define FLOPS_logits      2.0 * (double)N *(double)C *(double)V
 #define FLOPS_xent \
 	2.0 * (1 + (dx != NULL) + (dw != NULL)) * \
 	    (double)N *(double)C *(double)V

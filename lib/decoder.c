@@ -73,8 +73,8 @@ attend_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	float eps = (float)c->eps;
 
 	if (m->priv->keep) {
-		gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL,
-		    LP(o->n1), eps, b->N, c->C);
+		gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL, LP(o->n1),
+		    eps, b->N, c->C);
 		gvk_linear(m->s, u->qkv, NULL, a->n, LP(o->wqkv), bqkv, NULL,
 		    GVK_ACT_NONE, b->N, c->C, Q);
 	} else {

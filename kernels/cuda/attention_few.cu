@@ -30,14 +30,14 @@
 #include "attention_ways.cuh"
 #include "mma.cuh"
 
-#define WARPS 4
+#define WARPS   4
 #define THREADS (WARPS * CUDA_WARP)
-#define ROWS 16 /* pairs of a block */
-#define KEYS 16 /* of a warp's step */
-#define SHARE 8 /* most blocks of a cluster */
-#define BLOCKS 264 /* of all: two a multiprocessor of the H100 */
-#define UNITS 16   /* most that several clusters share: our counters, */
-#define TICKET 16  /* from this one on */
+#define ROWS    16 /* pairs of a block */
+#define KEYS    16 /* of a warp's step */
+#define SHARE   8 /* most blocks of a cluster */
+#define BLOCKS  264 /* of all: two a multiprocessor of the H100 */
+#define UNITS   16 /* most that several clusters share: our counters, */
+#define TICKET  16 /* from this one on */
 
 struct few {
 	bf16 *o;
@@ -45,20 +45,20 @@ struct few {
 	const bf16 *q, *k, *v;
 	struct gvk_attn a;
 	int hg, tiles; /* heads a group; blocks of ROWS pairs a sequence */
-	int per_hg;    /* 2^16 / hg, rounded up: pairs are few */
-	int rows;      /* most pairs of a block */
+	int per_hg; /* 2^16 / hg, rounded up: pairs are few */
+	int rows; /* most pairs of a block */
 	int share_log; /* blocks of a cluster, a power of two */
-	int parts;     /* clusters that share a sequence */
+	int parts; /* clusters that share a sequence */
 	float2 *max_sum; /* parts > 1: (units, parts, ROWS); a unit is a sequence, */
-	float *sums;	 /* group and tile; (units, parts, ROWS, D) */
+	float *sums; /* group and tile; (units, parts, ROWS, D) */
 	unsigned *ticket; /* (units) */
-	float scale2;  /* scale in powers of two */
+	float scale2; /* scale in powers of two */
 };
 
 /* What a block works on. */
 struct place {
 	int unit, part, g;
-	int first, n;	/* pairs first .. first + n - 1 */
+	int first, n; /* pairs first .. first + n - 1 */
 	int q0, nq;
 	int keys; /* that the last pair sees, prefix first */
 	struct attn_range prefix, own;
@@ -70,7 +70,7 @@ struct place {
  * before and behind find room beside it. */
 struct shared {
 	float2 *max_sum; /* (warps, rows) */
-	float *o;	 /* (warps, rows, groups, 8) */
+	float *o; /* (warps, rows, groups, 8) */
 	int rows, groups;
 };
 
@@ -289,8 +289,8 @@ put4(float *to, int rank, float4 x)
 		     "mapa.shared::cluster.u32 there, %0, %1;\n"
 		     "st.shared::cluster.v4.f32 [there], {%2, %3, %4, %5};\n"
 		     "}" ::"r"((unsigned)__cvta_generic_to_shared(to)),
-	    "r"(rank), "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w)
-	    : "memory");
+		     "r"(rank), "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w)
+		     : "memory");
 #else
 	(void)rank;
 	*reinterpret_cast<float4 *>(to) = x;
@@ -306,8 +306,8 @@ put2(float2 *to, int rank, float2 x)
 		     "mapa.shared::cluster.u32 there, %0, %1;\n"
 		     "st.shared::cluster.v2.f32 [there], {%2, %3};\n"
 		     "}" ::"r"((unsigned)__cvta_generic_to_shared(to)),
-	    "r"(rank), "f"(x.x), "f"(x.y)
-	    : "memory");
+		     "r"(rank), "f"(x.x), "f"(x.y)
+		     : "memory");
 #else
 	(void)rank;
 	*to = x;
@@ -593,9 +593,8 @@ cuda_attention_few(struct gvk_stream *s, bf16 *o, float *lse, const bf16 *q, con
 	struct few f;
 
 	if ((int64_t)a->max_q * (a->H / a->G) > 4 * ROWS || a->D % 8 || a->D < 40 || a->D > 128 ||
-	    a->S > UINT16_MAX ||
-	    !cuda_vec8(q, a->ldq) || !cuda_vec8(k, a->ldk) || !cuda_vec8(v, a->ldv) ||
-	    !cuda_vec8(o, a->ldo))
+	    a->S > UINT16_MAX || !cuda_vec8(q, a->ldq) || !cuda_vec8(k, a->ldk) ||
+	    !cuda_vec8(v, a->ldv) || !cuda_vec8(o, a->ldo))
 		return false;
 	f.o = o;
 	f.lse = lse;

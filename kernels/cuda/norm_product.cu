@@ -39,8 +39,8 @@ gvk_cuda_norm_linear(struct gvk_stream *s, void *y, void *h, const void *x, cons
 }
 
 void
-gvk_cuda_norm_gated(struct gvk_stream *s, void *y, void *gu, void *h, const void *x,
-    const void *wn, float eps, const void *w, int64_t N, int64_t C, int64_t F)
+gvk_cuda_norm_gated(struct gvk_stream *s, void *y, void *gu, void *h, const void *x, const void *wn,
+    float eps, const void *w, int64_t N, int64_t C, int64_t F)
 {
 	struct product p = product_of(y, x, w, N, C, F);
 

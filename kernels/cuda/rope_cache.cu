@@ -24,13 +24,12 @@ template <int V> struct rope_unit;
 template <> struct rope_unit<1> {
 	bf16 at[1];
 };
-template <> struct __align__(4) rope_unit<2> {
+template <> struct __align__(4) rope_unit<2>
+{
 	bf16 at[2];
 };
 
-template <int V>
-static __global__ void
-__launch_bounds__(256) rope_cache(const struct rope_cache r)
+template <int V> static __global__ void __launch_bounds__(256) rope_cache(const struct rope_cache r)
 {
 	typedef struct rope_unit<V> unit;
 	const unsigned row = blockIdx.x / r.parts, part = blockIdx.x - row * r.parts;

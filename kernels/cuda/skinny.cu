@@ -27,10 +27,10 @@
 #include "mma.cuh"
 #include "skinny.cuh"
 
-#define WARPS 8
+#define WARPS   8
 #define THREADS (WARPS * CUDA_WARP)
-#define CHUNK 32	       /* columns a warp takes at once */
-#define STEP (WARPS * CHUNK) /* columns a block takes at once */
+#define CHUNK   32 /* columns a warp takes at once */
+#define STEP    (WARPS * CHUNK) /* columns a block takes at once */
 
 #define NORM_CHUNKS 8 /* of 256 columns: the widest row that is normalised */
 
@@ -93,8 +93,7 @@ template <int NB> struct reader {
 
 template <int NB>
 static __device__ __forceinline__ struct reader<NB>
-reader_of(const struct product &p, int k0)
-{
+reader_of(const struct product &p, int k0) {
 	const int cols = p.end == PRODUCT_GATED ? 4 * NB : 8 * NB;
 	struct reader<NB> r;
 
@@ -202,8 +201,8 @@ normalise(uint4 *to, const struct skinny &s, const uint4 (&w)[NORM_CHUNKS])
 			for (int j = 0; j < 8; j++)
 				f[j] *= rstd * g[j];
 			to[(at / 4 * MB + a) * CUDA_WARP + warp * 4 + at % 4] =
-			    make_uint4(pack2(f[0], f[1]), pack2(f[2], f[3]),
-				pack2(f[4], f[5]), pack2(f[6], f[7]));
+			    make_uint4(pack2(f[0], f[1]), pack2(f[2], f[3]), pack2(f[4], f[5]),
+				pack2(f[6], f[7]));
 		}
 	}
 	__syncthreads();
@@ -298,8 +297,7 @@ launch(struct gvk_stream *s, struct skinny *k)
 	blocks = (unsigned)cuda_min(k->tiles, 2 * c->dev->processors);
 	k->stride = (int)blocks * cols;
 	if (CUDA_SMEM(s, (skinny<MB, NB, DEPTH, NORM>), bytes))
-		CUDA_LAUNCH_SOON(
-		    s, (skinny<MB, NB, DEPTH, NORM>), blocks, THREADS, bytes, *k);
+		CUDA_LAUNCH_SOON(s, (skinny<MB, NB, DEPTH, NORM>), blocks, THREADS, bytes, *k);
 }
 
 static bool

@@ -22,11 +22,11 @@
 #include "mma.cuh"
 #include "skinny.cuh"
 
-#define WARPS 4
+#define WARPS   4
 #define THREADS (WARPS * CUDA_WARP)
-#define CHUNK 64  /* columns a stage */
-#define STAGES 4
-#define SHARE 8 /* most blocks of a cluster */
+#define CHUNK   64 /* columns a stage */
+#define STAGES  4
+#define SHARE   8 /* most blocks of a cluster */
 
 struct tile {
 	struct product p;
@@ -77,8 +77,8 @@ read_w(const struct reader<MT, NT> &r, struct stage<MT, NT> &to, int k)
 
 #pragma unroll
 	for (int i = 0; i < 2 * NT; i++)
-		copy_past(&to.w[0][0][lane] + (i * WARPS + warp) * CUDA_WARP,
-		    r.w[i] + (in ? k : 0), in && r.in_w[i]);
+		copy_past(&to.w[0][0][lane] + (i * WARPS + warp) * CUDA_WARP, r.w[i] + (in ? k : 0),
+		    in && r.in_w[i]);
 }
 
 template <int MT, int NT>
@@ -90,15 +90,14 @@ read_x(const struct reader<MT, NT> &r, struct stage<MT, NT> &to, int k)
 
 #pragma unroll
 	for (int i = 0; i < MT; i++)
-		copy_past(&to.x[0][0][lane] + (i * WARPS + warp) * CUDA_WARP,
-		    r.x[i] + (in ? k : 0), in && r.in_x[i]);
+		copy_past(&to.x[0][0][lane] + (i * WARPS + warp) * CUDA_WARP, r.x[i] + (in ? k : 0),
+		    in && r.in_x[i]);
 	copy_commit();
 }
 
 template <int MT, int NT>
 static __device__ __forceinline__ struct reader<MT, NT>
-reader_of(const struct tile &t, int tile, int rank)
-{
+reader_of(const struct tile &t, int tile, int rank) {
 	const struct product &p = t.p;
 	const int lane = threadIdx.x % CUDA_WARP, warp = threadIdx.x / CUDA_WARP;
 	struct reader<MT, NT> r;
@@ -307,8 +306,8 @@ launch_for(struct gvk_stream *s, struct tile *t, bool clusters)
 	const int64_t tiles = cuda_div_up(rows, 32 * NT);
 
 	t->share = 1;
-	while (clusters && t->share < SHARE && tiles * t->share < 100 &&
-	       p->K >= 2 * CHUNK * t->share)
+	while (
+	    clusters && t->share < SHARE && tiles * t->share < 100 && p->K >= 2 * CHUNK * t->share)
 		t->share *= 2;
 	t->slice = (int)cuda_div_up(p->K, (int64_t)CHUNK * t->share) * CHUNK;
 	launch<2, NT>(s, *t, tiles);
