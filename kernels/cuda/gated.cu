@@ -11,23 +11,13 @@ void
 gvk_cuda_gated(struct gvk_stream *s, void *y, void *gu, bool keep, const void *x, const void *w,
     int64_t N, int64_t C, int64_t F)
 {
-	struct product p = {};
+	struct product p = product_dense(PRODUCT_NT, y, x, w, N, F, C);
 
 	assert(N >= 0 && C > 0 && F > 0);
 	cuda_of(s);
 	if (N == 0)
 		return;
-	p.kind = PRODUCT_NT;
 	p.end = PRODUCT_GATED;
-	p.M = N;
-	p.N = F;
-	p.K = C;
-	p.a = (const bf16 *)x;
-	p.lda = C;
-	p.b = (const bf16 *)w;
-	p.ldb = C;
-	p.c = y;
-	p.ldc = F;
 	p.gu = keep ? (bf16 *)gu : NULL;
 	p.tmp = gu;
 	cuda_product(s, &p);
@@ -37,22 +27,13 @@ void
 gvk_cuda_gated_bwd(struct gvk_stream *s, void *dgu, void *y, void *dy, const void *dz,
     const void *gu, const void *w, int64_t N, int64_t F, int64_t C)
 {
-	struct product p = {};
+	struct product p = product_dense(PRODUCT_NN, dgu, dz, w, N, F, C);
 
 	assert(N >= 0 && C > 0 && F > 0);
 	cuda_of(s);
 	if (N == 0)
 		return;
-	p.kind = PRODUCT_NN;
 	p.end = PRODUCT_GATED_BWD;
-	p.M = N;
-	p.N = F;
-	p.K = C;
-	p.a = (const bf16 *)dz;
-	p.lda = C;
-	p.b = (const bf16 *)w;
-	p.ldb = F;
-	p.c = dgu;
 	p.ldc = 2 * F;
 	p.gu = (bf16 *)const_cast<void *>(gu);
 	p.y = (bf16 *)y;

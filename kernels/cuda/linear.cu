@@ -9,22 +9,12 @@ void
 gvk_cuda_linear(struct gvk_stream *s, void *y, void *pre, const void *x, const void *w,
     const void *b, const void *r, enum gvk_act act, int64_t N, int64_t C, int64_t O)
 {
-	struct product p = {};
+	struct product p = product_dense(PRODUCT_NT, y, x, w, N, O, C);
 
 	assert(N >= 0 && C > 0 && O > 0 && (act == GVK_ACT_NONE || !r));
 	cuda_of(s);
 	if (N == 0)
 		return;
-	p.kind = PRODUCT_NT;
-	p.M = N;
-	p.N = O;
-	p.K = C;
-	p.a = (const bf16 *)x;
-	p.lda = C;
-	p.b = (const bf16 *)w;
-	p.ldb = C;
-	p.c = y;
-	p.ldc = O;
 	p.bias = (const bf16 *)b;
 	p.r = (const bf16 *)r;
 	if (act != GVK_ACT_NONE) {
@@ -40,18 +30,8 @@ static void
 input_gradient(struct gvk_stream *s, void *dx, const void *dy, const void *pre, const void *w,
     enum gvk_act act, bool add, int64_t N, int64_t C, int64_t O)
 {
-	struct product p = {};
+	struct product p = product_dense(PRODUCT_NN, dx, dy, w, N, C, O);
 
-	p.kind = PRODUCT_NN;
-	p.M = N;
-	p.N = C;
-	p.K = O;
-	p.a = (const bf16 *)dy;
-	p.lda = O;
-	p.b = (const bf16 *)w;
-	p.ldb = C;
-	p.c = dx;
-	p.ldc = C;
 	p.add = add;
 	if (pre && act != GVK_ACT_NONE) {
 		p.end = PRODUCT_SLOPE;
@@ -66,18 +46,8 @@ static void
 weight_gradient(
     struct gvk_stream *s, float *dw, const void *dy, const void *x, int64_t N, int64_t C, int64_t O)
 {
-	struct product p = {};
+	struct product p = product_dense(PRODUCT_TN, dw, dy, x, O, C, N);
 
-	p.kind = PRODUCT_TN;
-	p.M = O;
-	p.N = C;
-	p.K = N;
-	p.a = (const bf16 *)dy;
-	p.lda = O;
-	p.b = (const bf16 *)x;
-	p.ldb = C;
-	p.c = dw;
-	p.ldc = C;
 	p.f32 = true;
 	p.add = true;
 	cuda_product(s, &p);

@@ -19,22 +19,12 @@ void
 gvk_cuda_logits(struct gvk_stream *s, float *logits, const void *x, const void *w, float cap,
     int64_t N, int64_t C, int64_t V)
 {
-	struct product p = {};
+	struct product p = product_dense(PRODUCT_NT, logits, x, w, N, V, C);
 
 	assert(N >= 0 && C > 0 && V > 0);
 	cuda_of(s);
 	if (N == 0)
 		return;
-	p.kind = PRODUCT_NT;
-	p.M = N;
-	p.N = V;
-	p.K = C;
-	p.a = (const bf16 *)x;
-	p.lda = C;
-	p.b = (const bf16 *)w;
-	p.ldb = C;
-	p.c = logits;
-	p.ldc = V;
 	p.f32 = true;
 	cuda_product(s, &p);
 	if (cap > 0)

@@ -6,30 +6,11 @@
  */
 #include "skinny.cuh"
 
-/* z (N,O) = norm(x) w^T as a product; the end is the caller's. */
-static struct product
-product_of(void *y, const void *x, const void *w, int64_t N, int64_t C, int64_t O)
-{
-	struct product p = {};
-
-	p.kind = PRODUCT_NT;
-	p.M = N;
-	p.N = O;
-	p.K = C;
-	p.a = (const bf16 *)x;
-	p.lda = C;
-	p.b = (const bf16 *)w;
-	p.ldb = C;
-	p.c = y;
-	p.ldc = O;
-	return p;
-}
-
 void
 gvk_cuda_norm_linear(struct gvk_stream *s, void *y, void *h, const void *x, const void *wn,
     float eps, const void *w, const void *b, int64_t N, int64_t C, int64_t O)
 {
-	struct product p = product_of(y, x, w, N, C, O);
+	struct product p = product_dense(PRODUCT_NT, y, x, w, N, O, C);
 
 	p.bias = (const bf16 *)b;
 	if (N <= 0 || cuda_skinny_norm(s, &p, (const bf16 *)wn, eps))
@@ -42,7 +23,7 @@ void
 gvk_cuda_norm_gated(struct gvk_stream *s, void *y, void *gu, void *h, const void *x, const void *wn,
     float eps, const void *w, int64_t N, int64_t C, int64_t F)
 {
-	struct product p = product_of(y, x, w, N, C, F);
+	struct product p = product_dense(PRODUCT_NT, y, x, w, N, F, C);
 
 	p.end = PRODUCT_GATED;
 	if (N <= 0 || cuda_skinny_norm(s, &p, (const bf16 *)wn, eps))

@@ -56,6 +56,26 @@ struct product {
 	void *tmp; /* GATED: (M,2N), GATED_BWD: (M,N), for who needs it */
 };
 
+/* A PLAIN product of dense matrices: row strides are row lengths. */
+static inline struct product
+product_dense(
+    enum product_kind kind, void *c, const void *a, const void *b, int64_t M, int64_t N, int64_t K)
+{
+	struct product p = {};
+
+	p.kind = kind;
+	p.M = M;
+	p.N = N;
+	p.K = K;
+	p.a = (const bf16 *)a;
+	p.lda = kind == PRODUCT_TN ? M : K;
+	p.b = (const bf16 *)b;
+	p.ldb = kind == PRODUCT_NT ? K : N;
+	p.c = c;
+	p.ldc = N;
+	return p;
+}
+
 /* Queues the product.  Equal bits for equal inputs: no scheme that adds up in
  * c's type or in an order that may change is allowed. */
 void cuda_product(struct gvk_stream *s, const struct product *p);
