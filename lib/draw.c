@@ -53,16 +53,6 @@ round_up(int64_t n)
 	return p >= 4 && p / 4 * 3 >= n ? p / 4 * 3 : p;
 }
 
-static int
-sync(struct gvk_stream *s, struct gv_error *e)
-{
-	char err[256];
-
-	if (gvk_sync(s, err, sizeof err))
-		return gv_fail(e, GV_ERR_DEVICE, "%s", err);
-	return 0;
-}
-
 /* ---- opening ------------------------------------------------------------- */
 
 static bool
@@ -101,7 +91,7 @@ open_memory(struct gv_draw *d, const struct gv_limits *l, const uint8_t *ban,
 		    "no device memory to sample from %lld rows",
 		    (long long)l->outs);
 	gvk_put(d->m->s, d->ban, ban, (size_t)V);
-	return sync(d->m->s, e);
+	return gv_sync(d->m->s, e);
 }
 
 int
@@ -363,7 +353,7 @@ gv_draw_take(struct gv_draw *d, const int32_t **id, const float **logp,
 	assert(d->taken < d->put);
 	if (d->fetched == d->taken)
 		fetch(d);
-	if (sync(d->down, e))
+	if (gv_sync(d->down, e))
 		return e->code;
 	d->taken++;
 	*id = s->id_host;

@@ -33,16 +33,6 @@ struct gv_encoder {
 
 /* ---- memory -------------------------------------------------------------- */
 
-static int
-sync(struct gvk_stream *s, struct gv_error *e)
-{
-	char err[256];
-
-	if (gvk_sync(s, err, sizeof err))
-		return gv_fail(e, GV_ERR_DEVICE, "%s", err);
-	return 0;
-}
-
 static void
 release(struct gvk *k, struct slot *s)
 {
@@ -91,25 +81,19 @@ put_ranges(struct gv_encoder *x, int32_t *device, int64_t B, struct gv_error *e)
 	for (i = 0; i < B; i++)
 		at[i] = (int32_t)(B * c->vision.P + i * c->R);
 	gvk_put(x->up, device, at, (size_t)B * sizeof *at);
-	r = sync(x->up, e);
+	r = gv_sync(x->up, e);
 	gv_free(at);
 	return r;
 }
 
-/* The parts on the way to `to` must have been read. */
 static int
-check_parts(const struct gv_model *m, enum gv_input to, struct gv_error *e)
+check_model(const struct gv_model *m, enum gv_input to, struct gv_error *e)
 {
-	int last = to == GV_IN_FEATURES ? GV_VISION : GV_PROJECTOR, i;
+	const struct gv_batch one = {.input = GV_IN_IMAGE, .B = 1};
 
-	for (i = GV_VISION; i <= last; i++)
-		if (m->part[i].n && !m->part[i].w)
-			return gv_fail(e, GV_ERR_MATCH,
-			    "the model's %s part was not read",
-			    gv_part_name((enum gv_part)i));
-	if (!m->cfg.has_vision || (last == GV_PROJECTOR && !m->cfg.has_text))
+	if (!m->cfg.has_vision || (to == GV_IN_EMBEDS && !m->cfg.has_text))
 		return gv_fail(e, GV_ERR_MATCH, "the model encodes no images");
-	return 0;
+	return gv_check_parts(m, &one, to, e);
 }
 
 int
@@ -120,7 +104,7 @@ gv_encoder_open(struct gv_encoder **out, struct gv_model *m, enum gv_input to,
 	const struct gv_limits l = {.images = batch};
 	struct gv_encoder *x;
 
-	if (check_parts(m, to, e))
+	if (check_model(m, to, e))
 		return e->code;
 	x = gv_alloc(1, sizeof *x);
 	if (!x)
@@ -258,7 +242,7 @@ gv_encoder_put(
 	gvk_wait(x->m->s, x->up);
 	compute(x, s, again);
 	x->put++;
-	return sync(x->up, e);
+	return gv_sync(x->up, e);
 }
 
 int
@@ -267,7 +251,7 @@ gv_encoder_take(struct gv_encoder *x, const void **rows, struct gv_error *e)
 	assert(x->taken < x->put);
 	if (x->fetched == x->taken)
 		fetch(x);
-	if (sync(x->down, e))
+	if (gv_sync(x->down, e))
 		return e->code;
 	*rows = x->slot[x->taken++ % GV_ENCODER_DEPTH].rows;
 	return 0;

@@ -540,13 +540,19 @@ gv_model_zero_grad(struct gv_model *m)
 }
 
 int
-gv_model_sync(struct gv_model *m, struct gv_error *e)
+gv_sync(struct gvk_stream *s, struct gv_error *e)
 {
 	char err[256];
 
-	if (gvk_sync(m->s, err, sizeof err))
+	if (gvk_sync(s, err, sizeof err))
 		return gv_fail(e, GV_ERR_DEVICE, "%s", err);
 	return 0;
+}
+
+int
+gv_model_sync(struct gv_model *m, struct gv_error *e)
+{
+	return gv_sync(m->s, e);
 }
 
 int

@@ -189,6 +189,13 @@ int gv_put_f32(struct gv_model *m, void *dst, const float *v, size_t n,
 int gv_get_f32(struct gv_model *m, float *v, const void *src, enum gvk_dtype t,
     size_t n, struct gv_error *e) GV_USE_RESULT;
 
+/* model.c: waits for a stream; its failure is GV_ERR_DEVICE. */
+int gv_sync(struct gvk_stream *s, struct gv_error *e) GV_USE_RESULT;
+
+/* run.c: the parts that take the images of a batch to `to` must be here. */
+int gv_check_parts(const struct gv_model *m, const struct gv_batch *b,
+    enum gv_input to, struct gv_error *e) GV_USE_RESULT;
+
 /* run.c: a batch to the device in three steps, of which the last two can be
  * recorded in a graph.
  *

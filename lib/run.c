@@ -110,11 +110,7 @@ reserve_staging(struct gv_model *m, struct gv_error *e)
 static int
 sync_up(struct gv_model *m, struct gv_error *e)
 {
-	char err[256];
-
-	if (m->priv->up && gvk_sync(m->priv->up, err, sizeof err))
-		return gv_fail(e, GV_ERR_DEVICE, "%s", err);
-	return 0;
+	return m->priv->up ? gv_sync(m->priv->up, e) : 0;
 }
 
 int
@@ -174,9 +170,8 @@ has_part(const struct gv_model *m, enum gv_part p, struct gv_error *e)
 	    gv_part_name(p));
 }
 
-/* The parts that take the images of a batch to `to` must be here. */
-static int
-check_parts(const struct gv_model *m, const struct gv_batch *b,
+int
+gv_check_parts(const struct gv_model *m, const struct gv_batch *b,
     enum gv_input to, struct gv_error *e)
 {
 	if (b->B && b->input == GV_IN_IMAGE && has_part(m, GV_VISION, e))
@@ -189,18 +184,12 @@ check_parts(const struct gv_model *m, const struct gv_batch *b,
 	return has_part(m, GV_PROJECTOR, e);
 }
 
+/* An array that a batch may lack. */
 static void
-copy_i32(int32_t *dst, const int32_t *src, int64_t n)
+copy(void *dst, const void *src, int64_t n, size_t size)
 {
 	if (src && n)
-		memcpy(dst, src, (size_t)n * sizeof *src);
-}
-
-static void
-copy_u64(uint64_t *dst, const uint64_t *src, int64_t n)
-{
-	if (src && n)
-		memcpy(dst, src, (size_t)n * sizeof *src);
+		memcpy(dst, src, (size_t)n * size);
 }
 
 /* Elements of an image in the form that it comes in. */
@@ -261,22 +250,21 @@ gv_stage(
 
 	if (check(m, b, e))
 		return e->code;
-	copy_i32(x->id, b->id, b->N);
-	copy_i32(x->pos, b->pos, b->N);
-	copy_i32(x->kv_row, b->kv_row, b->N);
-	copy_i32(x->q_at, b->q_at, b->N ? b->S + 1 : 0);
-	copy_i32(x->p_at, b->p_at, b->S);
-	copy_i32(x->p_len, b->p_len, b->S);
-	copy_i32(x->k_at, b->k_at, b->S);
-	copy_i32(x->k_len, b->k_len, b->S);
+	copy(x->id, b->id, b->N, sizeof *x->id);
+	copy(x->pos, b->pos, b->N, sizeof *x->pos);
+	copy(x->kv_row, b->kv_row, b->N, sizeof *x->kv_row);
+	copy(x->q_at, b->q_at, b->N ? b->S + 1 : 0, sizeof *x->q_at);
+	copy(x->p_at, b->p_at, b->S, sizeof *x->p_at);
+	copy(x->p_len, b->p_len, b->S, sizeof *x->p_len);
+	copy(x->k_at, b->k_at, b->S, sizeof *x->k_at);
+	copy(x->k_len, b->k_len, b->S, sizeof *x->k_len);
 	for (i = 0; !b->kv_row && i < b->S; i++)
 		x->k_len[i] = b->q_at[i + 1] - b->q_at[i];
-	copy_i32(x->out, b->out, b->M);
-	copy_i32(x->target, b->target, b->M);
-	if (b->g && b->M)
-		memcpy(x->g, b->g, (size_t)b->M * sizeof *b->g);
-	copy_u64(x->seed, b->seed, b->M);
-	copy_u64(x->counter, b->counter, b->M);
+	copy(x->out, b->out, b->M, sizeof *x->out);
+	copy(x->target, b->target, b->M, sizeof *x->target);
+	copy(x->g, b->g, b->M, sizeof *x->g);
+	copy(x->seed, b->seed, b->M, sizeof *x->seed);
+	copy(x->counter, b->counter, b->M, sizeof *x->counter);
 	return stage_images(m, b, x, e);
 }
 
@@ -362,7 +350,7 @@ see(struct gv_model *m, const struct gv_batch *b, enum gv_input to, void **src,
 	const struct gv_config *c = &m->cfg;
 	struct acts *a = &m->priv->a;
 
-	if (check_parts(m, b, to, e) || take(m, b, e))
+	if (gv_check_parts(m, b, to, e) || take(m, b, e))
 		return e->code;
 	gv_vision_forward(m, b, to);
 	*n = to == GV_IN_FEATURES ? (size_t)(b->B * c->vision.P * c->vision.C)
@@ -402,7 +390,7 @@ forward(
     struct gv_model *m, const struct gv_batch *b, bool keep, struct gv_error *e)
 {
 	if (check(m, b, e) || has_part(m, GV_LANGUAGE, e) ||
-	    check_parts(m, b, GV_IN_EMBEDS, e) || take(m, b, e))
+	    gv_check_parts(m, b, GV_IN_EMBEDS, e) || take(m, b, e))
 		return e->code;
 	m->priv->keep = keep;
 	if (b->B)
