@@ -169,15 +169,13 @@ cuda_lt_ok(struct gvk_stream *s, cublasStatus_t e, const char *what)
 	} while (0)
 
 /* Allows `kernel` so much dynamic shared memory; false if the device has not as
- * much, and then the failure is recorded.  48 KiB need no allowance, but what a
- * kernel declares as static counts, too. */
+ * much, and then the failure is recorded.  Small sizes ask, too: what a kernel
+ * declares as static counts towards the 48 KiB that need no allowance. */
 #define CUDA_SMEM(s, kernel, bytes) \
-	((bytes) <= 16 * 1024 || \
-	    cuda_ok((s), \
-		cudaFuncSetAttribute(kernel, \
-		    cudaFuncAttributeMaxDynamicSharedMemorySize, \
-		    (int)(bytes)), \
-		#kernel))
+	cuda_ok((s), \
+	    cudaFuncSetAttribute(kernel, \
+		cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes)), \
+	    #kernel)
 
 static inline int64_t
 cuda_div_up(int64_t n, int64_t by)
@@ -501,5 +499,26 @@ act_slope(enum gvk_act act, float x)
 		return 1;
 	}
 }
+
+/* Calls f<act>(...) for an activation that is none of GVK_ACT_NONE. */
+#define CUDA_BY_ACT(act, f, ...) \
+	do { \
+		switch (act) { \
+		case GVK_ACT_NONE: \
+			break; \
+		case GVK_GELU_TANH: \
+			f<GVK_GELU_TANH>(__VA_ARGS__); \
+			break; \
+		case GVK_GELU_ERF: \
+			f<GVK_GELU_ERF>(__VA_ARGS__); \
+			break; \
+		case GVK_GELU_QUICK: \
+			f<GVK_GELU_QUICK>(__VA_ARGS__); \
+			break; \
+		case GVK_SILU: \
+			f<GVK_SILU>(__VA_ARGS__); \
+			break; \
+		} \
+	} while (0)
 
 #endif

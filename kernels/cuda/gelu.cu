@@ -68,35 +68,16 @@ backward(struct gvk_stream *s, bf16 *dx, const bf16 *dy, const bf16 *x, int64_t 
 	    s, gelu_bwd_kernel<A>, cuda_blocks(n, 8 * THREADS), THREADS, 0, dx, dy, x, n, wide);
 }
 
-/* Calls f<act>(...). */
-#define BY_ACT(act, f, ...) \
-	do { \
-		switch (act) { \
-		case GVK_ACT_NONE: \
-			f<GVK_ACT_NONE>(__VA_ARGS__); \
-			break; \
-		case GVK_GELU_TANH: \
-			f<GVK_GELU_TANH>(__VA_ARGS__); \
-			break; \
-		case GVK_GELU_ERF: \
-			f<GVK_GELU_ERF>(__VA_ARGS__); \
-			break; \
-		case GVK_GELU_QUICK: \
-			f<GVK_GELU_QUICK>(__VA_ARGS__); \
-			break; \
-		case GVK_SILU: \
-			f<GVK_SILU>(__VA_ARGS__); \
-			break; \
-		} \
-	} while (0)
-
 void
 gvk_cuda_gelu(struct gvk_stream *s, void *y, const void *x, enum gvk_act act, int64_t n)
 {
 	if (n <= 0)
 		return;
 	cuda_of(s);
-	BY_ACT(act, forward, s, (bf16 *)y, (const bf16 *)x, n);
+	if (act == GVK_ACT_NONE)
+		forward<GVK_ACT_NONE>(s, (bf16 *)y, (const bf16 *)x, n);
+	else
+		CUDA_BY_ACT(act, forward, s, (bf16 *)y, (const bf16 *)x, n);
 }
 
 void
@@ -106,5 +87,8 @@ gvk_cuda_gelu_bwd(
 	if (n <= 0 || !dx)
 		return;
 	cuda_of(s);
-	BY_ACT(act, backward, s, (bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, n);
+	if (act == GVK_ACT_NONE)
+		backward<GVK_ACT_NONE>(s, (bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, n);
+	else
+		CUDA_BY_ACT(act, backward, s, (bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, n);
 }

@@ -419,27 +419,6 @@ finish_slope(const struct maps *m, const struct desk &d, float *z)
 	}
 }
 
-/* f<act>(...). */
-#define BY_ACT(act, f, ...) \
-	do { \
-		switch (act) { \
-		case GVK_ACT_NONE: \
-			break; \
-		case GVK_GELU_TANH: \
-			f<GVK_GELU_TANH>(__VA_ARGS__); \
-			break; \
-		case GVK_GELU_ERF: \
-			f<GVK_GELU_ERF>(__VA_ARGS__); \
-			break; \
-		case GVK_GELU_QUICK: \
-			f<GVK_GELU_QUICK>(__VA_ARGS__); \
-			break; \
-		case GVK_SILU: \
-			f<GVK_SILU>(__VA_ARGS__); \
-			break; \
-		} \
-	} while (0)
-
 /* z's first half is g, the other u. */
 static __device__ __forceinline__ void
 gate(float *z)
@@ -608,9 +587,9 @@ static __device__ __forceinline__ void
 finish(const struct gemm &g, const struct maps *m, const struct desk &d, float *z)
 {
 	if constexpr (END == PRODUCT_ACT)
-		BY_ACT(g.act, finish_act, g, m, d, z);
+		CUDA_BY_ACT(g.act, finish_act, g, m, d, z);
 	else if constexpr (END == PRODUCT_SLOPE)
-		BY_ACT(g.act, finish_slope, m, d, z);
+		CUDA_BY_ACT(g.act, finish_slope, m, d, z);
 	else if constexpr (END == PRODUCT_GATED)
 		finish_gated(m, d, z);
 	else if constexpr (sizeof(T) == 4)

@@ -64,23 +64,38 @@ struct hopper_tensor {
 	uint32_t box[5];
 };
 
+/* The function that makes maps, from the driver itself, since nothing links
+ * with libcuda; NULL and a failure of the stream if it has none. */
+static inline PFN_cuTensorMapEncodeTiled_v12000
+hopper_encoder(struct gvk_stream *s)
+{
+	cudaDriverEntryPointQueryResult found;
+	void *fn = NULL;
+
+	if (!cuda_ok(s, cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled",
+			    &fn, 12000, cudaEnableDefault, &found), "tensor map"))
+		return NULL;
+	if (!fn || found != cudaDriverEntryPointSuccess) {
+		gvk_stream_fail(s, "cuda: the driver has no tensor maps");
+		return NULL;
+	}
+	return (PFN_cuTensorMapEncodeTiled_v12000)fn;
+}
+
 static inline bool
 hopper_map(struct gvk_stream *s, CUtensorMap *m, const struct hopper_tensor *t)
 {
+	static PFN_cuTensorMapEncodeTiled_v12000 known; /* asked for once */
+	PFN_cuTensorMapEncodeTiled_v12000 encode = __atomic_load_n(&known, __ATOMIC_RELAXED);
 	const cuuint32_t step[5] = {1, 1, 1, 1, 1};
-	cudaDriverEntryPointQueryResult found;
-	void *fn = NULL;
 	CUresult r;
 
-	/* From the driver itself: nothing links with libcuda. */
-	if (!cuda_ok(s, cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled",
-			    &fn, 12000, cudaEnableDefault, &found), "tensor map"))
+	if (!encode)
+		encode = hopper_encoder(s);
+	if (!encode)
 		return false;
-	if (!fn || found != cudaDriverEntryPointSuccess) {
-		gvk_stream_fail(s, "cuda: the driver has no tensor maps");
-		return false;
-	}
-	r = ((PFN_cuTensorMapEncodeTiled_v12000)fn)(m, t->type, (cuuint32_t)t->rank,
+	__atomic_store_n(&known, encode, __ATOMIC_RELAXED);
+	r = encode(m, t->type, (cuuint32_t)t->rank,
 	    (void *)t->p, t->size, t->stride + 1, t->box, step,
 	    CU_TENSOR_MAP_INTERLEAVE_NONE, t->swizzle,
 	    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);

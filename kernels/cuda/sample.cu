@@ -938,11 +938,7 @@ gvk_cuda_sample(struct gvk_stream *s, int32_t *id, float *logp, const float *log
 		p.copy = NULL;
 		p.size = part_size(V, PARTS);
 		smem += (size_t)p.size * sizeof(float);
-		/* always, as CUDA_SMEM() doesn't count what is static */
-		if (cuda_ok(s,
-			cudaFuncSetAttribute(sample_clusters,
-			    cudaFuncAttributeMaxDynamicSharedMemorySize, (int)smem),
-			"sample"))
+		if (CUDA_SMEM(s, sample_clusters, smem))
 			CUDA_LAUNCH_SOON(
 			    s, sample_clusters, cuda_blocks(B * PARTS, 1), THREADS, smem, p);
 	} else {

@@ -314,11 +314,7 @@ softmax(struct gvk_stream *s, struct rows *r, int64_t n)
 	r->size = cuda_div_up(r->V, 4 * PARTS) * 4;
 	smem = (size_t)r->size * sizeof(float);
 	if (dev->sm >= 90 && smem + sizeof(struct room) <= dev->smem) {
-		/* always, as CUDA_SMEM() doesn't count what is static */
-		if (cuda_ok(s,
-			cudaFuncSetAttribute(
-			    xent_clusters, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)smem),
-			"xent"))
+		if (CUDA_SMEM(s, xent_clusters, smem))
 			CUDA_LAUNCH(s, xent_clusters, (unsigned)(n * PARTS), THREADS, smem, *r);
 		return;
 	}
