@@ -1,0 +1,63 @@
+/* Inside config: values by key, and the pieces that config.c puts together. */
+#ifndef GV_CONFIG_PRIV_H
+#define GV_CONFIG_PRIV_H
+
+#include "config.h"
+
+/* ---- config_get.c: values by key ----------------------------------------- */
+
+/* An object and how messages call it: "text_config." or "".  All functions
+ * return 0 or a negative enum gv_err with the reason in *e. */
+struct gv_obj {
+	const json_t *o;
+	const char *at;
+	struct gv_error *e;
+};
+
+/* The value, or NULL if it is absent or null. */
+json_t *gv_obj_get(const struct gv_obj *s, const char *key);
+
+/* An optional value within lo..hi; *v keeps its default if it is absent. */
+int gv_obj_int(const struct gv_obj *s, const char *key, int64_t lo, int64_t hi,
+    int64_t *v) GV_USE_RESULT;
+int gv_obj_f64(const struct gv_obj *s, const char *key, double lo, double hi,
+    double *v) GV_USE_RESULT;
+int gv_obj_bool(const struct gv_obj *s, const char *key, bool *v) GV_USE_RESULT;
+/* *v is owned by the object. */
+int gv_obj_text(
+    const struct gv_obj *s, const char *key, const char **v) GV_USE_RESULT;
+
+/* A size that must be there, 1..hi. */
+int gv_obj_need_int(const struct gv_obj *s, const char *key, int64_t hi,
+    int64_t *v) GV_USE_RESULT;
+
+/* A member that is an object itself, called `at`. */
+int gv_obj_need(const struct gv_obj *s, const char *key, const char *at,
+    struct gv_obj *out) GV_USE_RESULT;
+
+/* Failures: "'KEY' is not WHAT"; "'KEY' of 'VALUE' is not supported". */
+int gv_obj_bad(const struct gv_obj *s, const char *key, const char *what);
+int gv_obj_nosup(const struct gv_obj *s, const char *key, const char *value);
+
+/* ---- the pieces ---------------------------------------------------------- */
+
+/* config_text.c: the decoder from the object that holds its keys. */
+int gv_config_text(
+    struct gv_text_config *t, const struct gv_obj *s) GV_USE_RESULT;
+/* config_text.c: takes the object's end ids if it has any. */
+int gv_config_eos(struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+
+/* config_vision.c: the tower from the object that holds its keys; then, from
+ * the top, which layer's output the features are; and what its pixels are. */
+int gv_config_vision(
+    struct gv_vision_config *v, const struct gv_obj *s) GV_USE_RESULT;
+int gv_config_layer(
+    struct gv_vision_config *v, const struct gv_obj *s) GV_USE_RESULT;
+int gv_config_preprocessor(
+    struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+
+/* config_join.c: resampler, projector and placeholder of a model with both. */
+int gv_config_between(
+    struct gv_config *c, const struct gv_obj *top) GV_USE_RESULT;
+
+#endif
