@@ -57,6 +57,15 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    void *y, const void *dy, const void *dres, const void *h, \
 	    const float *rstd, const void *w, int64_t N, int64_t C), \
 	    (s, dh, dw, y, dy, dres, h, rstd, w, N, C)) \
+	X(headnorm, (struct gvk_stream *s, void *y, const void *x, \
+	    const void *w, float eps, int64_t N, int64_t heads, int64_t D, \
+	    int64_t ldy, int64_t ldx), \
+	    (s, y, x, w, eps, N, heads, D, ldy, ldx)) \
+	X(headnorm_bwd, (struct gvk_stream *s, void *dx, float *dw, \
+	    const void *dy, const void *x, const void *w, float eps, \
+	    int64_t N, int64_t heads, int64_t D, int64_t lddx, int64_t lddy, \
+	    int64_t ldx), \
+	    (s, dx, dw, dy, x, w, eps, N, heads, D, lddx, lddy, ldx)) \
 	X(rope, (struct gvk_stream *s, void *x, const int32_t *pos, \
 	    const float *freq, bool inverse, int64_t N, int64_t heads, \
 	    int64_t D, int64_t ld), \
@@ -210,7 +219,7 @@ gvk_stream_fail(struct gvk_stream *s, const char *why)
  * library's own GVK_BACKEND_ABI, which changes with this file's structs or
  * with GVK_OPS.  Device n is opened into *k.  Returns 0, or -1 with one line
  * in err; then *k may be filled partly and close is not called. */
-#define GVK_BACKEND_ABI 3
+#define GVK_BACKEND_ABI 4
 typedef int gvk_open_fn(struct gvk *k, int abi, int n, char *err, size_t cap);
 
 /* The CPU backend (host.c). */

@@ -371,6 +371,8 @@ attn_pairs(struct gvk_stream *s, const struct gvk_attn *a)
 #define FLOPS_layernorm_bwd 0
 #define FLOPS_rmsnorm       0
 #define FLOPS_rmsnorm_bwd   0
+#define FLOPS_headnorm      0
+#define FLOPS_headnorm_bwd  0
 #define FLOPS_rope          0
 #define FLOPS_rope_cache    0
 #define FLOPS_add_pos       0

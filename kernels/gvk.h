@@ -131,7 +131,8 @@ enum gvk_act {
 	GVK_GELU_TANH,  /* x/2 (1 + tanh(sqrt(2/pi) (x + .044715 x^3))) */
 	GVK_GELU_ERF,   /* x/2 (1 + erf(x / sqrt 2)) */
 	GVK_GELU_QUICK, /* x sigmoid(1.702 x) */
-	GVK_SILU        /* x sigmoid(x) */
+	GVK_SILU,       /* x sigmoid(x) */
+	GVK_RELU2       /* max(0, x)^2: So et al. 2021, arXiv 2109.08668 */
 };
 
 /* y = act(x w^T + b) + r:  x (N,C), w (O,C), b (O) or NULL, y (N,O), r (N,O)
@@ -209,6 +210,23 @@ void gvk_rmsnorm(struct gvk_stream *s, void *y, void *h, float *rstd,
 void gvk_rmsnorm_bwd(struct gvk_stream *s, void *dh, float *dw, void *y,
     const void *dy, const void *dres, const void *h, const float *rstd,
     const void *w, int64_t N, int64_t C);
+
+/* RMSNorm of each head, as of queries and keys before attention.  A row of
+ * x (N,ldx) begins with `heads` heads of width D, and y (N,ldy) likewise; what
+ * follows them is neither read nor written:
+ *	y = h rstd w,  rstd = 1/sqrt(mean h^2 + eps)	for each head h
+ * w (D), the same for all heads, or NULL: ones.  y may be x (in place).
+ *
+ * Backward: dx (N,lddx) is the gradient of x (N,ldx) for dy (N,lddy), with the
+ * statistics computed again from x, which the forward pass must have left.  dx
+ * may be dy (in place); not x.  dw (D) += the sum over all heads.
+ * Source: Dehghani et al. 2023, arXiv 2302.05442; Yang et al. 2025,
+ * arXiv 2505.09388. */
+void gvk_headnorm(struct gvk_stream *s, void *y, const void *x, const void *w,
+    float eps, int64_t N, int64_t heads, int64_t D, int64_t ldy, int64_t ldx);
+void gvk_headnorm_bwd(struct gvk_stream *s, void *dx, float *dw,
+    const void *dy, const void *x, const void *w, float eps, int64_t N,
+    int64_t heads, int64_t D, int64_t lddx, int64_t lddy, int64_t ldx);
 
 /* ---- positions ----------------------------------------------------------- */
 

@@ -252,6 +252,19 @@ vm_silu_grad(float x)
 	return g + (g * (1.f - g)) * x;
 }
 
+/* NaN stays: no comparison with it holds. */
+static inline float
+vm_relu2(float x)
+{
+	return x <= 0.f ? 0.f : x * x;
+}
+
+static inline float
+vm_relu2_grad(float x)
+{
+	return x <= 0.f ? 0.f : 2.f * x;
+}
+
 /* For a constant `act` the switch goes away. */
 static inline __attribute__((always_inline)) float
 vm_act_one(const enum gvk_act act, float x)
@@ -267,6 +280,8 @@ vm_act_one(const enum gvk_act act, float x)
 		return vm_gelu_quick(x);
 	case GVK_SILU:
 		return vm_silu(x);
+	case GVK_RELU2:
+		return vm_relu2(x);
 	}
 	return x;
 }
@@ -285,6 +300,8 @@ vm_act_grad_one(const enum gvk_act act, float x)
 		return vm_gelu_quick_grad(x);
 	case GVK_SILU:
 		return vm_silu_grad(x);
+	case GVK_RELU2:
+		return vm_relu2_grad(x);
 	}
 	return 1;
 }
@@ -307,6 +324,9 @@ vm_act_grad_one(const enum gvk_act act, float x)
 			break; \
 		case GVK_SILU: \
 			f(GVK_SILU, __VA_ARGS__); \
+			break; \
+		case GVK_RELU2: \
+			f(GVK_RELU2, __VA_ARGS__); \
 			break; \
 		} \
 	} while (0)

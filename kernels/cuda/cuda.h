@@ -470,6 +470,8 @@ act_fwd(enum gvk_act act, float x)
 		return x * sigmoid(1.702f * x);
 	case GVK_SILU:
 		return x * sigmoid(x);
+	case GVK_RELU2:
+		return x <= 0 ? 0 : x * x; /* NaN stays */
 	default:
 		return x;
 	}
@@ -495,6 +497,8 @@ act_slope(enum gvk_act act, float x)
 	case GVK_SILU:
 		s = sigmoid(x);
 		return s + x * s * (1 - s);
+	case GVK_RELU2:
+		return x <= 0 ? 0 : 2 * x;
 	default:
 		return 1;
 	}
@@ -517,6 +521,9 @@ act_slope(enum gvk_act act, float x)
 			break; \
 		case GVK_SILU: \
 			f<GVK_SILU>(__VA_ARGS__); \
+			break; \
+		case GVK_RELU2: \
+			f<GVK_RELU2>(__VA_ARGS__); \
 			break; \
 		} \
 	} while (0)

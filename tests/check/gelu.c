@@ -23,6 +23,8 @@ ref_act(enum gvk_act act, double x)
 		return x * sigmoid(1.702 * x);
 	case GVK_SILU:
 		return x * sigmoid(x);
+	case GVK_RELU2:
+		return fmax(x, 0) * x;
 	case GVK_ACT_NONE:
 		break;
 	}
@@ -48,6 +50,8 @@ ref_grad(enum gvk_act act, double x)
 	case GVK_SILU:
 		s = sigmoid(x);
 		return s + x * s * (1 - s);
+	case GVK_RELU2:
+		return 2 * fmax(x, 0);
 	case GVK_ACT_NONE:
 		break;
 	}
@@ -91,12 +95,12 @@ loss(void *arg)
 	return ref_act(p->act, p->x);
 }
 
-/* The reference's own gradients. */
+/* The reference's own gradients; not at 0, where RELU2's bends. */
 static void
 differences(struct chk *c, enum gvk_act act)
 {
 	for (int i = -4; i <= 4; i++) {
-		struct point p = {act, .7 * i};
+		struct point p = {act, .7 * i + .05};
 		double grad = ref_grad(act, p.x);
 
 		chk_fd(c, loss, &p, &p.x, &grad, 1, "differences at %g, act %d",
@@ -104,7 +108,8 @@ differences(struct chk *c, enum gvk_act act)
 	}
 }
 
-/* Far out an activation is 0 or x, with derivative 0 or 1; NaN stays NaN. */
+/* Far out an activation is 0 or x, with derivative 0 or 1, but RELU2, which is
+ * 0 or x^2; NaN stays NaN. */
 static void
 limits(struct chk *c, enum gvk_act act)
 {
@@ -118,9 +123,15 @@ limits(struct chk *c, enum gvk_act act)
 	y = chk_get(c, Y);
 	dx = chk_get(c, DX);
 	for (int i = 0; i < 5; i++) {
-		chk_ok(c, fabs(y[i] - fmax(x[i], 0)) <= fabs(x[i]) / 256,
+		double slope = i == 2 ? .5 : x[i] > 0, to = fmax(x[i], 0);
+
+		if (act == GVK_RELU2) {
+			slope = 2 * to;
+			to *= to;
+		}
+		chk_ok(c, fabs(y[i] - to) <= fabs(to) / 256 + 1e-9,
 		    "limit at %g, act %d", x[i], (int)act);
-		chk_ok(c, fabs(dx[i] - (i == 2 ? .5 : x[i] > 0)) <= 1e-9,
+		chk_ok(c, fabs(dx[i] - slope) <= slope / 256 + 1e-9,
 		    "its derivative");
 	}
 	chk_ok(c, isnan(y[5]) && isnan(dx[5]), "NaN stays, act %d", (int)act);
@@ -132,7 +143,7 @@ check(struct chk *c)
 {
 	static const int64_t sizes[] = {0, 1, 3, 257, 16384 + 7};
 
-	for (int act = GVK_ACT_NONE; act <= GVK_SILU; act++) {
+	for (int act = GVK_ACT_NONE; act <= GVK_RELU2; act++) {
 		for (int i = 0; i < 5; i++)
 			check_act(
 			    c, (enum gvk_act)act, sizes[i], (i + act) & 1);
