@@ -41,7 +41,8 @@ void gv_example_free(struct gv_example *x);
 struct gv_examples;
 
 /* Checks the stream's fields against the model: GV_ERR_MATCH names what is
- * missing or has another size.  The reader stays the caller's.  Sequences
+ * missing or has another size.  Where `targets` is missing `loss_mask` says
+ * which tokens are trained on.  The reader stays the caller's.  Sequences
  * longer than max_length tokens are cut: text into pieces that are all kept,
  * sequences with images at the end (their count is gv_examples_cut()); an
  * image that would be cut is an error.  Features and embeds are given as
@@ -53,6 +54,10 @@ int gv_examples_open(struct gv_examples **x, struct gv_reader *r,
  * names the record. */
 int gv_examples_next(struct gv_examples *x, struct gv_example *ex,
     struct gv_error *e) GV_USE_RESULT;
+/* The same of a record that the caller has read from that stream: 0, or an
+ * error. */
+int gv_examples_take(struct gv_examples *x, struct gv_example *ex,
+    const struct gv_rec *rec, struct gv_error *e) GV_USE_RESULT;
 uint64_t gv_examples_cut(const struct gv_examples *x);
 void gv_examples_close(struct gv_examples **x);
 

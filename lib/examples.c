@@ -8,8 +8,9 @@ struct gv_examples {
 	struct gv_reader *r;
 	struct gv_config cfg; /* a view: nothing owned */
 	int32_t max_length;
-	size_t tokens, targets;
-	int bytes, starts, image_at, image; /* field indices, -1 if absent */
+	size_t tokens;
+	/* field indices, -1 if absent; there are targets or a mask */
+	int targets, mask, bytes, starts, image_at, image;
 	enum gv_input input;
 	enum gv_dtype rows; /* features and embeds become */
 	float *f32; /* on the way there */
@@ -61,6 +62,18 @@ find_images(struct gv_examples *x, struct gv_error *e)
 	return 0;
 }
 
+static int
+find_targets(struct gv_examples *x, struct gv_error *e)
+{
+	size_t at = 0;
+
+	x->targets = gv_reader_has(x->r, "targets");
+	x->mask = gv_reader_has(x->r, "loss_mask");
+	if (x->targets < 0 && x->mask >= 0)
+		return gv_reader_need(x->r, "loss_mask", "U8 (T)", &at, e);
+	return gv_reader_need(x->r, "targets", "I32 (T)", &at, e);
+}
+
 int
 gv_examples_open(struct gv_examples **out, struct gv_reader *r,
     const struct gv_config *c, int32_t max_length, enum gv_dtype rows,
@@ -75,8 +88,7 @@ gv_examples_open(struct gv_examples **out, struct gv_reader *r,
 	x->max_length = max_length;
 	x->rows = rows;
 	if (gv_reader_need(r, "tokens", "I32 (T)", &x->tokens, e) ||
-	    gv_reader_need(r, "targets", "I32 (T)", &x->targets, e) ||
-	    find_images(x, e)) {
+	    find_targets(x, e) || find_images(x, e)) {
 		gv_free(x);
 		return e->code;
 	}
@@ -144,15 +156,32 @@ vector(const struct gv_example *ex, const struct gv_rec *rec, int at,
 	return 0;
 }
 
+/* The mask of the record's T tokens. */
+static int
+mask_of(const struct gv_examples *x, const struct gv_example *ex,
+    const struct gv_rec *rec, int32_t T, const uint8_t **mask,
+    struct gv_error *e)
+{
+	const struct gv_tensor *t = &rec->v[x->mask].t;
+
+	if (t->dtype != GV_U8 || t->rank != 1 || t->shape[0] != T)
+		return wrong(ex, rec, e,
+		    "'loss_mask' is not a vector of U8, one a token");
+	*mask = t->data;
+	return 0;
+}
+
 static int
 copy_tokens(struct gv_examples *x, struct gv_example *ex,
     const struct gv_rec *rec, struct gv_error *e)
 {
 	const int32_t *tok = NULL, *tgt = NULL, *byt = NULL;
+	const uint8_t *mask = NULL;
 	int32_t T = 0, n, i;
 
 	if (vector(ex, rec, (int)x->tokens, -1, &tok, &T, e) ||
-	    vector(ex, rec, (int)x->targets, T, &tgt, &n, e) ||
+	    (x->targets >= 0 ? vector(ex, rec, x->targets, T, &tgt, &n, e)
+			     : mask_of(x, ex, rec, T, &mask, e)) ||
 	    (x->bytes >= 0 && vector(ex, rec, x->bytes, T, &byt, &n, e)))
 		return e->code;
 	if (room(&ex->token, &ex->cap[CAP_TOKEN], 3 * (size_t)T + 3,
@@ -163,15 +192,19 @@ copy_tokens(struct gv_examples *x, struct gv_example *ex,
 	ex->bytes = byt ? ex->target + T : NULL;
 	ex->trained = 0;
 	for (i = 0; i < T; i++) {
-		if (tok[i] < 0 || tok[i] >= x->cfg.text.V || tgt[i] < -1 ||
-		    tgt[i] >= x->cfg.text.V)
+		int32_t next = tgt ? tgt[i] : -1;
+
+		if (!tgt && i + 1 < T && mask[i + 1])
+			next = tok[i + 1];
+		if (tok[i] < 0 || tok[i] >= x->cfg.text.V || next < -1 ||
+		    next >= x->cfg.text.V)
 			return wrong(ex, rec, e,
 			    "a token id is outside the model's vocabulary");
 		ex->token[i] = tok[i];
-		ex->target[i] = tgt[i];
+		ex->target[i] = next;
 		if (byt)
 			ex->bytes[i] = byt[i];
-		ex->trained += tgt[i] >= 0;
+		ex->trained += next >= 0;
 	}
 	return 0;
 }
@@ -371,6 +404,17 @@ cut(struct gv_examples *x, struct gv_example *ex, const struct gv_rec *rec,
 }
 
 int
+gv_examples_take(struct gv_examples *x, struct gv_example *ex,
+    const struct gv_rec *rec, struct gv_error *e)
+{
+	snprintf(ex->key, sizeof ex->key, "%s", rec->key);
+	if (copy_tokens(x, ex, rec, e) || copy_starts(x, ex, rec, e) ||
+	    copy_images(x, ex, rec, e) || copy_runs(x, ex, rec, e))
+		return e->code;
+	return cut(x, ex, rec, e);
+}
+
+int
 gv_examples_next(
     struct gv_examples *x, struct gv_example *ex, struct gv_error *e)
 {
@@ -379,10 +423,5 @@ gv_examples_next(
 
 	if (r <= 0)
 		return r;
-	snprintf(ex->key, sizeof ex->key, "%s", rec.key);
-	if (copy_tokens(x, ex, &rec, e) || copy_starts(x, ex, &rec, e) ||
-	    copy_images(x, ex, &rec, e) || copy_runs(x, ex, &rec, e) ||
-	    cut(x, ex, &rec, e))
-		return e->code;
-	return 1;
+	return gv_examples_take(x, ex, &rec, e) ? e->code : 1;
 }

@@ -191,6 +191,15 @@ int gv_model_vision(struct gv_model *m, const struct gv_batch *b,
 int gv_model_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
     float *logp, float *entropy, struct gv_error *e) GV_USE_RESULT;
 
+/* gv_model_loss() in two halves, for losses whose g depends on logp.  The first
+ * keeps what the second needs: nothing else may run on the model between them.
+ * The second takes the same batch and g (M) instead of b->g, adds to the
+ * gradients, and doesn't wait: g is copied. */
+int gv_model_loss_forward(struct gv_model *m, const struct gv_batch *b,
+    float *logp, float *entropy, struct gv_error *e) GV_USE_RESULT;
+int gv_model_loss_backward(struct gv_model *m, const struct gv_batch *b,
+    const float *g, struct gv_error *e) GV_USE_RESULT;
+
 /* The same without waiting: logp and entropy, best of gvk_host_alloc(), are
  * there after gv_model_sync().  At most two batches are on the device: a third
  * waits for the first. */

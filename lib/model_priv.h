@@ -127,6 +127,7 @@ struct gv_model_priv {
 	struct inputs staged[SLOTS]; /* pinned host memory */
 	void *pinned;
 	int turn; /* slot of the next batch */
+	int slot; /* of the batch in work */
 	bool fed; /* it is on its way */
 	bool keep; /* a backward pass follows the forward pass */
 	struct vit_acts *vit_store, *rs_store;

@@ -331,7 +331,8 @@ take(struct gv_model *m, const struct gv_batch *b, struct gv_error *e)
 	if (!p->fed && gv_model_feed(m, b, e))
 		return e->code;
 	p->fed = false;
-	gv_stage_use(m, b, p->turn);
+	p->slot = p->turn;
+	gv_stage_use(m, b, p->slot);
 	if (p->up) {
 		gvk_wait(m->s, p->up);
 		gvk_wait(p->up, m->s); /* up to the batch before */
@@ -399,34 +400,92 @@ forward(
 	return 0;
 }
 
-int
-gv_model_queue_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
-    float *logp, float *entropy, struct gv_error *e)
+/* Memory for the way back was planned. */
+static int
+check_backward(const struct gv_model *m, struct gv_error *e)
+{
+	if (m->priv->lim.backward)
+		return 0;
+	return gv_fail(
+	    e, GV_ERR_MATCH, "no memory was planned for a backward pass");
+}
+
+/* The head: log-probabilities, and with `back` the gradient of what it read. */
+static void
+head(struct gv_model *m, const struct gv_batch *b, bool entropy, bool back)
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
-	bool back = backward && back_language(m);
-	size_t bytes = (size_t)b->M * sizeof *logp;
 
-	if (backward && !p->lim.backward)
-		return gv_fail(e, GV_ERR_MATCH,
-		    "no memory was planned for a backward pass");
-	if (forward(m, b, back, e))
-		return e->code;
 	gvk_xent(m->s, a->logp, entropy ? a->entropy : NULL,
 	    back ? a->dsel : NULL,
 	    back ? grad(m, GV_LANGUAGE, p->at.head) : NULL, a->sel_n,
 	    param(m, GV_LANGUAGE, p->at.head), a->in.target,
 	    back ? a->in.g : NULL, 0, b->M, c->C, c->V, a->head_ws);
-	if (back) {
-		gv_decoder_backward(m, b);
-		if (b->B)
-			gv_vision_backward(m, b);
-	}
-	gvk_get(m->s, logp, a->logp, bytes);
+}
+
+static void
+get_logp(
+    struct gv_model *m, const struct gv_batch *b, float *logp, float *entropy)
+{
+	size_t bytes = (size_t)b->M * sizeof *logp;
+
+	gvk_get(m->s, logp, m->priv->a.logp, bytes);
 	if (entropy)
-		gvk_get(m->s, entropy, a->entropy, bytes);
+		gvk_get(m->s, entropy, m->priv->a.entropy, bytes);
+}
+
+static void
+backward_pass(struct gv_model *m, const struct gv_batch *b)
+{
+	gv_decoder_backward(m, b);
+	if (b->B)
+		gv_vision_backward(m, b);
+}
+
+int
+gv_model_queue_loss(struct gv_model *m, const struct gv_batch *b, bool backward,
+    float *logp, float *entropy, struct gv_error *e)
+{
+	bool back = backward && back_language(m);
+
+	if ((backward && check_backward(m, e)) || forward(m, b, back, e))
+		return e->code;
+	head(m, b, entropy, back);
+	if (back)
+		backward_pass(m, b);
+	get_logp(m, b, logp, entropy);
+	return 0;
+}
+
+int
+gv_model_loss_forward(struct gv_model *m, const struct gv_batch *b, float *logp,
+    float *entropy, struct gv_error *e)
+{
+	if (check_backward(m, e) || forward(m, b, true, e))
+		return e->code;
+	head(m, b, entropy, false);
+	get_logp(m, b, logp, entropy);
+	return gv_model_sync(m, e);
+}
+
+int
+gv_model_loss_backward(struct gv_model *m, const struct gv_batch *b,
+    const float *g, struct gv_error *e)
+{
+	struct inputs *x = &m->priv->staged[m->priv->slot];
+	struct acts *a = &m->priv->a;
+
+	if (check_backward(m, e))
+		return e->code;
+	if (!back_language(m))
+		return 0;
+	copy(x->g, g, b->M, sizeof *g);
+	if (!gvk_is_host(m->k))
+		gvk_put(m->s, a->in.g, x->g, (size_t)b->M * sizeof *g);
+	head(m, b, false, true);
+	backward_pass(m, b);
 	return 0;
 }
 
