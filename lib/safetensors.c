@@ -1,6 +1,7 @@
 /* Weights as mapped files: no byte is believed before it is checked. */
 #include "safetensors.h"
 
+#include "gguf.h"
 #include "io.h"
 #include "json.h"
 #include "mem.h"
@@ -17,6 +18,7 @@ struct entry {
 	struct gv_tensor t;
 	size_t begin, end; /* in the data of its file */
 	size_t file;
+	int64_t paired; /* see gv_st_paired() */
 };
 
 struct file {
@@ -31,6 +33,7 @@ struct gv_st {
 	struct entry *entry; /* sorted by name once opening is done */
 	size_t n, entry_cap;
 	json_t *meta; /* __metadata__ of the first file that has one */
+	struct gv_gguf *gguf; /* or where all of it comes from */
 };
 
 static int
@@ -259,6 +262,36 @@ read_meta(struct gv_st *s, json_t *meta, const char *path, struct gv_error *e)
 	return 0;
 }
 
+/* One more entry of the file that was begun last; NULL without memory. */
+static struct entry *
+new_entry(
+    struct gv_st *s, const char *name, const char *path, struct gv_error *e)
+{
+	void *p = s->entry;
+	struct entry *en;
+
+	if (s->n == GV_ST_MAX_TENSORS) {
+		gv_fail(e, GV_ERR_LIMIT, "'%s': more than %d tensors", path,
+		    GV_ST_MAX_TENSORS);
+		return NULL;
+	}
+	if (gv_grow(&p, &s->entry_cap, s->n + 1, sizeof *en)) {
+		no_memory(e, path);
+		return NULL;
+	}
+	s->entry = p;
+	en = &s->entry[s->n];
+	memset(en, 0, sizeof *en);
+	en->name = gv_strdup(name);
+	if (!en->name) {
+		no_memory(e, path);
+		return NULL;
+	}
+	en->file = s->nfiles - 1;
+	s->n++;
+	return en;
+}
+
 /* Adds the entries of a parsed header; what was added stays in s->entry and is
  * freed with it. */
 static int
@@ -270,7 +303,6 @@ read_header(
 
 	json_object_foreach(header, name, v)
 	{
-		void *p = s->entry;
 		struct entry *en;
 
 		if (!strcmp(name, "__metadata__")) {
@@ -278,21 +310,8 @@ read_header(
 				return e->code;
 			continue;
 		}
-		if (s->n == GV_ST_MAX_TENSORS)
-			return gv_fail(e, GV_ERR_LIMIT,
-			    "'%s': more than %d tensors", path,
-			    GV_ST_MAX_TENSORS);
-		if (gv_grow(&p, &s->entry_cap, s->n + 1, sizeof *en))
-			return no_memory(e, path);
-		s->entry = p;
-		en = &s->entry[s->n];
-		memset(en, 0, sizeof *en);
-		en->name = gv_strdup(name);
-		if (!en->name)
-			return no_memory(e, path);
-		s->n++;
-		en->file = s->nfiles - 1;
-		if (read_entry(en, name, v, path, e))
+		en = new_entry(s, name, path, e);
+		if (!en || read_entry(en, name, v, path, e))
 			return e->code;
 	}
 	return 0;
@@ -328,11 +347,20 @@ find_header(
 	return 0;
 }
 
+/* A place for a file, with the facts of before it is opened. */
 static int
-map_file(struct file *f, const char *path, struct gv_error *e)
+begin_file(struct gv_st *s, const char *path, struct gv_error *e)
 {
+	void *p = s->file;
+	struct file *f;
 	struct stat st;
 
+	if (gv_grow(&p, &s->file_cap, s->nfiles + 1, sizeof *f))
+		return no_memory(e, path);
+	s->file = p;
+	f = &s->file[s->nfiles];
+	memset(f, 0, sizeof *f);
+	s->nfiles++;
 	if (stat(path, &st))
 		return gv_fail(e, GV_ERR_SYS, "cannot open '%s':", path);
 	f->path = gv_strdup(path);
@@ -345,24 +373,21 @@ map_file(struct file *f, const char *path, struct gv_error *e)
 	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 	f->facts.ctime_ns =
 	    (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
-	return gv_map_open(&f->map, path, e);
+	return 0;
 }
 
 static int
 add_file(struct gv_st *s, const char *path, struct gv_error *e)
 {
 	size_t i, data = 0, first = s->n;
-	void *p = s->file;
 	struct file *f;
 	json_t *header;
 
-	if (gv_grow(&p, &s->file_cap, s->nfiles + 1, sizeof *f))
-		return no_memory(e, path);
-	s->file = p;
-	f = &s->file[s->nfiles];
-	memset(f, 0, sizeof *f);
-	s->nfiles++;
-	if (map_file(f, path, e) || find_header(&f->map, &data, path, e))
+	if (begin_file(s, path, e))
+		return e->code;
+	f = &s->file[s->nfiles - 1];
+	if (gv_map_open(&f->map, path, e) ||
+	    find_header(&f->map, &data, path, e))
 		return e->code;
 	header = parse_object((const char *)f->map.data + PREFIX_LEN,
 	    data - PREFIX_LEN, path, "header", e);
@@ -392,6 +417,43 @@ gv_st_open(struct gv_st **out, const char *path, struct gv_error *e)
 	}
 	if (s->n)
 		qsort(s->entry, s->n, sizeof *s->entry, by_name);
+	*out = s;
+	return 0;
+}
+
+/* ---- GGUF ---------------------------------------------------------------- */
+
+static int
+add_gguf(struct gv_st *s, const char *path, struct gv_error *e)
+{
+	struct entry *en;
+	size_t i;
+
+	if (begin_file(s, path, e) || gv_gguf_open(&s->gguf, path, e))
+		return e->code;
+	for (i = 0; i < gv_gguf_count(s->gguf); i++) {
+		en = new_entry(s, gv_gguf_name(s->gguf, i), path, e);
+		if (!en)
+			return e->code;
+		en->t = *gv_gguf_tensor(s->gguf, i);
+		en->paired = gv_gguf_paired(s->gguf, i);
+	}
+	if (s->n)
+		qsort(s->entry, s->n, sizeof *s->entry, by_name);
+	return 0;
+}
+
+static int
+open_gguf(struct gv_st **out, const char *path, struct gv_error *e)
+{
+	struct gv_st *s = gv_alloc(1, sizeof *s);
+
+	if (!s)
+		return no_memory(e, path);
+	if (add_gguf(s, path, e)) {
+		gv_st_close(&s);
+		return e->code;
+	}
 	*out = s;
 	return 0;
 }
@@ -517,6 +579,33 @@ open_shards(struct gv_st *s, const char *dir, const json_t *index,
 	return check_index(s, map, path, e);
 }
 
+/* A directory without safetensors; PyTorch's own files are a program in
+ * pickle's language, which nobody should run for its data. */
+static int
+no_weights(const char *dir, struct gv_error *e)
+{
+	static const char *const pickled[] = {
+	    "pytorch_model.bin", "pytorch_model.bin.index.json"};
+	char path[4096];
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < sizeof pickled / sizeof *pickled; i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, pickled[i]);
+		if (!stat(path, &st))
+			return gv_fail(e, GV_ERR_NOSUP,
+			    "'%s' is not read; in its directory run: python3 "
+			    "-c 'import glob, torch, safetensors.torch as s; "
+			    "s.save_file({k: v.clone() for f in "
+			    "glob.glob(\"pytorch_model*.bin\") for k, v in "
+			    "torch.load(f, \"cpu\", weights_only=True)"
+			    ".items()}, \"model.safetensors\")'",
+			    path);
+	}
+	return gv_fail(e, GV_ERR_FORMAT,
+	    "'%s' holds neither model.safetensors nor " INDEX, dir);
+}
+
 int
 gv_st_open_dir(struct gv_st **out, const char *dir, struct gv_error *e)
 {
@@ -526,13 +615,14 @@ gv_st_open_dir(struct gv_st **out, const char *dir, struct gv_error *e)
 	struct stat st;
 	json_t *index = NULL;
 
+	if (gv_gguf_named(dir))
+		return open_gguf(out, dir, e);
 	snprintf(path, sizeof path, "%s/model.safetensors", dir);
 	if (!stat(path, &st) || errno != ENOENT)
 		return gv_st_open(out, path, e);
 	snprintf(path, sizeof path, "%s/" INDEX, dir);
 	if (stat(path, &st) && errno == ENOENT)
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "'%s' holds neither model.safetensors nor " INDEX, dir);
+		return no_weights(dir, e);
 	if (gv_map_open(&m, path, e))
 		return e->code;
 	if (m.size > GV_ST_MAX_HEADER)
@@ -574,6 +664,7 @@ gv_st_close(struct gv_st **out)
 		gv_free(s->file[i].path);
 	}
 	json_decref(s->meta);
+	gv_gguf_close(&s->gguf);
 	gv_free(s->entry);
 	gv_free(s->file);
 	gv_free(s);
@@ -597,6 +688,12 @@ const struct gv_tensor *
 gv_st_tensor(const struct gv_st *s, size_t i)
 {
 	return &s->entry[i].t;
+}
+
+int64_t
+gv_st_paired(const struct gv_st *s, size_t i)
+{
+	return s->entry[i].paired;
 }
 
 const struct gv_tensor *

@@ -44,7 +44,9 @@ int gv_st_open(
 
 /* Opens DIR/model.safetensors or, where that is missing, the shards that
  * DIR/model.safetensors.index.json names.  Shards must be plain names of files
- * in DIR; index and shards must agree about every tensor (GV_ERR_MATCH). */
+ * in DIR; index and shards must agree about every tensor (GV_ERR_MATCH).
+ * Where `dir` ends in ".gguf" it is a file, see gguf.h.  PyTorch's .bin files
+ * are GV_ERR_NOSUP, with the command that converts them. */
 int gv_st_open_dir(
     struct gv_st **s, const char *dir, struct gv_error *e) GV_USE_RESULT;
 void gv_st_close(struct gv_st **s);
@@ -56,6 +58,8 @@ size_t gv_st_count(const struct gv_st *s);
  * a reader must not count on that (use gv_to_f32 or memcpy). */
 const char *gv_st_name(const struct gv_st *s, size_t i);
 const struct gv_tensor *gv_st_tensor(const struct gv_st *s, size_t i);
+/* Heads of a tensor whose rows stand in pairs, see gv_gguf_paired(); else 0. */
+int64_t gv_st_paired(const struct gv_st *s, size_t i);
 /* By name, or NULL. */
 const struct gv_tensor *gv_st_find(const struct gv_st *s, const char *name);
 /* A value of __metadata__, or NULL. */

@@ -9,7 +9,7 @@
 static const struct {
 	const char *name;
 	size_t size;
-} types[GV_DTYPES] = {
+} types[] = {
     [GV_NONE] = {"plain", 0},
     [GV_BOOL] = {"BOOL", 1},
     [GV_U8] = {"U8", 1},
@@ -21,6 +21,10 @@ static const struct {
     [GV_F32] = {"F32", 4},
     [GV_F64] = {"F64", 8},
     [GV_F8_E4M3] = {"F8_E4M3", 1},
+    [GV_Q4_0] = {"Q4_0", 0},
+    [GV_Q4_1] = {"Q4_1", 0},
+    [GV_Q8_0] = {"Q8_0", 0},
+    [GV_Q6_K] = {"Q6_K", 0},
 };
 
 size_t
@@ -32,7 +36,7 @@ gv_dtype_size(enum gv_dtype t)
 const char *
 gv_dtype_name(enum gv_dtype t)
 {
-	return (unsigned)t < GV_DTYPES ? types[t].name : "?";
+	return (unsigned)t <= GV_Q6_K ? types[t].name : "?";
 }
 
 enum gv_dtype

@@ -25,7 +25,14 @@ enum gv_dtype {
 	GV_F32,
 	GV_F64,
 	GV_F8_E4M3,
-	GV_DTYPES
+	GV_DTYPES,
+	/* blocks of quantised numbers, which only GGUF files hold: blocks.h
+	 * converts them; gv_dtype_parse() doesn't know them, and an element
+	 * has no size */
+	GV_Q4_0 = GV_DTYPES,
+	GV_Q4_1,
+	GV_Q8_0,
+	GV_Q6_K
 };
 
 /* A view of an array: row-major, dense, little-endian.  `data` belongs to
