@@ -130,10 +130,13 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    const struct gvk_adamw *o), \
 	    (s, p, master, m, v, g, scale, range, ranges, o)) \
 	X(sample, (struct gvk_stream *s, int32_t *id, float *logp, \
-	    const float *logits, const uint8_t *ban, const uint64_t *seed, \
-	    const uint64_t *counter, const struct gvk_sampler *law, \
-	    int64_t B, int64_t V, void *ws), \
-	    (s, id, logp, logits, ban, seed, counter, law, B, V, ws)) \
+	    const float *logits, const uint8_t *ban, uint32_t *seen, \
+	    const uint64_t *seed, const uint64_t *counter, \
+	    const struct gvk_sampler *law, int64_t B, int64_t V, void *ws), \
+	    (s, id, logp, logits, ban, seen, seed, counter, law, B, V, ws)) \
+	X(seen, (struct gvk_stream *s, uint32_t *seen, const int32_t *id, \
+	    const int32_t *at, int64_t B, int64_t V), \
+	    (s, seen, id, at, B, V)) \
 	X(convert, (struct gvk_stream *s, void *dst, enum gvk_dtype to, \
 	    const void *src, enum gvk_dtype from, size_t n), \
 	    (s, dst, to, src, from, n))

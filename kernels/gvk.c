@@ -391,6 +391,7 @@ attn_pairs(struct gvk_stream *s, const struct gvk_attn *a)
 #define FLOPS_clip          0
 #define FLOPS_adamw         0
 #define FLOPS_sample        0
+#define FLOPS_seen          0
 #define FLOPS_convert       0
 
 void

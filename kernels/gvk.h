@@ -412,26 +412,42 @@ void gvk_adamw(struct gvk_stream *s, void *p, float *master, void *m, void *v,
 
 /* ---- sampling ------------------------------------------------------------ */
 
-/* Draws one id a row from logits (B,V) F32.  The law: banned ids (ban (V) U8,
- * 1 = never; may be NULL) get no mass; logits are divided by temperature;
- * the top_k largest stay (0 = all; ties by lower id); of those the smallest
- * set whose mass reaches top_p stays (1 = all); one is drawn by inverse
- * transform with the Philox number (seed, GVK_SAMPLE_PURPOSE, counter[b]).
- * Temperature 0 takes the largest logit, lowest id first.
+/* Draws one id a row from logits (B,V) F32.  The law: the logits of ids that
+ * the row has seen are divided by `repetition` if positive, else multiplied by
+ * it (0 or 1 = off); banned ids (ban (V) U8, 1 = never; may be NULL) get no
+ * mass; logits are divided by temperature; the top_k largest stay (0 = all;
+ * ties by lower id); of those the smallest set whose mass reaches top_p stays
+ * (1 = all); of those the ones stay whose probability is at least min_p times
+ * the largest, that is, whose logit is at least max + temperature ln(min_p),
+ * in F32 (0 = all); one is drawn by inverse transform with the Philox number
+ * (seed, GVK_SAMPLE_PURPOSE, counter[b]).
+ * Temperature 0 takes the largest logit after the penalty, lowest id first.
+ *	seen (B,(V+31)/32)	the row's history: id i is bit i % 32 of word
+ * i / 32.  The bit of id[b] is set.  May be NULL: nothing is penalised.
  *	id[b]	the id		logp[b]	 log-probability of id[b] under the
- * full softmax of the logits as given (temperature 1, nothing banned).
- * The same (seed, counter) and logits give the same id in any batch.
- * seed (B) and counter (B) are device arrays.  ws: gvk_sample_ws() bytes. */
+ * full softmax of the logits as given (temperature 1, no penalty, nothing
+ * banned).  The same (seed, counter), logits and history give the same id in
+ * any batch.  seed (B) and counter (B) are device arrays.  ws:
+ * gvk_sample_ws() bytes.  Source: Holtzman et al. 2019, arXiv 1904.09751
+ * (top-p); Nguyen et al. 2024, arXiv 2407.01082 (min-p); Keskar et al. 2019,
+ * arXiv 1909.05858 (penalty). */
 #define GVK_SAMPLE_PURPOSE 3
 struct gvk_sampler {
 	float temperature, top_p;
 	int32_t top_k;
+	float min_p, repetition;
 };
 size_t gvk_sample_ws(const struct gvk *k, int64_t B, int64_t V);
 void gvk_sample(struct gvk_stream *s, int32_t *id, float *logp,
-    const float *logits, const uint8_t *ban, const uint64_t *seed,
-    const uint64_t *counter, const struct gvk_sampler *law, int64_t B,
-    int64_t V, void *ws);
+    const float *logits, const uint8_t *ban, uint32_t *seen,
+    const uint64_t *seed, const uint64_t *counter,
+    const struct gvk_sampler *law, int64_t B, int64_t V, void *ws);
+
+/* Histories for gvk_sample: row b of seen (B,(V+31)/32) gets exactly the bits
+ * of id[at[b]] .. id[at[b+1] - 1]; ids outside 0..V-1 (rows of images) have
+ * none.  at (B+1) ascending. */
+void gvk_seen(struct gvk_stream *s, uint32_t *seen, const int32_t *id,
+    const int32_t *at, int64_t B, int64_t V);
 
 #ifdef __cplusplus
 }

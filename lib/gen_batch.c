@@ -60,8 +60,9 @@ gv_gen_release(struct gv_gen *g)
 int
 gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
 {
-	const struct gvk_sampler law = {
-	    g->law.temperature, g->law.top_p, g->law.top_k};
+	const struct gvk_sampler law = {.temperature = g->law.temperature,
+	    .top_p = g->law.top_p,
+	    .top_k = g->law.top_k};
 	const struct gv_limits l = {.images = s->images,
 	    .tokens = s->tokens,
 	    .seqs = s->seqs,

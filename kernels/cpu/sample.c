@@ -1,4 +1,5 @@
-/* Sampling: temperature, top-k, top-p and an inverse transform, a row a part.
+/* Sampling: a penalty for repetition, temperature, top-k, top-p, min-p and an
+ * inverse transform, a row a part.
  *
  * Weights are F32, their sums F64 in a fixed order.  The candidates are not
  * sorted: a quickselect finds the k-th, and one that weighs the side it leaves
@@ -6,29 +7,33 @@
  * id), and the draw walks the ids upwards.
  */
 #include "cpu.h"
+#include "law.h"
 #include "random.h"
 #include "vmath.h"
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 struct job {
 	int32_t *id;
 	float *logp;
 	const float *logits;
 	const uint8_t *ban;
+	uint32_t *seen; /* (B, words) or NULL */
 	const uint64_t *seed, *counter;
 	const struct gvk_sampler *law;
-	int64_t V;
+	int64_t V, words;
 	float *weight; /* (B, V) in ws */
 	int32_t *order; /* (B, V) in ws */
+	float *repelled; /* (B, V) in ws: logits with the penalty */
 };
 
 size_t
 CPU(sample_ws)(const struct gvk *k, int64_t B, int64_t V)
 {
 	(void)k;
-	return (size_t)(B * V) * (sizeof(float) + sizeof(int32_t));
+	return (size_t)(B * V) * (2 * sizeof(float) + sizeof(int32_t));
 }
 
 /* Does x come before y: the larger logit, then the lower id. */
@@ -174,6 +179,17 @@ cut_tail(const struct job *j, float *w, int32_t *order, const float *z)
 			w[i] = 0;
 }
 
+/* Clears the weights of logits below min-p's bound. */
+static void
+cut_unlikely(float *w, const float *z, float bound, int64_t V)
+{
+	int64_t i;
+
+#pragma omp simd
+	for (i = 0; i < V; i++)
+		w[i] = z[i] >= bound ? w[i] : 0.f;
+}
+
 static int32_t
 draw(const float *w, int64_t V, double u)
 {
@@ -216,11 +232,35 @@ log_prob(const float *z, int64_t V, int32_t id)
 	return (float)((double)z[id] - (double)max - log(sum));
 }
 
+/* The row's logits after the penalty. */
+static const float *
+repel(const struct job *j, int64_t b)
+{
+	const float *z = j->logits + b * j->V;
+	const uint32_t *seen;
+	float *to;
+	int64_t i, k;
+	uint32_t bits;
+
+	if (!gvk_law_repels(j->law, j->seen))
+		return z;
+	seen = j->seen + b * j->words;
+	to = j->repelled + b * j->V;
+	memcpy(to, z, (size_t)j->V * sizeof *to);
+	for (k = 0; k < j->words; k++)
+		for (bits = seen[k]; bits; bits &= bits - 1) {
+			i = k * 32 + __builtin_ctz(bits);
+			if (i < j->V)
+				to[i] = gvk_penalised(z[i], j->law->repetition);
+		}
+	return to;
+}
+
 static void
 sample_row(void *arg, int64_t b, int thread)
 {
 	const struct job *j = arg;
-	const float *z = j->logits + b * j->V;
+	const float *z = repel(j, b);
 	float *w = j->weight + b * j->V;
 	int32_t id = best(j, z);
 
@@ -229,23 +269,40 @@ sample_row(void *arg, int64_t b, int thread)
 		weigh(j, w, z, z[id]);
 		if (j->law->top_k > 0 || j->law->top_p < 1)
 			cut_tail(j, w, j->order + b * j->V, z);
+		if (j->law->min_p > 0)
+			cut_unlikely(
+			    w, z, z[id] + gvk_min_p_depth(j->law), j->V);
 		id = draw(w, j->V,
 		    gvk_philox_uniform(
 			j->seed[b], GVK_SAMPLE_PURPOSE, j->counter[b]));
 	}
 	j->id[b] = id;
+	if (j->seen)
+		j->seen[b * j->words + id / 32] |= (uint32_t)1 << id % 32;
 	if (j->logp)
-		j->logp[b] = log_prob(z, j->V, id);
+		j->logp[b] = log_prob(j->logits + b * j->V, j->V, id);
 }
 
 void
 CPU(sample)(struct gvk_stream *s, int32_t *id, float *logp, const float *logits,
-    const uint8_t *ban, const uint64_t *seed, const uint64_t *counter,
-    const struct gvk_sampler *law, int64_t B, int64_t V, void *ws)
+    const uint8_t *ban, uint32_t *seen, const uint64_t *seed,
+    const uint64_t *counter, const struct gvk_sampler *law, int64_t B,
+    int64_t V, void *ws)
 {
-	struct job j = {id, logp, logits, ban, seed, counter, law, V, ws,
-	    (int32_t *)((float *)ws + B * V)};
+	struct job j = {.id = id,
+	    .logp = logp,
+	    .logits = logits,
+	    .ban = ban,
+	    .seen = seen,
+	    .seed = seed,
+	    .counter = counter,
+	    .law = law,
+	    .V = V,
+	    .words = (V + 31) / 32,
+	    .weight = ws,
+	    .order = (int32_t *)ws + B * V,
+	    .repelled = (float *)ws + 2 * B * V};
 
-	assert(B >= 0 && V > 0);
+	assert(B >= 0 && V > 0 && law->repetition >= 0);
 	gvk_pool_run(gvk_pool_of(s), B, sample_row, &j);
 }

@@ -1,5 +1,5 @@
-/* Sampling: temperature, top-k, top-p and an inverse transform, a cluster of
- * blocks a row.
+/* Sampling: a penalty for repetition, temperature, top-k, top-p, min-p and an
+ * inverse transform, a cluster of blocks a row.
  *
  *	row of V: |part 0|part 1| ... |part 7|	each in its block's shared memory
  *
@@ -10,7 +10,8 @@
  * down by histograms, 11 bits a pass, over the keys that it can be among: not
  * below the least of the warps' largest for top-k, not where all the rest
  * together has too little mass for top-p.  As soon as a bin has LIST
- * candidates or fewer, they are compared with each other.
+ * candidates or fewer, they are compared with each other.  min-p is a bound to
+ * the logit alone.
  *
  * Counts and masses of a bin are integers (a mass in units of 2^-31 of the
  * weight at the bin's upper end), so that the order of additions is free; all
@@ -30,6 +31,11 @@
 
 #include <float.h>
 
+/* C for the host; the device takes it as well. */
+#define inline __host__ __device__ __inline__
+#include "law.h"
+#undef inline
+
 #define THREADS 512
 #define WARPS   (THREADS / CUDA_WARP)
 #define PARTS   8
@@ -45,12 +51,14 @@ struct sampler {
 	float *logp; /* or NULL */
 	const float *logits;
 	const uint8_t *ban; /* or NULL */
+	uint32_t *seen; /* (B,words) or NULL */
 	const uint64_t *seed, *counter;
 	struct gvk_sampler law;
-	int64_t V;
+	int64_t V, words;
 	int64_t size; /* of a part, a multiple of 4 */
 	float *copy; /* (B,V), ws; NULL: rows are in shared memory */
 	float rate; /* log2(e) / temperature */
+	float depth; /* min-p keeps logits of max + depth or more */
 	bool wide; /* rows begin at multiples of 16 bytes */
 };
 
@@ -271,6 +279,25 @@ store_four(const struct sampler &s, const struct part &p, int i, const float v[4
 			p.z[i + j] = v[j];
 }
 
+/* Bits of logits i..i+3 of a part, whose ids the row has seen; i and the part's
+ * first id are multiples of 4. */
+static __device__ __forceinline__ unsigned
+load_seen(const struct part &p, const uint32_t *seen, int i)
+{
+	const unsigned id = (unsigned)p.at + (unsigned)i;
+
+	return i < p.n ? seen[id / 32] >> id % 32 & 15 : 0;
+}
+
+static __device__ __forceinline__ void
+penalise_four(float v[4], unsigned seen, float penalty)
+{
+#pragma unroll
+	for (int j = 0; j < 4; j++)
+		if (seen >> j & 1)
+			v[j] = gvk_penalised(v[j], penalty);
+}
+
 /* Takes logits into a thread's peak; those that are never drawn become minus
  * infinity. */
 static __device__ __forceinline__ void
@@ -297,9 +324,11 @@ finite(float max)
 	return max > -INFINITY ? max : 0;
 }
 
-/* Brings the block's part of a row into p.z. */
+/* Brings the block's part of a row into p.z, REPEL: with the penalty for what
+ * is in `seen`. */
+template <bool REPEL>
 static __device__ struct peak
-take_part(const struct sampler &s, const struct part &p, const float *z)
+take_part(const struct sampler &s, const struct part &p, const float *z, const uint32_t *seen)
 {
 	struct peak k = no_peak();
 	float max = -INFINITY, top = -INFINITY; /* of all, of those to draw from */
@@ -307,11 +336,14 @@ take_part(const struct sampler &s, const struct part &p, const float *z)
 	for (int base = threadIdx.x * 4; base < p.n; base += THREADS * 4 * TILE) {
 		const float max_was = max, top_was = top;
 		float v[TILE][4], sum = 0, mass = 0;
-		unsigned never[TILE];
+		unsigned never[TILE], again[TILE];
 
 #pragma unroll
-		for (int t = 0; t < TILE; t++)
+		for (int t = 0; t < TILE; t++) {
 			never[t] = load_four(v[t], s, p, z, base + t * THREADS * 4);
+			if constexpr (REPEL)
+				again[t] = load_seen(p, seen, base + t * THREADS * 4);
+		}
 #pragma unroll
 		for (int t = 0; t < TILE; t++)
 			max = fmaxf(max, fmaxf(fmaxf(v[t][0], v[t][1]), fmaxf(v[t][2], v[t][3])));
@@ -320,6 +352,8 @@ take_part(const struct sampler &s, const struct part &p, const float *z)
 #pragma unroll
 			for (int j = 0; j < 4; j++)
 				sum += exp2_fast((v[t][j] - finite(max)) * LOG2_E);
+			if constexpr (REPEL)
+				penalise_four(v[t], again[t], s.law.repetition);
 			take_four(&k, v[t], never[t], p.at + base + t * THREADS * 4);
 			store_four(s, p, base + t * THREADS * 4, v[t]);
 		}
@@ -763,7 +797,7 @@ cut_at(const struct part &p, struct room *r, struct histogram *h, struct cut c, 
 	    p, r, c, w.hi, fmax(1.0, ceil((goal - b.above) / unit)), (double)b.tally);
 }
 
-/* What top-k and top-p leave.  `k` is the row's peak. */
+/* What top-k, top-p and min-p leave.  `k` is the row's peak. */
 template <int P>
 static __device__ struct cut
 cut_of(const struct part &p, struct room *r, struct histogram *h, const struct sampler &s,
@@ -792,6 +826,12 @@ cut_of(const struct part &p, struct room *r, struct histogram *h, const struct s
 		c.key = k.key;
 		c.id = k.id;
 	}
+	if (s.law.min_p > 0) {
+		uint32_t least = key_of(scale.max + s.depth);
+
+		if (least > c.key) /* so all that are equal are kept */
+			c = {least, INT32_MAX};
+	}
 	return c;
 }
 
@@ -809,7 +849,7 @@ draw(const struct part &p, struct room *r, struct histogram *h, const struct sam
 	double t[P], mine, end;
 	struct reach to;
 
-	if (s.law.top_k > 0 || s.law.top_p < 1) {
+	if (s.law.top_k > 0 || s.law.top_p < 1 || s.law.min_p > 0) {
 		c = cut_of<P>(p, r, h, s, k, scale);
 		return reach_share<P>(
 			   p, r, [&](int i) { return kept_weight(p, i, c, scale); }, u) == p.rank;
@@ -834,7 +874,7 @@ draw(const struct part &p, struct room *r, struct histogram *h, const struct sam
 	return true;
 }
 
-template <int P>
+template <int P, bool REPEL>
 static __device__ __forceinline__ void
 sample_row(const struct sampler &s)
 {
@@ -842,6 +882,7 @@ sample_row(const struct sampler &s)
 	__shared__ struct room room;
 	const int64_t b = blockIdx.x / P;
 	const float *z = s.logits + b * s.V;
+	uint32_t *seen = s.seen ? s.seen + b * s.words : NULL;
 	struct part p;
 	struct peak k;
 	bool mine;
@@ -855,7 +896,7 @@ sample_row(const struct sampler &s)
 	p.from = min(p.n, (int)threadIdx.x * p.run);
 	p.to = min(p.n, p.from + p.run);
 	cuda_follow();
-	k = row_merge<P>(take_part(s, p, z + p.at), &room, s.rate);
+	k = row_merge<P>(take_part<REPEL>(s, p, z + p.at, seen), &room, s.rate);
 	cuda_lead();
 	id = k.key > 0 ? k.id : k.nan >= 0 ? k.nan : 0;
 	mine = p.rank == 0;
@@ -869,22 +910,26 @@ sample_row(const struct sampler &s)
 	}
 	if (mine && threadIdx.x == 0) {
 		s.id[b] = id;
+		if (seen) /* all have read it before row_merge's barrier */
+			seen[id / 32] |= 1u << id % 32;
 		if (s.logp)
 			s.logp[b] = (float)((double)z[id] - (double)k.max - log(k.sum));
 	}
 	row_sync<P>();
 }
 
+template <bool REPEL>
 static __global__ void
 CLUSTER(PARTS) __launch_bounds__(THREADS, 2) sample_clusters(const struct sampler s)
 {
-	sample_row<PARTS>(s);
+	sample_row<PARTS, REPEL>(s);
 }
 
+template <bool REPEL>
 static __global__ void
 __launch_bounds__(THREADS, 2) sample_blocks(const struct sampler s)
 {
-	sample_row<1>(s);
+	sample_row<1, REPEL>(s);
 }
 
 /* ---- the op --------------------------------------------------------------- */
@@ -911,39 +956,53 @@ gvk_cuda_sample_ws(const struct gvk *k, int64_t B, int64_t V)
 	return fits(cuda_device_of(k), V) ? 0 : (size_t)(B * V) * sizeof(float);
 }
 
+template <bool REPEL>
+static void
+launch(struct gvk_stream *s, struct sampler p, int64_t B, bool clusters, void *ws)
+{
+	const bool cut = p.law.temperature > 0 && (p.law.top_k > 0 || p.law.top_p < 1);
+	size_t smem = cut ? sizeof(struct histogram) : 0;
+
+	if (!clusters) {
+		p.copy = (float *)ws;
+		p.size = part_size(p.V, 1);
+		CUDA_LAUNCH_SOON(s, sample_blocks<REPEL>, cuda_blocks(B, 1), THREADS, smem, p);
+		return;
+	}
+	p.copy = NULL;
+	p.size = part_size(p.V, PARTS);
+	smem += (size_t)p.size * sizeof(float);
+	if (CUDA_SMEM(s, sample_clusters<REPEL>, smem))
+		CUDA_LAUNCH_SOON(
+		    s, sample_clusters<REPEL>, cuda_blocks(B * PARTS, 1), THREADS, smem, p);
+}
+
 void
 gvk_cuda_sample(struct gvk_stream *s, int32_t *id, float *logp, const float *logits,
-    const uint8_t *ban, const uint64_t *seed, const uint64_t *counter,
+    const uint8_t *ban, uint32_t *seen, const uint64_t *seed, const uint64_t *counter,
     const struct gvk_sampler *law, int64_t B, int64_t V, void *ws)
 {
-	const struct cuda_device *dev = cuda_of(s)->dev;
-	const bool cut = law->temperature > 0 && (law->top_k > 0 || law->top_p < 1);
-	size_t smem = cut ? sizeof(struct histogram) : 0;
+	const bool clusters = fits(cuda_of(s)->dev, V);
 	struct sampler p;
 
-	assert(B >= 0 && V > 0 && V <= 1 << 30);
+	assert(B >= 0 && V > 0 && V <= 1 << 30 && law->repetition >= 0);
 	if (B == 0)
 		return;
 	p.id = id;
 	p.logp = logp;
 	p.logits = logits;
 	p.ban = ban;
+	p.seen = seen;
 	p.seed = seed;
 	p.counter = counter;
 	p.law = *law;
 	p.V = V;
+	p.words = (V + 31) / 32;
+	p.depth = gvk_min_p_depth(law);
 	p.rate = law->temperature > 0 ? fmaxf(LOG2_E / law->temperature, FLT_MIN) : 0;
 	p.wide = cuda_vec8(logits, 0) && V % 4 == 0;
-	if (fits(dev, V)) {
-		p.copy = NULL;
-		p.size = part_size(V, PARTS);
-		smem += (size_t)p.size * sizeof(float);
-		if (CUDA_SMEM(s, sample_clusters, smem))
-			CUDA_LAUNCH_SOON(
-			    s, sample_clusters, cuda_blocks(B * PARTS, 1), THREADS, smem, p);
-	} else {
-		p.copy = (float *)ws;
-		p.size = part_size(V, 1);
-		CUDA_LAUNCH_SOON(s, sample_blocks, cuda_blocks(B, 1), THREADS, smem, p);
-	}
+	if (gvk_law_repels(law, seen))
+		launch<true>(s, p, B, clusters, ws);
+	else
+		launch<false>(s, p, B, clusters, ws);
 }

@@ -387,9 +387,10 @@ sumsq(const struct shape *h)
 static void
 sample(const struct shape *h)
 {
-	static const struct gvk_sampler law = {1, .9f, 40};
+	static const struct gvk_sampler law = {
+	    .temperature = 1, .top_p = .9f, .top_k = 40};
 
-	gvk_sample(s, (int32_t *)(void *)y, b, x, NULL,
+	gvk_sample(s, (int32_t *)(void *)y, b, x, NULL, NULL,
 	    (const uint64_t *)(void *)w, (const uint64_t *)(void *)w, &law,
 	    h->N, h->C, ws);
 }

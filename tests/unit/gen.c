@@ -403,7 +403,7 @@ chain(bool chained, int steps, int32_t (*id)[DRAWS], float (*logp)[DRAWS])
 	    .max_q = 7,
 	    .max_k = 16,
 	    .kv_rows = 16 * DRAWS};
-	const struct gvk_sampler law = {1, 1, 0};
+	const struct gvk_sampler law = {.temperature = 1, .top_p = 1};
 	int32_t in[18], pos[18], kv[18], q_at[DRAWS + 1],
 	    p_at[DRAWS] = {0}, p_len[DRAWS] = {0}, k_at[DRAWS],
 	    k_len[DRAWS] = {0}, out[DRAWS];

@@ -323,7 +323,7 @@ sample(void *arg)
 {
 	const struct shape *h = arg;
 
-	gvk_sample(s, pos, stat, f, NULL, (const uint64_t *)gu,
+	gvk_sample(s, pos, stat, f, NULL, NULL, (const uint64_t *)gu,
 	    (const uint64_t *)gu + h->N, &h->law, h->N, 151936, ws);
 }
 
@@ -336,7 +336,7 @@ others(void)
 	struct shape p = {.N = r.n};
 	struct shape c = {.N = (int64_t)1 << 30};
 	struct shape t = {.N = 8192, .C = 1536, .O = 151936};
-	struct shape m = {.law = {1, .95f, 0}};
+	struct shape m = {.law = {.temperature = 1, .top_p = .95f}};
 	double row2 = 2.0 * 16384 * 1536, vit = 2.0 * 65536 * 1024;
 
 	time_op("copy 1 GiB", copy, &c, 0, 2.0 * (double)c.N);
