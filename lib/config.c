@@ -33,7 +33,7 @@ parse_type(struct gv_config *c, const struct gv_obj *top, const char *type)
 
 	if (!strcmp(type, "ghostvis"))
 		return parse_ghostvis(c, top);
-	if (!strcmp(type, "qwen2")) {
+	if (gv_config_is_text(type)) {
 		c->has_text = true;
 		return gv_config_text(&c->text, top) ? top->e->code
 						     : gv_config_eos(c, top);
@@ -72,7 +72,7 @@ int
 gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 {
 	static const char *const known[] = {
-	    "ghostvis", "qwen2", "siglip", "siglip_vision_model"};
+	    "ghostvis", "siglip", "siglip_vision_model"};
 	struct gv_obj top = {o, "", e};
 	struct gv_config c;
 	const char *type = NULL;
@@ -81,18 +81,20 @@ gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 
 	memset(&c, 0, sizeof c);
 	c.image_token = -1;
+	gv_config_sampling_init(&c.sampling);
 	if (!json_is_object(o))
 		return gv_fail(e, GV_ERR_FORMAT, "not a JSON object");
 	if (gv_obj_text(&top, "model_type", &type))
 		return e->code;
 	if (!type)
 		return gv_fail(e, GV_ERR_FORMAT, "'model_type' is missing");
-	for (i = 0; i < 4 && strcmp(known[i], type); i++)
+	for (i = 0; i < 3 && strcmp(known[i], type); i++)
 		;
-	if (i == 4)
+	if (i == 3 && !gv_config_is_text(type))
 		return gv_fail(e, GV_ERR_NOSUP,
 		    "model type '%s' is not supported (ghostvis, qwen2, "
-		    "siglip and siglip_vision_model are)",
+		    "qwen3, llama, mistral, nanochat, siglip and "
+		    "siglip_vision_model are)",
 		    gv_quote(q, sizeof q, type, strlen(type)));
 	snprintf(c.model_type, sizeof c.model_type, "%s", type);
 	if (parse_type(&c, &top, type) || parse_init(&c.init, &top))
@@ -141,7 +143,8 @@ open_rest(struct gv_config *c, const char *dir, struct gv_error *e)
 			&c->generation, dir, "generation_config.json", true, e))
 			return e->code;
 		s.o = c->generation;
-		if (s.o && gv_config_eos(c, &s))
+		if (s.o && (gv_config_eos(c, &s) ||
+			       gv_config_sampling(&c->sampling, &s)))
 			return gv_fail_in(
 			    e, "'%s/generation_config.json'", dir);
 	}

@@ -7,12 +7,13 @@
  * with its key ("text_config.hidden_size"); values that contradict each other
  * GV_ERR_MATCH.
  *
- * Model types: `qwen2` as Hugging Face lays it out; `siglip_vision_model`, and
- * `siglip`, of which only vision_config is used; and `ghostvis`, ours, which
- * gv-model(5) specifies:
+ * Model types: the text models `qwen2`, `qwen3`, `llama`, `mistral` and
+ * `nanochat` (or `nano`) as Hugging Face lays them out; `siglip_vision_model`,
+ * and `siglip`, of which only vision_config is used; and `ghostvis`, ours,
+ * which gv-model(5) specifies:
  *
  *	{"model_type": "ghostvis",
- *	 "text_config": {qwen2's keys},
+ *	 "text_config": {a text model's keys},
  *	 "vision_config": {SiglipVisionConfig's keys},
  *	 "resampler": {"type": "perceiver", "rows": 64, "blocks": 1,
  *	     "heads": 16},
@@ -54,19 +55,64 @@ enum gv_act {
 	GV_ACT_SILU
 };
 
+/* How positions turn queries and keys, by Hugging Face's names.  gv_rope()
+ * makes the frequencies. */
+enum gv_rope_type {
+	GV_ROPE_DEFAULT,
+	GV_ROPE_LINEAR, /* all frequencies divided by the factor */
+	GV_ROPE_DYNAMIC, /* default up to max_T, and further nothing goes */
+	GV_ROPE_LLAMA3, /* the slow ones divided, smoothly from some on */
+	GV_ROPE_YARN /* likewise, and what attention sees is sharpened */
+};
+
+struct gv_rope_config {
+	enum gv_rope_type type;
+	bool reversed; /* turns the other way (nanochat) */
+	bool truncate; /* yarn: the ramp has whole ends */
+	double theta; /* rope_theta */
+	double factor; /* 1 for the default */
+	/* llama3, yarn: original_max_position_embeddings; else 0 */
+	int64_t original;
+	/* llama3: low_freq_factor, high_freq_factor, in turns over the
+	 * original positions; yarn: beta_slow, beta_fast; else 0 */
+	double low, high;
+	/* yarn: attention_factor, of every sine and cosine; else 1 */
+	double attention;
+};
+
 /* The decoder.  Letters: V C L H G D F. */
 struct gv_text_config {
-	char type[32]; /* "qwen2" */
+	char type[32]; /* "qwen2", "qwen3", "llama", "mistral", "nanochat" */
 	int64_t V; /* vocab_size */
 	int64_t C; /* hidden_size */
 	int64_t L; /* num_hidden_layers */
 	int64_t H, G, D; /* heads, key/value heads, head width (even) */
 	int64_t F; /* intermediate_size */
 	int64_t max_T; /* max_position_embeddings */
-	double rope_theta, eps;
+	struct gv_rope_config rope;
+	double eps; /* of all norms */
 	bool tied; /* tie_word_embeddings */
-	bool qkv_bias; /* true for qwen2 */
+	/* what distinguishes the families */
+	bool qkv_bias, o_bias; /* of attention's products */
+	bool bare_norm; /* the RMSNorms have no weights */
+	bool qk_norm; /* queries and keys have an RMSNorm, each head */
+	bool embed_norm; /* so has what enters the first layer */
+	bool gated; /* the MLP is silu(gate) * up; else max(up, 0)^2 */
+	double softcap; /* of logits: final_logit_softcapping; 0: none */
 	double init_std; /* initializer_range, .02 */
+};
+
+/* How a model's makers draw from it (generation_config.json): defaults for
+ * those who sample.  Where the file says anything of it, what it leaves out is
+ * as transformers takes it: no sampling, temperature 1, top_k 50, top_p 1,
+ * min_p 0, no penalty. */
+struct gv_sampling_config {
+	bool given; /* the file says anything of it; else all is as above */
+	bool sample; /* do_sample; false: the most likely token */
+	double temperature; /* 0..100 */
+	int64_t top_k; /* 0: all */
+	double top_p, min_p; /* over 0, to 1; 0..1 */
+	double penalty; /* repetition_penalty, 1: none */
 };
 
 /* The vision tower. */
@@ -105,7 +151,7 @@ enum gv_resampler {
 };
 
 struct gv_config {
-	char model_type[32]; /* "qwen2", "ghostvis", "siglip_vision_model" */
+	char model_type[32]; /* "qwen3", "ghostvis", "siglip_vision_model" */
 	bool has_text, has_vision;
 	struct gv_text_config text;
 	struct gv_vision_config vision;
@@ -120,6 +166,7 @@ struct gv_config {
 	struct gv_image_rule rule;
 	int32_t eos[8]; /* generation_config.json, else config.json */
 	int neos;
+	struct gv_sampling_config sampling;
 	/* the files as read, owned; the last two NULL if absent */
 	json_t *json, *preprocessor, *generation;
 };
@@ -136,7 +183,7 @@ int gv_config_parse(
 void gv_config_free(struct gv_config *c);
 
 /* Writes config.json, preprocessor_config.json (with a vision tower) and
- * generation_config.json (with end ids) into an existing directory: the files
+ * generation_config.json (with end ids, or a law to draw by) into an existing directory: the files
  * as they were read, with the values that the struct now has.  Reading them
  * gives the same struct. */
 int gv_config_write(const struct gv_config *c, const char *dir,

@@ -13,6 +13,12 @@ gv_obj_get(const struct gv_obj *s, const char *key)
 }
 
 int
+gv_obj_missing(const struct gv_obj *s, const char *key)
+{
+	return gv_fail(s->e, GV_ERR_FORMAT, "'%s%s' is missing", s->at, key);
+}
+
+int
 gv_obj_bad(const struct gv_obj *s, const char *key, const char *what)
 {
 	return gv_fail(
@@ -44,8 +50,7 @@ int
 gv_obj_need_int(const struct gv_obj *s, const char *key, int64_t hi, int64_t *v)
 {
 	if (!gv_obj_get(s, key))
-		return gv_fail(
-		    s->e, GV_ERR_FORMAT, "'%s%s' is missing", s->at, key);
+		return gv_obj_missing(s, key);
 	return gv_obj_int(s, key, 1, hi, v);
 }
 
@@ -101,8 +106,7 @@ gv_obj_need(
 	out->at = at;
 	out->e = s->e;
 	if (!out->o)
-		return gv_fail(
-		    s->e, GV_ERR_FORMAT, "'%s%s' is missing", s->at, key);
+		return gv_obj_missing(s, key);
 	return json_is_object(out->o) ? 0 : gv_obj_bad(s, key, "an object");
 }
 

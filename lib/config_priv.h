@@ -35,17 +35,37 @@ int gv_obj_need_int(const struct gv_obj *s, const char *key, int64_t hi,
 int gv_obj_need(const struct gv_obj *s, const char *key, const char *at,
     struct gv_obj *out) GV_USE_RESULT;
 
-/* Failures: "'KEY' is not WHAT"; "'KEY' of 'VALUE' is not supported". */
+/* Failures: "'KEY' is missing"; "'KEY' is not WHAT"; "'KEY' of 'VALUE' is not
+ * supported". */
+int gv_obj_missing(const struct gv_obj *s, const char *key);
 int gv_obj_bad(const struct gv_obj *s, const char *key, const char *what);
 int gv_obj_nosup(const struct gv_obj *s, const char *key, const char *value);
 
 /* ---- the pieces ---------------------------------------------------------- */
 
-/* config_text.c: the decoder from the object that holds its keys. */
+/* config_text.c: the decoder from the object that holds its keys.  _class()
+ * gives the sizes that are absent the values of Hugging Face's class, as the
+ * text_config of its vision-language models relies on. */
 int gv_config_text(
     struct gv_text_config *t, const struct gv_obj *s) GV_USE_RESULT;
-/* config_text.c: takes the object's end ids if it has any. */
+int gv_config_text_class(
+    struct gv_text_config *t, const struct gv_obj *s) GV_USE_RESULT;
+/* Whether a model type is a text model's, and whether the key attention_bias
+ * means something to it. */
+bool gv_config_is_text(const char *type);
+bool gv_config_has_bias_key(const char *type);
+
+/* config_rope.c: its rotation, once max_T is known; names by type. */
+int gv_config_rope(
+    struct gv_text_config *t, const struct gv_obj *s) GV_USE_RESULT;
+extern const char *const gv_rope_name[];
+
+/* config_generation.c: takes the object's end ids if it has any; a law to draw
+ * by, before a file says anything, and what it says. */
 int gv_config_eos(struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+void gv_config_sampling_init(struct gv_sampling_config *g);
+int gv_config_sampling(
+    struct gv_sampling_config *g, const struct gv_obj *s) GV_USE_RESULT;
 
 /* config_vision.c: the tower from the object that holds its keys; then, from
  * the top, which layer's output the features are; and what its pixels are. */

@@ -1,5 +1,5 @@
 /* A configuration back into the files it came from, or into new ones. */
-#include "config.h"
+#include "config_priv.h"
 
 #include "io.h"
 #include "json.h"
@@ -34,6 +34,12 @@ put_f64(json_t *o, const char *key, double v)
 		json_object_set_new(o, key, json_real(v));
 }
 
+static void
+put_name(json_t *o, const char *key, const char *v)
+{
+	json_object_set_new(o, key, json_string(v));
+}
+
 /* The member object, made if it is missing. */
 static json_t *
 member(json_t *o, const char *key)
@@ -47,25 +53,79 @@ member(json_t *o, const char *key)
 	return v;
 }
 
+#define ORIGINAL "original_max_position_embeddings"
+
+static void
+put_scaling(json_t *o, const struct gv_rope_config *r)
+{
+	bool old =
+	    json_object_get(o, "type") && !json_object_get(o, "rope_type");
+
+	put_name(o, old ? "type" : "rope_type", gv_rope_name[r->type]);
+	if (r->type == GV_ROPE_DEFAULT)
+		return;
+	put_f64(o, "factor", r->factor);
+	if (r->original)
+		put_int(o, ORIGINAL, r->original);
+	if (r->type == GV_ROPE_LLAMA3) {
+		put_f64(o, "low_freq_factor", r->low);
+		put_f64(o, "high_freq_factor", r->high);
+	} else if (r->type == GV_ROPE_YARN) {
+		put_f64(o, "beta_slow", r->low);
+		put_f64(o, "beta_fast", r->high);
+		put_f64(o, "attention_factor", r->attention);
+		json_object_set_new(o, "truncate", json_boolean(r->truncate));
+	}
+}
+
+/* In the spelling that is there: rope_theta goes where the others are in
+ * rope_parameters. */
+static void
+put_rope(json_t *o, const struct gv_rope_config *r)
+{
+	json_t *old = json_object_get(o, "rope_scaling");
+	json_t *in = json_object_get(o, "rope_parameters");
+	bool scaled = r->type != GV_ROPE_DEFAULT;
+
+	if (json_object_size(old)) {
+		put_scaling(old, r);
+		in = json_object_get(old, "rope_theta") ? old : o;
+	} else if (json_is_object(in)) {
+		put_scaling(in, r);
+	} else {
+		in = o;
+		if (scaled)
+			put_scaling(member(o, "rope_scaling"), r);
+	}
+	put_f64(in, "rope_theta", r->theta);
+	if (r->original && json_object_get(o, ORIGINAL))
+		put_int(o, ORIGINAL, r->original);
+}
+
 static void
 put_text(json_t *o, const struct gv_text_config *t)
 {
-	json_t *rope = json_object_get(o, "rope_parameters");
-
-	json_object_set_new(o, "model_type", json_string(t->type));
+	put_name(o, "model_type", t->type);
 	put_int(o, "vocab_size", t->V);
 	put_int(o, "hidden_size", t->C);
 	put_int(o, "num_hidden_layers", t->L);
 	put_int(o, "num_attention_heads", t->H);
 	put_int(o, "num_key_value_heads", t->G);
-	if (json_object_get(o, "head_dim") || t->D * t->H != t->C)
+	if (json_object_get(o, "head_dim") || t->D * t->H != t->C || t->qk_norm)
 		put_int(o, "head_dim", t->D);
 	put_int(o, "intermediate_size", t->F);
 	put_int(o, "max_position_embeddings", t->max_T);
-	put_f64(json_is_object(rope) ? rope : o, "rope_theta", t->rope_theta);
+	put_rope(o, &t->rope);
 	put_f64(o, "rms_norm_eps", t->eps);
 	put_f64(o, "initializer_range", t->init_std);
 	json_object_set_new(o, "tie_word_embeddings", json_boolean(t->tied));
+	if (gv_config_has_bias_key(t->type))
+		json_object_set_new(
+		    o, "attention_bias", json_boolean(t->o_bias));
+	if (t->softcap > 0)
+		put_f64(o, "final_logit_softcapping", t->softcap);
+	else if (t->bare_norm)
+		json_object_set_new(o, "final_logit_softcapping", json_null());
 }
 
 static void
@@ -192,12 +252,43 @@ make_preprocessor(const struct gv_config *c)
 	return unless(bad, o);
 }
 
+static bool
+same_law(const struct gv_sampling_config *a, const struct gv_sampling_config *b)
+{
+	return a->given == b->given && a->sample == b->sample &&
+	       a->temperature == b->temperature && a->top_k == b->top_k &&
+	       a->top_p == b->top_p && a->min_p == b->min_p &&
+	       a->penalty == b->penalty;
+}
+
+/* A law to draw by, unless it is the one that was read. */
+static int
+put_sampling(json_t *o, const struct gv_sampling_config *g)
+{
+	struct gv_sampling_config was;
+	struct gv_error e = {0};
+	struct gv_obj s = {o, "", &e};
+	json_t *law;
+	int r;
+
+	gv_config_sampling_init(&was);
+	if (!gv_config_sampling(&was, &s) && same_law(&was, g))
+		return 0;
+	law = json_pack("{s:b, s:f, s:I, s:f, s:f, s:f}", "do_sample",
+	    g->sample, "temperature", g->temperature, "top_k",
+	    (json_int_t)g->top_k, "top_p", g->top_p, "min_p", g->min_p,
+	    "repetition_penalty", g->penalty);
+	r = json_object_update(o, law);
+	json_decref(law);
+	return r;
+}
+
 static json_t *
 make_generation(const struct gv_config *c)
 {
 	json_t *o = c->generation ? gv_json_copy(c->generation) : json_object();
 	json_t *ids = json_array();
-	int i, bad = 0;
+	int i, bad = put_sampling(o, &c->sampling);
 
 	for (i = 0; i < c->neos; i++)
 		bad |= json_array_append_new(ids, json_integer(c->eos[i]));
@@ -271,7 +362,8 @@ gv_config_write(const struct gv_config *c, const char *dir, struct gv_error *e)
 	if (!r && c->has_vision)
 		r = save(
 		    make_preprocessor(c), dir, "preprocessor_config.json", e);
-	if (!r && c->has_text && (c->neos || c->generation))
+	if (!r && c->has_text &&
+	    (c->neos || c->sampling.given || c->generation))
 		r = save(make_generation(c), dir, "generation_config.json", e);
 	return r;
 }

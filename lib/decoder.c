@@ -10,12 +10,54 @@
 #define LP(off) param(m, GV_LANGUAGE, off)
 #define LG(off) grad(m, GV_LANGUAGE, off)
 
+/* Columns of a row of qkv, and of its queries and keys. */
+static int64_t
+qkv_width(const struct gv_text_config *c)
+{
+	return (c->H + 2 * c->G) * c->D;
+}
+
+static int64_t
+qk_width(const struct gv_text_config *c)
+{
+	return (c->H + c->G) * c->D;
+}
+
+/* Columns of the MLP's first product. */
+static int64_t
+up_width(const struct gv_text_config *c)
+{
+	return (c->gated ? 2 : 1) * c->F;
+}
+
+/* The weights of a norm, and their gradient. */
+static const void *
+norm_of(const struct gv_model *m, size_t off)
+{
+	return m->cfg.text.bare_norm ? m->priv->ones : LP(off);
+}
+
+static float *
+norm_grad(const struct gv_model *m, size_t off)
+{
+	return m->cfg.text.bare_norm ? NULL : LG(off);
+}
+
+/* Queries and keys have rows of their own: for the backward pass of their
+ * norms qkv stays as the product gave it. */
+static bool
+apart(const struct gv_model *m)
+{
+	return m->cfg.text.qk_norm && m->priv->keep;
+}
+
 static struct gvk_attn
 attention_of(const struct gv_model *m, const struct gv_batch *b)
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	struct acts *a = &m->priv->a;
 	struct gvk_attn t = {0};
+	float turn = (float)c->rope.attention;
 
 	t.S = (int32_t)b->S;
 	t.H = (int32_t)c->H;
@@ -29,11 +71,55 @@ attention_of(const struct gv_model *m, const struct gv_batch *b)
 	t.p_at = b->p_at ? a->in.p_at : NULL;
 	t.p_len = b->p_at ? a->in.p_len : NULL;
 	t.causal = true;
-	t.scale = 1 / sqrtf((float)c->D);
-	t.ldq = (c->H + 2 * c->G) * c->D;
-	t.ldk = t.ldv = b->kv_row ? c->G * c->D : t.ldq;
+	t.scale = turn * turn / sqrtf((float)c->D);
+	t.ldq = apart(m) ? qk_width(c) : qkv_width(c);
+	t.ldk = b->kv_row ? c->G * c->D : t.ldq;
+	t.ldv = b->kv_row ? c->G * c->D : qkv_width(c);
 	t.ldo = c->H * c->D;
 	return t;
+}
+
+/* The norm of each head of queries and keys, from u->qkv to qk. */
+static void
+norm_heads(struct gv_model *m, int64_t l, void *qk, int64_t N, int64_t ld)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	void *qkv = m->priv->a.lm[l].qkv;
+	int64_t HD = c->H * c->D, Q = qkv_width(c);
+	float eps = (float)c->eps;
+
+	if (c->bare_norm) {
+		gvk_headnorm(
+		    m->s, qk, qkv, NULL, eps, N, c->H + c->G, c->D, ld, Q);
+		return;
+	}
+	gvk_headnorm(m->s, qk, qkv, LP(o->qn), eps, N, c->H, c->D, ld, Q);
+	gvk_headnorm(m->s, row(m, qk, HD), row(m, qkv, HD), LP(o->kn), eps, N,
+	    c->G, c->D, ld, Q);
+}
+
+/* ... and back: a->dqk to the queries' and keys' columns of a->dqkv. */
+static void
+norm_heads_back(struct gv_model *m, int64_t l, int64_t N)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	struct acts *a = &m->priv->a;
+	void *qkv = a->lm[l].qkv;
+	int64_t HD = c->H * c->D, Q = qkv_width(c), K = qk_width(c);
+	float eps = (float)c->eps;
+
+	if (c->bare_norm) {
+		gvk_headnorm_bwd(m->s, a->dqkv, NULL, a->dqk, qkv, NULL, eps, N,
+		    c->H + c->G, c->D, Q, K, Q);
+		return;
+	}
+	gvk_headnorm_bwd(m->s, a->dqkv, LG(o->qn), a->dqk, qkv, LP(o->qn), eps,
+	    N, c->H, c->D, Q, K, Q);
+	gvk_headnorm_bwd(m->s, row(m, a->dqkv, HD), LG(o->kn),
+	    row(m, a->dqk, HD), row(m, qkv, HD), LP(o->kn), eps, N, c->G, c->D,
+	    Q, K, Q);
 }
 
 /* Rotates, and attends to the batch's own keys, or to the cache after putting
@@ -45,19 +131,22 @@ attend(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	struct gvk_attn t = attention_of(m, b);
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
-	void *k = row(m, u->qkv, c->H * c->D);
-	void *v = row(m, k, c->G * c->D);
+	void *q = apart(m) ? u->qk : u->qkv;
+	void *k = row(m, q, c->H * c->D);
+	void *v = row(m, u->qkv, qk_width(c));
 
+	if (c->qk_norm)
+		norm_heads(m, l, q, b->N, t.ldq);
 	if (b->kv_row) {
 		k = a->kc[l];
 		v = a->vc[l];
-		gvk_rope_cache(m->s, u->qkv, k, v, a->in.pos, m->priv->freq,
+		gvk_rope_cache(m->s, q, k, v, a->in.pos, m->priv->freq,
 		    a->in.kv_row, b->N, c->H, c->G, c->D);
 	} else {
-		gvk_rope(m->s, u->qkv, a->in.pos, m->priv->freq, false, b->N,
+		gvk_rope(m->s, q, a->in.pos, m->priv->freq, false, b->N,
 		    c->H + c->G, c->D, t.ldq);
 	}
-	gvk_attention(m->s, u->att, u->lse, u->qkv, k, v, &t);
+	gvk_attention(m->s, u->att, u->lse, q, k, v, &t);
 }
 
 /* The first half of layer l: from u->res to u->att. */
@@ -69,17 +158,17 @@ attend_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
 	const void *bqkv = c->qkv_bias ? LP(o->bqkv) : NULL;
-	int64_t Q = (c->H + 2 * c->G) * c->D;
+	int64_t Q = qkv_width(c);
 	float eps = (float)c->eps;
 
 	if (m->priv->keep) {
-		gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL, LP(o->n1),
-		    eps, b->N, c->C);
+		gvk_rmsnorm(m->s, a->n, NULL, u->rstd1, u->res, NULL,
+		    norm_of(m, o->n1), eps, b->N, c->C);
 		gvk_linear(m->s, u->qkv, NULL, a->n, LP(o->wqkv), bqkv, NULL,
 		    GVK_ACT_NONE, b->N, c->C, Q);
 	} else {
-		gvk_norm_linear(m->s, u->qkv, a->n, u->res, LP(o->n1), eps,
-		    LP(o->wqkv), bqkv, b->N, c->C, Q);
+		gvk_norm_linear(m->s, u->qkv, a->n, u->res, norm_of(m, o->n1),
+		    eps, LP(o->wqkv), bqkv, b->N, c->C, Q);
 	}
 	attend(m, b, l);
 }
@@ -87,24 +176,31 @@ attend_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 /* The second half for N rows: from att and the stream x to u->mid, a->sw and,
  * to be kept, u->gu. */
 static void
-gate_layer(struct gv_model *m, int64_t l, const void *att, const void *x,
+mlp_layer(struct gv_model *m, int64_t l, const void *att, const void *x,
     int64_t N, bool keep)
 {
 	const struct gv_text_config *c = &m->cfg.text;
 	const struct lm_layer *o = &m->priv->at.lm[l];
+	const void *n2 = norm_of(m, o->n2);
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
+	float eps = (float)c->eps;
 
-	gvk_linear(m->s, u->mid, NULL, att, LP(o->wo), NULL, x, GVK_ACT_NONE, N,
-	    c->H * c->D, c->C);
-	if (!m->priv->keep) {
-		gvk_norm_gated(m->s, a->sw, u->gu, a->n, u->mid, LP(o->n2),
-		    (float)c->eps, LP(o->wgu), N, c->C, c->F);
+	gvk_linear(m->s, u->mid, NULL, att, LP(o->wo),
+	    c->o_bias ? LP(o->bo) : NULL, x, GVK_ACT_NONE, N, c->H * c->D,
+	    c->C);
+	if (c->gated && !m->priv->keep) {
+		gvk_norm_gated(m->s, a->sw, u->gu, a->n, u->mid, n2, eps,
+		    LP(o->wgu), N, c->C, c->F);
 		return;
 	}
-	gvk_rmsnorm(m->s, a->n, NULL, u->rstd2, u->mid, NULL, LP(o->n2),
-	    (float)c->eps, N, c->C);
-	gvk_gated(m->s, a->sw, u->gu, keep, a->n, LP(o->wgu), N, c->C, c->F);
+	gvk_rmsnorm(m->s, a->n, NULL, u->rstd2, u->mid, NULL, n2, eps, N, c->C);
+	if (c->gated)
+		gvk_gated(
+		    m->s, a->sw, u->gu, keep, a->n, LP(o->wgu), N, c->C, c->F);
+	else
+		gvk_linear(m->s, a->sw, keep ? u->gu : NULL, a->n, LP(o->wgu),
+		    NULL, NULL, GVK_RELU2, N, c->C, c->F);
 }
 
 static void
@@ -113,7 +209,7 @@ layer(struct gv_model *m, const struct gv_batch *b, int64_t l, bool keep)
 	const struct lm_acts *u = &m->priv->a.lm[l];
 
 	attend_layer(m, b, l);
-	gate_layer(m, l, u->att, u->res, b->N, keep);
+	mlp_layer(m, l, u->att, u->res, b->N, keep);
 }
 
 /* ... and its end: to the stream `out`. */
@@ -138,12 +234,28 @@ last_layer(struct gv_model *m, const struct gv_batch *b, int64_t l)
 
 	attend_layer(m, b, l);
 	if (b->every) {
-		gate_layer(m, l, u->att, u->res, b->N, m->priv->keep);
+		mlp_layer(m, l, u->att, u->res, b->N, m->priv->keep);
 		return;
 	}
 	gvk_gather(m->s, a->sel_att, u->att, a->in.out, b->M, HD, HD, HD);
 	gvk_gather(m->s, a->sel_res, u->res, a->in.out, b->M, C, C, C);
-	gate_layer(m, l, a->sel_att, a->sel_res, b->M, m->priv->keep);
+	mlp_layer(m, l, a->sel_att, a->sel_res, b->M, m->priv->keep);
+}
+
+/* Token and image rows to the first layer; where a norm comes in between they
+ * are in a->n. */
+static void
+embed(struct gv_model *m, const struct gv_batch *b)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	struct gv_model_priv *p = m->priv;
+	struct acts *a = &p->a;
+
+	gvk_embedding(m->s, c->embed_norm ? a->n : a->lm[0].res,
+	    LP(p->at.embed), a->embeds, a->in.id, b->N, c->C);
+	if (c->embed_norm)
+		gvk_rmsnorm(m->s, a->lm[0].res, NULL, a->e_rstd, a->n, NULL,
+		    p->ones, (float)c->eps, b->N, c->C);
 }
 
 void
@@ -154,8 +266,7 @@ gv_decoder_forward(struct gv_model *m, const struct gv_batch *b)
 	struct acts *a = &p->a;
 	int64_t l;
 
-	gvk_embedding(m->s, a->lm[0].res, LP(p->at.embed), a->embeds, a->in.id,
-	    b->N, c->C);
+	embed(m, b);
 	for (l = 0; l < c->L - 1; l++) {
 		layer(m, b, l, p->keep && !p->lim.recompute);
 		end_layer(m, l, a->lm[l + 1].res, b->N);
@@ -163,7 +274,7 @@ gv_decoder_forward(struct gv_model *m, const struct gv_batch *b)
 	last_layer(m, b, l);
 	end_layer(m, l, a->x, b->M);
 	gvk_rmsnorm(m->s, a->sel_n, NULL, a->sel_rstd, a->x, NULL,
-	    LP(p->at.norm), (float)c->eps, b->M, c->C);
+	    norm_of(m, p->at.norm), (float)c->eps, b->M, c->C);
 }
 
 /* The weight gradients of a layer take what its norms and its gate gave: the
@@ -193,6 +304,27 @@ input_back(struct gv_model *m, void *dx, const void *dy, size_t w, int64_t N,
 	    GVK_ACT_NONE, false, N, C, O);
 }
 
+/* The gradient of u->gu from that of the MLP's output, and a->sw again. */
+static void *
+act_back(struct gv_model *m, int64_t l, const void *dh, int64_t N)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	struct acts *a = &m->priv->a;
+	void *gu = a->lm[l].gu, *sw = again(m, a->sw);
+
+	if (c->gated) {
+		gvk_gated_bwd(
+		    m->s, gu, sw, a->dsw, dh, gu, LP(o->wd), N, c->F, c->C);
+		return gu;
+	}
+	gvk_linear_bwd(m->s, a->dsw, NULL, NULL, dh, NULL, gu, LP(o->wd),
+	    GVK_RELU2, false, N, c->F, c->C);
+	if (sw)
+		gvk_gelu(m->s, sw, gu, GVK_RELU2, N * c->F);
+	return a->dsw;
+}
+
 /* dh: gradient of the stream after the MLP of layer l, becomes that before;
  * N rows. */
 static void
@@ -202,16 +334,14 @@ mlp_back(struct gv_model *m, int64_t l, void *dh, int64_t N)
 	const struct lm_layer *o = &m->priv->at.lm[l];
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
-	int64_t C = c->C, F = c->F;
-	void *dgu = u->gu;
+	int64_t C = c->C, U = up_width(c);
+	void *dgu = act_back(m, l, dh, N);
 
-	gvk_gated_bwd(
-	    m->s, dgu, again(m, a->sw), a->dsw, dh, u->gu, LP(o->wd), N, F, C);
-	weight_back(m, o->wd, NULL, dh, a->sw, N, F, C);
-	input_back(m, a->dn, dgu, o->wgu, N, C, 2 * F);
-	gvk_rmsnorm_bwd(m->s, dh, LG(o->n2), again(m, a->n), a->dn, dh, u->mid,
-	    u->rstd2, LP(o->n2), N, C);
-	weight_back(m, o->wgu, NULL, dgu, a->n, N, C, 2 * F);
+	weight_back(m, o->wd, NULL, dh, a->sw, N, c->F, C);
+	input_back(m, a->dn, dgu, o->wgu, N, C, U);
+	gvk_rmsnorm_bwd(m->s, dh, norm_grad(m, o->n2), again(m, a->n), a->dn,
+	    dh, u->mid, u->rstd2, norm_of(m, o->n2), N, C);
+	weight_back(m, o->wgu, NULL, dgu, a->n, N, C, U);
 }
 
 /* The output product of attention: a->datt from dh. */
@@ -223,7 +353,8 @@ out_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	struct acts *a = &m->priv->a;
 
 	input_back(m, a->datt, dh, o->wo, b->N, c->H * c->D, c->C);
-	weight_back(m, o->wo, NULL, dh, a->lm[l].att, b->N, c->H * c->D, c->C);
+	weight_back(m, o->wo, c->o_bias ? LG(o->bo) : NULL, dh, a->lm[l].att,
+	    b->N, c->H * c->D, c->C);
 }
 
 /* The same where dh has the rows of b->out: afterwards it has all. */
@@ -240,7 +371,8 @@ last_out_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 
 	gvk_gather(s, a->sel_att, a->lm[l].att, a->in.out, M, HD, HD, HD);
 	input_back(m, dsel_att, dh, o->wo, M, HD, C);
-	weight_back(m, o->wo, NULL, dh, a->sel_att, M, HD, C);
+	weight_back(
+	    m, o->wo, c->o_bias ? LG(o->bo) : NULL, dh, a->sel_att, M, HD, C);
 	gvk_zero(s, a->datt, (size_t)(b->N * HD) * esize);
 	gvk_scatter(s, a->datt, dsel_att, a->in.out, M, HD, HD, HD);
 	gvk_copy(s, a->dn, dh, (size_t)(M * C) * esize);
@@ -258,19 +390,46 @@ attend_back(struct gv_model *m, const struct gv_batch *b, int64_t l, void *dh)
 	struct gvk_attn t = attention_of(m, b);
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
-	int64_t N = b->N, C = c->C, Q = t.ldq;
-	int64_t HD = c->H * c->D, GD = c->G * c->D;
+	int64_t N = b->N, C = c->C, Q = qkv_width(c), HD = c->H * c->D;
+	int64_t K = qk_width(c);
+	void *qk = apart(m) ? u->qk : u->qkv;
+	void *dqk = apart(m) ? a->dqk : a->dqkv;
 
-	gvk_attention_bwd(m->s, a->dqkv, row(m, a->dqkv, HD),
-	    row(m, a->dqkv, HD + GD), a->datt, u->att, u->lse, u->qkv,
-	    row(m, u->qkv, HD), row(m, u->qkv, HD + GD), &t, a->ws);
-	gvk_rope(m->s, a->dqkv, a->in.pos, m->priv->freq, true, N, c->H + c->G,
-	    c->D, Q);
+	gvk_attention_bwd(m->s, dqk, row(m, dqk, HD), row(m, a->dqkv, K),
+	    a->datt, u->att, u->lse, qk, row(m, qk, HD), row(m, u->qkv, K), &t,
+	    a->ws);
+	gvk_rope(m->s, dqk, a->in.pos, m->priv->freq, true, N, c->H + c->G,
+	    c->D, t.ldq);
+	if (c->qk_norm)
+		norm_heads_back(m, l, N);
 	input_back(m, a->dn, a->dqkv, o->wqkv, N, C, Q);
-	gvk_rmsnorm_bwd(m->s, dh, LG(o->n1), again(m, a->n), a->dn, dh, u->res,
-	    u->rstd1, LP(o->n1), N, C);
+	gvk_rmsnorm_bwd(m->s, dh, norm_grad(m, o->n1), again(m, a->n), a->dn,
+	    dh, u->res, u->rstd1, norm_of(m, o->n1), N, C);
 	weight_back(m, o->wqkv, c->qkv_bias ? LG(o->bqkv) : NULL, a->dqkv, a->n,
 	    N, C, Q);
+}
+
+/* From the first layer's input to the tables: a->dh. */
+static void
+embed_back(struct gv_model *m, const struct gv_batch *b)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	struct gv_model_priv *p = m->priv;
+	struct acts *a = &p->a;
+	bool down = back_projector(m) && b->B > 0;
+	void *dx = a->dh;
+
+	if (!down && !LG(p->at.embed))
+		return;
+	if (c->embed_norm) { /* whose input was not kept */
+		gvk_embedding(m->s, a->n, LP(p->at.embed), a->embeds, a->in.id,
+		    b->N, c->C);
+		dx = a->lm[0].res; /* which nobody needs any more */
+		gvk_rmsnorm_bwd(m->s, dx, NULL, NULL, a->dh, NULL, a->n,
+		    a->e_rstd, p->ones, b->N, c->C);
+	}
+	gvk_embedding_bwd(m->s, LG(p->at.embed), down ? a->dembeds : NULL, dx,
+	    a->in.id, b->N, c->C, c->V, b->B * m->cfg.R);
 }
 
 void
@@ -279,12 +438,11 @@ gv_decoder_backward(struct gv_model *m, const struct gv_batch *b)
 	const struct gv_text_config *c = &m->cfg.text;
 	struct gv_model_priv *p = m->priv;
 	struct acts *a = &p->a;
-	int64_t C = c->C, E = b->B * m->cfg.R, l = c->L - 1;
-	bool down = back_projector(m) && b->B > 0;
+	int64_t C = c->C, l = c->L - 1;
 	void *dlast = a->sel_n; /* which nobody needs any more */
 
-	gvk_rmsnorm_bwd(m->s, dlast, LG(p->at.norm), NULL, a->dsel, NULL, a->x,
-	    a->sel_rstd, LP(p->at.norm), b->M, C);
+	gvk_rmsnorm_bwd(m->s, dlast, norm_grad(m, p->at.norm), NULL, a->dsel,
+	    NULL, a->x, a->sel_rstd, norm_of(m, p->at.norm), b->M, C);
 	gvk_copy(m->s, a->dh, dlast, (size_t)(b->M * C) * p->esize);
 	mlp_back(m, l, a->dh, b->M);
 	if (b->every)
@@ -299,8 +457,5 @@ gv_decoder_backward(struct gv_model *m, const struct gv_batch *b)
 		out_back(m, b, l, a->dh);
 		attend_back(m, b, l, a->dh);
 	}
-	if (down || LG(p->at.embed))
-		gvk_embedding_bwd(m->s, LG(p->at.embed),
-		    down ? a->dembeds : NULL, a->dh, a->in.id, b->N, C, c->V,
-		    E);
+	embed_back(m, b);
 }

@@ -246,7 +246,8 @@ run(struct gv_draw *d, const struct gv_batch *b, const struct slot *s)
 
 	gv_decoder_forward(m, b);
 	gvk_logits(m->s, a->logits, a->sel_n,
-	    param(m, GV_LANGUAGE, m->priv->at.head), 0, b->M, t->C, t->V);
+	    param(m, GV_LANGUAGE, m->priv->at.head), (float)t->softcap, b->M,
+	    t->C, t->V);
 	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, NULL,
 	    a->in.seed, a->in.counter, &d->law, b->M, t->V, d->ws);
 }

@@ -22,9 +22,11 @@ lm_block(const struct gv_model *m, struct lm_acts *x, int64_t N, bool back,
 	x->mid = ACT(N * t->C);
 	x->qkv = ACT(N * (t->H + 2 * t->G) * t->D);
 	x->att = ACT(N * t->H * t->D);
-	x->gu = ACT(N * 2 * t->F);
+	x->gu = ACT(N * (t->gated ? 2 : 1) * t->F);
 	if (!back)
 		return;
+	if (t->qk_norm)
+		x->qk = ACT(N * (t->H + t->G) * t->D);
 	x->rstd1 = F32(N);
 	x->rstd2 = F32(N);
 	x->lse = F32(N * t->H);
@@ -46,6 +48,8 @@ gv_layout_text(const struct gv_model *m, const struct gv_limits *l,
 		if (i == 0 || back)
 			a->lm[i].res = ACT(N * t->C);
 	}
+	if (back && t->embed_norm)
+		a->e_rstd = F32(N);
 	a->x = back ? ACT(N * t->C) : a->lm[0].res;
 	a->dh = a->x; /* which the head has read by then */
 	for (i = 0; l->kv_rows && i < t->L; i++) {
@@ -69,6 +73,8 @@ gv_layout_layers(const struct gv_model *m, const struct gv_limits *l,
 		return;
 	a->dn = ACT(N * t->C);
 	a->dqkv = ACT(N * (t->H + 2 * t->G) * t->D);
+	if (t->qk_norm)
+		a->dqk = ACT(N * (t->H + t->G) * t->D);
 	a->datt = ACT(N * t->H * t->D);
 	a->dsw = ACT(N * t->F);
 }

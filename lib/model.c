@@ -3,9 +3,8 @@
 
 #include "mem.h"
 #include "philox.h"
+#include "rope.h"
 #include "banned.h"
-
-#include <math.h>
 
 static const char *const part_names[GV_PARTS] = {
     "vision", "resampler", "projector", "language"};
@@ -50,27 +49,35 @@ open_streams(struct gv_model *m, struct gv_error *e)
 	    e, GV_ERR_DEVICE, "cannot open a stream on %s", gvk_name(m->k));
 }
 
+/* What the decoder reads besides parameters: frequencies, and the weights of
+ * norms that have none. */
 static int
-rope_table(struct gv_model *m, struct gv_error *e)
+text_tables(struct gv_model *m, struct gv_error *e)
 {
 	const struct gv_text_config *c = &m->cfg.text;
+	struct gv_model_priv *p = m->priv;
 	int64_t half = c->D / 2, i;
-	float *f = gv_alloc((size_t)half, sizeof *f);
+	float *f = gv_alloc((size_t)(half + c->C), sizeof *f);
+	int r = 0;
 
-	m->priv->freq = gvk_alloc(m->k, (size_t)half * sizeof *f);
-	if (!f || !m->priv->freq) {
+	p->freq = gvk_alloc(m->k, (size_t)half * sizeof *f);
+	if (c->bare_norm)
+		p->ones = gvk_alloc(m->k, (size_t)c->C * p->esize);
+	if (!f || !p->freq || (c->bare_norm && !p->ones)) {
 		gv_free(f);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	}
 	for (i = 0; i < half; i++)
-		f[i] = (float)pow(c->rope_theta, -2 * (double)i / (double)c->D);
-	gvk_put(m->s, m->priv->freq, f, (size_t)half * sizeof *f);
-	if (gv_model_sync(m, e)) {
-		gv_free(f);
-		return e->code;
-	}
+		f[i] = (float)gv_rope(&c->rope, i, c->D);
+	for (i = 0; i < c->C; i++)
+		f[half + i] = 1;
+	gvk_put(m->s, p->freq, f, (size_t)half * sizeof *f);
+	if (p->ones)
+		r = gv_put_f32(m, p->ones, f + half, (size_t)c->C, e);
+	if (!r)
+		r = gv_model_sync(m, e);
 	gv_free(f);
-	return 0;
+	return r;
 }
 
 int
@@ -105,7 +112,7 @@ gv_model_new(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
 		}
 		gvk_zero(m->s, m->part[i].w, bytes);
 	}
-	if (m->cfg.has_text && rope_table(m, e))
+	if (m->cfg.has_text && text_tables(m, e))
 		goto fail;
 	*out = m;
 	return 0;
@@ -160,6 +167,7 @@ gv_model_close(struct gv_model **out)
 	gvk_host_free(m->k, p->pinned);
 	gvk_free(m->k, p->block);
 	gvk_free(m->k, p->freq);
+	gvk_free(m->k, p->ones);
 	gvk_stream_close(&m->s);
 	gv_config_free(&m->cfg);
 	gv_free(p->at.lm);

@@ -8,9 +8,10 @@
 
 #include "model.h"
 
-/* Offsets of a decoder layer.  wqkv ((H+2G)D,C), wgu (2F,C). */
+/* Offsets of a decoder layer.  wqkv ((H+2G)D,C), wgu (2F,C), or (F,C) without
+ * a gate; qn, kn (D).  What its facts leave out is 0. */
 struct lm_layer {
-	size_t n1, wqkv, bqkv, wo, n2, wgu, wd;
+	size_t n1, wqkv, bqkv, qn, kn, wo, bo, n2, wgu, wd;
 };
 
 /* Offsets of a block with LayerNorm, attention and a GELU MLP: a vision layer,
@@ -41,8 +42,11 @@ struct lm_acts {
 	void *res; /* (N,C) input of the layer */
 	void *mid; /* (N,C) after attention */
 	void *qkv; /* (N,(H+2G)D), after rope */
+	/* (N,(H+G)D): with norms of queries and keys these after norm and rope,
+	 * of which qkv keeps the input; only with the backward pass */
+	void *qk;
 	void *att; /* (N,HD) */
-	void *gu; /* (N,2F) */
+	void *gu; /* (N,2F); (N,F) without a gate */
 	float *rstd1, *rstd2; /* (N); with the backward pass, else NULL */
 	float *lse; /* (N,H); likewise */
 };
@@ -93,6 +97,7 @@ struct acts {
 	void *p_pre, *p_act; /* (BR,pj_C) */
 	void *embeds, *own_embeds; /* (BR,C): in.image, or the projector's */
 	/* decoder */
+	float *e_rstd; /* (N) of the embedding's norm */
 	struct lm_acts *lm;
 	void *x; /* (M,C) after the last layer */
 	void *sel_att, *sel_res; /* (M,HD), (M,C) of it, if M is not all */
@@ -103,7 +108,7 @@ struct acts {
 	float *logits; /* (M,V) */
 	/* scratch of the backward pass */
 	void *dh; /* (N,C) */
-	void *dn, *dqkv, *datt, *dsw, *dsel, *dembeds;
+	void *dn, *dqkv, *dqk, *datt, *dsw, *dsel, *dembeds;
 	void *drows, *dlat, *dkv, *dq, *dctx, *dpj, *dfeat;
 	void *v_dh, *v_dn, *v_dqkv, *v_datt, *v_dpre;
 	void *ws, *head_ws; /* of attention_bwd, xent */
@@ -116,6 +121,7 @@ struct gv_model_priv {
 	size_t esize; /* bytes of a storage element */
 	unsigned alloc; /* parts whose buffers exist */
 	float *freq; /* device (D/2) */
+	void *ones; /* (C): of norms without weights, else NULL */
 	struct gv_limits lim;
 	bool reserved;
 	struct acts a;

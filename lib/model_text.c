@@ -3,41 +3,81 @@
 
 #include "banned.h"
 
+/* One layer's tensors on their way into the table. */
+struct adding {
+	struct gv_table *t;
+	int layer;
+};
+
+static size_t
+add(const struct adding *a, struct gv_spec s, int64_t d0, int64_t d1,
+    const char *name)
+{
+	return gv_table_add(
+	    a->t, s, d0, d1, "model.layers.%d.%s", a->layer, name);
+}
+
+static void
+attention(const struct adding *a, struct lm_layer *o)
+{
+	const struct gv_config *f = &a->t->m->cfg;
+	const struct gv_text_config *c = &f->text;
+	int64_t C = c->C, D = c->D, Q = c->H * D, K = c->G * D;
+	struct gv_spec w = gv_spec_matrix(f, GV_LANGUAGE, C, 0);
+	struct gv_spec out = gv_spec_matrix(f, GV_LANGUAGE, Q, c->L);
+	struct gv_spec one = gv_spec_ones(GV_LANGUAGE);
+	struct gv_spec zero = gv_spec_zeros(GV_LANGUAGE);
+
+	o->wqkv = add(a, w, Q, C, "self_attn.q_proj.weight");
+	add(a, gv_spec_joined(w), K, C, "self_attn.k_proj.weight");
+	add(a, gv_spec_joined(w), K, C, "self_attn.v_proj.weight");
+	if (c->qkv_bias) {
+		o->bqkv = add(a, zero, Q, 0, "self_attn.q_proj.bias");
+		add(a, gv_spec_joined(zero), K, 0, "self_attn.k_proj.bias");
+		add(a, gv_spec_joined(zero), K, 0, "self_attn.v_proj.bias");
+	}
+	if (c->qk_norm && !c->bare_norm) {
+		o->qn = add(a, one, D, 0, "self_attn.q_norm.weight");
+		o->kn = add(a, one, D, 0, "self_attn.k_norm.weight");
+	}
+	o->wo = add(a, out, C, Q, "self_attn.o_proj.weight");
+	if (c->o_bias)
+		o->bo = add(a, zero, C, 0, "self_attn.o_proj.bias");
+}
+
+static void
+mlp(const struct adding *a, struct lm_layer *o)
+{
+	const struct gv_config *f = &a->t->m->cfg;
+	const struct gv_text_config *c = &f->text;
+	int64_t C = c->C, F = c->F;
+	struct gv_spec w = gv_spec_matrix(f, GV_LANGUAGE, C, 0);
+	struct gv_spec down = gv_spec_matrix(f, GV_LANGUAGE, F, c->L);
+
+	if (!c->gated) {
+		o->wgu = add(a, w, F, C, "mlp.fc1.weight");
+		o->wd = add(a, down, C, F, "mlp.fc2.weight");
+		return;
+	}
+	o->wgu = add(a, w, F, C, "mlp.gate_proj.weight");
+	add(a, gv_spec_joined(w), F, C, "mlp.up_proj.weight");
+	o->wd = add(a, down, C, F, "mlp.down_proj.weight");
+}
+
 static void
 decoder_layer(struct gv_table *t, struct lm_layer *o, int i)
 {
-	const struct gv_config *f = &t->m->cfg;
-	const struct gv_text_config *c = &f->text;
-	int64_t Q = c->H * c->D, K = c->G * c->D;
-	struct gv_spec w = gv_spec_matrix(f, GV_LANGUAGE, c->C, 0);
-	struct gv_spec out = gv_spec_matrix(f, GV_LANGUAGE, Q, c->L);
-	struct gv_spec down = gv_spec_matrix(f, GV_LANGUAGE, c->F, c->L);
-	struct gv_spec one = gv_spec_ones(GV_LANGUAGE),
-		       zero = gv_spec_zeros(GV_LANGUAGE);
-#define L "model.layers.%d."
+	const struct gv_text_config *c = &t->m->cfg.text;
+	struct gv_spec one = gv_spec_ones(GV_LANGUAGE);
+	struct adding a = {t, i};
 
-	o->n1 = gv_table_add(t, one, c->C, 0, L "input_layernorm.weight", i);
-	o->wqkv = gv_table_add(t, w, Q, c->C, L "self_attn.q_proj.weight", i);
-	gv_table_add(
-	    t, gv_spec_joined(w), K, c->C, L "self_attn.k_proj.weight", i);
-	gv_table_add(
-	    t, gv_spec_joined(w), K, c->C, L "self_attn.v_proj.weight", i);
-	if (c->qkv_bias) {
-		o->bqkv =
-		    gv_table_add(t, zero, Q, 0, L "self_attn.q_proj.bias", i);
-		gv_table_add(t, gv_spec_joined(zero), K, 0,
-		    L "self_attn.k_proj.bias", i);
-		gv_table_add(t, gv_spec_joined(zero), K, 0,
-		    L "self_attn.v_proj.bias", i);
-	}
-	o->wo = gv_table_add(t, out, c->C, Q, L "self_attn.o_proj.weight", i);
-	o->n2 = gv_table_add(
-	    t, one, c->C, 0, L "post_attention_layernorm.weight", i);
-	o->wgu = gv_table_add(t, w, c->F, c->C, L "mlp.gate_proj.weight", i);
-	gv_table_add(
-	    t, gv_spec_joined(w), c->F, c->C, L "mlp.up_proj.weight", i);
-	o->wd = gv_table_add(t, down, c->C, c->F, L "mlp.down_proj.weight", i);
-#undef L
+	if (!c->bare_norm)
+		o->n1 = add(&a, one, c->C, 0, "input_layernorm.weight");
+	attention(&a, o);
+	if (!c->bare_norm)
+		o->n2 =
+		    add(&a, one, c->C, 0, "post_attention_layernorm.weight");
+	mlp(&a, o);
 }
 
 void
@@ -53,8 +93,9 @@ gv_table_decoder(struct gv_table *t)
 	o->embed = gv_table_add(t, w, c->V, c->C, "model.embed_tokens.weight");
 	for (i = 0; i < c->L; i++)
 		decoder_layer(t, &o->lm[i], i);
-	o->norm = gv_table_add(
-	    t, gv_spec_ones(GV_LANGUAGE), c->C, 0, "model.norm.weight");
+	if (!c->bare_norm)
+		o->norm = gv_table_add(
+		    t, gv_spec_ones(GV_LANGUAGE), c->C, 0, "model.norm.weight");
 	o->head = o->embed;
 	if (!c->tied)
 		o->head = gv_table_add(t, w, c->V, c->C, "lm_head.weight");

@@ -422,7 +422,8 @@ head(struct gv_model *m, const struct gv_batch *b, bool entropy, bool back)
 	    back ? a->dsel : NULL,
 	    back ? grad(m, GV_LANGUAGE, p->at.head) : NULL, a->sel_n,
 	    param(m, GV_LANGUAGE, p->at.head), a->in.target,
-	    back ? a->in.g : NULL, 0, b->M, c->C, c->V, a->head_ws);
+	    back ? a->in.g : NULL, (float)c->softcap, b->M, c->C, c->V,
+	    a->head_ws);
 }
 
 static void
@@ -502,6 +503,7 @@ int
 gv_model_logits(struct gv_model *m, const struct gv_batch *b, float **logits,
     struct gv_error *e)
 {
+	const struct gv_text_config *c = &m->cfg.text;
 	struct gv_model_priv *p = m->priv;
 
 	if (!p->lim.logits)
@@ -510,8 +512,8 @@ gv_model_logits(struct gv_model *m, const struct gv_batch *b, float **logits,
 	if (forward(m, b, false, e))
 		return e->code;
 	gvk_logits(m->s, p->a.logits, p->a.sel_n,
-	    param(m, GV_LANGUAGE, p->at.head), 0, b->M, m->cfg.text.C,
-	    m->cfg.text.V);
+	    param(m, GV_LANGUAGE, p->at.head), (float)c->softcap, b->M, c->C,
+	    c->V);
 	*logits = p->a.logits;
 	return 0;
 }
@@ -594,7 +596,8 @@ gv_model_flops(
 	/* behind the last attention there are only the rows of the head */
 	f = (double)c->L * N * 2 * C * (double)((c->H + 2 * c->G) * c->D);
 	f += ((double)(c->L - 1) * N + (double)b->M) *
-	     (2 * C * (double)(c->H * c->D) + 6 * C * (double)c->F);
+	     (2 * C * (double)(c->H * c->D) +
+		 (c->gated ? 6 : 4) * C * (double)c->F);
 	f += 2 * (double)b->M * C * (double)c->V;
 	f *= times(backward, back, m->part[GV_LANGUAGE].trains);
 	f += (double)c->L * 4 * pairs * (double)(c->H * c->D) *

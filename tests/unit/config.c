@@ -194,7 +194,7 @@ facts(void)
 	ok(c.has_text && !c.has_vision && c.text.V == 151936 &&
 		c.text.C == 1536 && c.text.L == 28 && c.text.H == 12 &&
 		c.text.G == 2 && c.text.D == 128 && c.text.F == 8960 &&
-		c.text.max_T == 131072 && c.text.rope_theta == 1e6 &&
+		c.text.max_T == 131072 && c.text.rope.theta == 1e6 &&
 		c.text.eps == 1e-6 && c.text.tied && c.text.qkv_bias,
 	    "its facts");
 	ok(c.neos == 1 && c.eos[0] == 151643 && c.image_token == -1,
@@ -208,7 +208,7 @@ facts(void)
 		   "'eos_token_id':[1,2]}",
 		   &c, &e),
 	    0, "newer spellings");
-	ok(c.text.rope_theta == 5000 && c.text.G == 12 && c.text.D == 64 &&
+	ok(c.text.rope.theta == 5000 && c.text.G == 12 && c.text.D == 64 &&
 		c.neos == 2 && c.eos[1] == 2,
 	    "are understood");
 	gv_config_free(&c);
@@ -252,7 +252,7 @@ presets(void)
 		c.R == 16 && c.pj_C == 128 && c.text.C == 128 &&
 		c.text.L == 2 && c.text.H == 4 && c.text.G == 4 &&
 		c.text.D == 32 && c.text.F == 384 && c.text.max_T == 2048 &&
-		c.text.rope_theta == 1e4 && !c.text.tied &&
+		c.text.rope.theta == 1e4 && !c.text.tied &&
 		c.image_token == 500,
 	    "its facts");
 	gv_config_free(&c);
@@ -363,19 +363,19 @@ static const struct {
 	int code;
 	const char *says;
 } fault[] = {
-    {"{'model_type':'qwen3'}", GV_ERR_NOSUP,
-	"model type 'qwen3' is not supported"},
-    {"{'model_type':'llama'}", GV_ERR_NOSUP, "'llama'"},
+    {"{'model_type':'gemma2'}", GV_ERR_NOSUP,
+	"model type 'gemma2' is not supported"},
+    {"{'model_type':'qwen3_moe'}", GV_ERR_NOSUP, "'qwen3_moe'"},
     {"{'model_type':'clip'}", GV_ERR_NOSUP, "'clip'"},
-    {"{'model_type':'nano'}", GV_ERR_NOSUP, "'nano'"},
+    {"{'model_type':'phi3'}", GV_ERR_NOSUP, "'phi3'"},
     {"{'model_type':'\\u001b[2J'}", GV_ERR_NOSUP, "'\\x1b[2J'"},
     {"{'model_type':3}", GV_ERR_FORMAT, "'model_type' is not text"},
     {"{'model_type':'DELETE'}", GV_ERR_FORMAT, "'model_type' is missing"},
     {"{'text_config':'DELETE'}", GV_ERR_FORMAT, "'text_config' is missing"},
     {"{'text_config':[]}", GV_ERR_FORMAT, "'text_config' is not an object"},
     {"{'vision_config':3}", GV_ERR_FORMAT, "'vision_config' is not"},
-    {"{'text_config':{'model_type':'qwen3'}}", GV_ERR_NOSUP,
-	"'text_config.model_type' of 'qwen3' is not supported"},
+    {"{'text_config':{'model_type':'gemma2'}}", GV_ERR_NOSUP,
+	"'text_config.model_type' of 'gemma2' is not supported"},
     {"{'vision_config':{'model_type':'clip_vision_model'}}", GV_ERR_NOSUP,
 	"'vision_config.model_type' of 'clip_vision_model'"},
     {"{'text_config':{'vocab_size':'DELETE'}}", GV_ERR_FORMAT,
@@ -405,12 +405,14 @@ static const struct {
     {"{'text_config':{'rms_norm_eps':'x'}}", GV_ERR_FORMAT,
 	"'text_config.rms_norm_eps' is not a number"},
     {"{'text_config':{'rope_theta':0.5}}", GV_ERR_LIMIT, "rope_theta"},
-    {"{'text_config':{'rope_scaling':{'type':'yarn','factor':4.0}}}",
-	GV_ERR_NOSUP, "'text_config.rope_scaling' of 'yarn'"},
+    {"{'text_config':{'rope_scaling':{'type':'su','factor':4.0}}}",
+	GV_ERR_NOSUP, "'text_config.rope_scaling.type' of 'su'"},
     {"{'text_config':{'hidden_act':'gelu'}}", GV_ERR_NOSUP,
 	"'text_config.hidden_act' of 'gelu'"},
-    {"{'text_config':{'use_sliding_window':true}}", GV_ERR_NOSUP,
-	"use_sliding_window"},
+    {"{'text_config':{'use_sliding_window':true,'sliding_window':2047,"
+     "'max_window_layers':1}}",
+	GV_ERR_NOSUP,
+	"'text_config.sliding_window' of 2047 positions is not supported"},
     {"{'text_config':{'layer_types':['full_attention','sliding_attention']}}",
 	GV_ERR_NOSUP, "sliding_attention"},
     {"{'text_config':{'quantization_config':{}}}", GV_ERR_NOSUP,
@@ -520,7 +522,7 @@ round_trips(void)
 	back(&c, "it");
 	c.text.V = 777;
 	c.text.D = 48;
-	c.text.rope_theta = 12345.678;
+	c.text.rope.theta = 12345.678;
 	c.text.init_std = 0.1 / 3;
 	c.text.tied = false;
 	c.init.gain = 1.25;
@@ -634,9 +636,9 @@ beside(void)
 	    "mean 0, deviation 1, bilinear; end ids");
 	back(&c, "it");
 	gv_config_free(&c);
-	put("m/config.json", "{\"model_type\":\"llama\"}");
+	put("m/config.json", "{\"model_type\":\"gpt2\"}");
 	is_int(gv_config_open(&c, "m", &e), GV_ERR_NOSUP, "another type");
-	ok(strstr(e.msg, "'m/config.json': model type 'llama'") != NULL,
+	ok(strstr(e.msg, "'m/config.json': model type 'gpt2'") != NULL,
 	    "is named with its file: %s", e.msg);
 }
 
