@@ -1,24 +1,35 @@
-/* Rewards by their definition; sums and intervals against known values. */
+/* Rewards by their definitions: against what the official implementations say
+ * (tests/golden/reward, made by compare_metrics.py), and where those say
+ * nothing.
+ */
+#include "json.h"
 #include "reward.h"
 #include "tap.h"
 
+#include <dirent.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+static const struct gv_reward_opts none;
+
+/* ---- one text ------------------------------------------------------------ */
 
 static double
-judge(const char *text, const char *a, const char *b)
+judge_by(const char *task, const struct gv_reward_opts *o, const char *text,
+    const char *a, const char *b)
 {
 	struct gv_span answers[2] = {
 	    {a, strlen(a)}, {b ? b : "", b ? strlen(b) : 0}};
-	struct gv_judged in = {
-	    {text, strlen(text)}, answers, (size_t)(b ? 2 : 1)};
+	struct gv_judged in = {.text = {text, strlen(text)},
+	    .answers = answers,
+	    .nanswers = (size_t)(b ? 2 : 1)};
 	struct gv_error e = {0};
 	struct gv_reward *r;
 	struct gv_verdict v = {.reward = -1};
 
-	if (gv_reward_open(&r, "exact", &e))
+	if (gv_reward_open(&r, task, o, false, &e))
 		return -2;
-	if (gv_reward_judge(r, &in, &v, &e) || v.nparts != 1 ||
-	    strcmp(v.part[0].name, "exact") || v.part[0].value != v.reward)
+	if (gv_reward_judge(r, &in, &v, &e) || v.nparts != gv_reward_parts(r))
 		v.reward = -3;
 	gv_reward_close(&r);
 	return v.reward;
@@ -56,8 +67,127 @@ exact(void)
 	size_t i;
 
 	for (i = 0; i < sizeof row / sizeof *row; i++)
-		near(judge(row[i].text, row[i].a, row[i].b), row[i].want, 0,
-		    "exact row %zu", i);
+		near(judge_by("exact", &none, row[i].text, row[i].a, row[i].b),
+		    row[i].want, 0, "exact row %zu", i);
+}
+
+static void
+gsm8k(void)
+{
+	near(judge_by("gsm8k", &none, "#### 1,200", "1200", NULL), 1, 0,
+	    "an answer without its mark is a number");
+	near(judge_by("gsm8k", &none, "#### 12", "ab\n#### 7", "#### 12"), 1, 0,
+	    "any of several answers");
+	near(judge_by("gsm8k", &none, "1200", "1200", NULL), 0, 0,
+	    "but the text needs the mark");
+}
+
+static void
+format(void)
+{
+	const struct gv_reward_opts o = {
+	    .pattern = "^<think>(?s:.*)</think>\\s*\\d+$"};
+	struct gv_reward_opts bad = {.pattern = "(a+"};
+	struct gv_reward *r = NULL;
+	struct gv_error e = {0};
+
+	near(judge_by("format", &o, "<think>a\nb</think> 7", "", NULL), 1, 0,
+	    "a pattern matches");
+	near(judge_by("format", &o, "<think>a\nb</think> x", "", NULL), 0, 0,
+	    "or not");
+	near(judge_by("format", &o, "", "", NULL), 0, 0, "nothing");
+	is_int(gv_reward_open(&r, "format", &bad, false, &e), GV_ERR_USAGE,
+	    "a pattern that is none");
+	is_str(e.msg,
+	    "--format: missing closing parenthesis at character 3 of the "
+	    "pattern",
+	    "is said");
+	gv_error_clear(&e);
+	is_int(gv_reward_open(&r, "format", &none, false, &e), GV_ERR_USAGE,
+	    "no pattern");
+	bad.pattern = "(a+)+$";
+	near(judge_by("format", &bad, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+		 "", NULL),
+	    -3, 0, "a pattern that takes forever is given up");
+}
+
+static void
+length(void)
+{
+	const struct gv_reward_opts o = {
+	    .max_length = 100, .length_margin = 20};
+	static const struct {
+		int64_t n;
+		double want;
+	} row[] = {{0, 0}, {79, 0}, {80, 0}, {81, -.05}, {90, -.5}, {99, -.95},
+	    {100, -1}, {101, -1}, {100000, -1}};
+	struct gv_error e = {0};
+	struct gv_reward *r = NULL;
+	struct gv_verdict v;
+	size_t i;
+
+	is_int(gv_reward_open(&r, "length", &o, false, &e), 0, "length");
+	for (i = 0; i < sizeof row / sizeof *row; i++) {
+		struct gv_judged in = {.length = row[i].n};
+
+		v.reward = 9;
+		is_int(gv_reward_judge(r, &in, &v, &e), 0, "judge");
+		near(v.reward, row[i].want, 1e-15, "%lld tokens",
+		    (long long)row[i].n);
+	}
+	gv_reward_close(&r);
+	is_int(gv_reward_open(&r, "length", &none, false, &e), GV_ERR_USAGE,
+	    "no length");
+}
+
+/* ---- sums ---------------------------------------------------------------- */
+
+static void
+sums(void)
+{
+	static const char *const wrong[] = {"", "exac", "exact,", ",exact",
+	    "exact:", "exact:x", "exact:1:2", "exact:nan", "exact:inf",
+	    "exact,exact", "exact:1,", "exact 1"};
+	const struct gv_reward_opts o = {.pattern = "s$"};
+	struct gv_span a = {"yes", 3};
+	struct gv_judged in = {
+	    .text = {"yes", 3}, .answers = &a, .nanswers = 1};
+	struct gv_error e = {0};
+	struct gv_reward *r = NULL;
+	struct gv_verdict v;
+	double w;
+	size_t i;
+
+	is_int(gv_reward_open(&r, "exact:0.75,format:0.2,gsm8k:0,length:-1",
+		   &(struct gv_reward_opts){
+		       .pattern = "s$", .max_length = 3, .length_margin = 2},
+		   false, &e),
+	    0, "a sum");
+	is_int((long long)gv_reward_parts(r), 4, "of four");
+	is_str(gv_reward_part(r, 1, &w), "format", "by name");
+	near(w, 0.2, 0, "and weight");
+	is_int(gv_reward_needs(r), GV_NEED_ANSWERS | GV_NEED_LENGTH, "needs");
+	in.length = 2;
+	is_int(gv_reward_judge(r, &in, &v, &e), 0, "judge");
+	near(v.reward, 0.75 + 0.2 + 0.5, 1e-15, "their sum");
+	near(v.part[0], 1, 0, "a part before its weight");
+	near(v.part[2], 0, 0, "another");
+	near(v.part[3], -0.5, 0, "the last");
+	gv_reward_close(&r);
+	for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		gv_error_clear(&e);
+		ok(gv_reward_open(&r, wrong[i], &o, true, &e) && e.msg[0],
+		    "'%s' is none", wrong[i]);
+	}
+	gv_error_clear(&e);
+	is_int(gv_reward_open(&r, "exact:3e38", &o, true, &e), 0,
+	    "a weight that 32 bits hold");
+	is_int(gv_reward_judge(r, &in, &v, &e), 0, "judge");
+	gv_reward_close(&r);
+	is_int(gv_reward_open(&r, "exact:1e39", &o, true, &e), 0,
+	    "and one that they don't");
+	is_int(gv_reward_judge(r, &in, &v, &e), GV_ERR_FORMAT, "judge");
+	gv_reward_close(&r);
 }
 
 /* NUL bytes are content. */
@@ -65,12 +195,13 @@ static void
 binary(void)
 {
 	struct gv_span a = {"a\0c", 3};
-	struct gv_judged in = {{"a\0b", 3}, &a, 1};
+	struct gv_judged in = {
+	    .text = {"a\0b", 3}, .answers = &a, .nanswers = 1};
 	struct gv_error e = {0};
 	struct gv_reward *r = NULL;
 	struct gv_verdict v = {.reward = -1};
 
-	is_int(gv_reward_open(&r, "exact", &e), 0, "open");
+	is_int(gv_reward_open(&r, "exact", &none, false, &e), 0, "open");
 	is_str(gv_reward_name(r), "exact", "its name");
 	is_int(gv_reward_judge(r, &in, &v, &e), 0, "judge");
 	near(v.reward, 0, 0, "bytes behind a NUL count");
@@ -80,90 +211,157 @@ binary(void)
 	gv_reward_close(&r);
 	gv_reward_close(&r);
 	gv_error_clear(&e);
-	is_int(gv_reward_open(&r, "exac", &e), GV_ERR_NOSUP, "no such task");
-	is_str(e.msg, "no task is called 'exac' (there is exact)", "is said");
+	is_int(gv_reward_open(&r, "exac", &none, false, &e), GV_ERR_NOSUP,
+	    "no such task");
+	ok(!strncmp(e.msg, "no task is called 'exac' (there are exact ", 42),
+	    "is said");
 }
 
-/* Newcombe, Statistics in Medicine 17 (1998), table I, method 3; and the ends
- * by symmetry. */
 static void
-wilson(void)
+annotators(void)
 {
-	static const struct {
-		double k;
-		uint64_t n;
-		double low, high;
-	} row[] = {
-	    {81, 263, 0.2553, 0.3662},
-	    {15, 148, 0.0624, 0.1605},
-	    {0, 20, 0, 0.1611},
-	    {20, 20, 0.8389, 1},
-	    {1, 29, 0.0061, 0.1718},
-	    {0, 0, 0, 1},
-	};
-	double low, high;
+	struct gv_span a[11];
+	struct gv_judged in = {.text = {"a b", 3}, .answers = a};
+	struct gv_error e = {0};
+	struct gv_reward *r = NULL;
+	struct gv_verdict v;
 	size_t i;
 
-	for (i = 0; i < sizeof row / sizeof *row; i++) {
-		gv_wilson(row[i].k, row[i].n, &low, &high);
-		near(low, row[i].low, 5.1e-5, "low end, row %zu", i);
-		near(high, row[i].high, 5.1e-5, "high end, row %zu", i);
+	for (i = 0; i < 11; i++)
+		a[i] = (struct gv_span){"B", 1};
+	is_int(gv_reward_open(&r, "vqa", &none, false, &e), 0, "vqa");
+	in.nanswers = 3;
+	is_int(gv_reward_judge(r, &in, &v, &e), GV_ERR_FORMAT,
+	    "three answers can't agree enough");
+	gv_error_clear(&e);
+	in.nanswers = 4;
+	is_int(gv_reward_judge(r, &in, &v, &e), 0, "four can");
+	near(v.reward, 0, 0, "equal answers are taken as they are");
+	a[3] = (struct gv_span){"c", 1};
+	is_int(gv_reward_judge(r, &in, &v, &e), 0, "but different ones");
+	near(v.reward, (2. / 3 * 3 + 1) / 4, 1e-15, "are normalised");
+	gv_reward_close(&r);
+	is_int(gv_reward_open(&r, "textvqa", &none, false, &e), 0, "textvqa");
+	for (in.nanswers = 9; in.nanswers <= 11; in.nanswers++) {
+		gv_error_clear(&e);
+		is_int(gv_reward_judge(r, &in, &v, &e),
+		    in.nanswers == 10 ? 0 : GV_ERR_FORMAT, "%zu answers",
+		    in.nanswers);
 	}
+	gv_reward_close(&r);
+}
+
+/* ---- golden files -------------------------------------------------------- */
+
+static void
+bail(const char *what, const char *why)
+{
+	printf("Bail out! %s: %s\n", what, why);
+	exit(1);
+}
+
+static struct gv_span
+span(const json_t *v)
+{
+	struct gv_span s = {json_string_value(v), json_string_length(v)};
+
+	return s;
 }
 
 static void
-tally(void)
+spans(struct gv_span *to, size_t *n, const json_t *v)
 {
-	struct gv_tally t = {0};
-	struct gv_error e = {0};
-	json_t *o, *task;
-	char name[32];
-	int i, r = 0;
+	size_t i;
 
-	for (i = 0; i < 8; i++) {
-		r |= gv_tally_add(
-		    &t, "vqa", i % 2 ? "yes/no" : "number", i % 2, &e);
-		r |= gv_tally_add(&t, "exact", NULL, i < 6, &e);
+	*n = json_is_string(v) ? 1 : json_array_size(v);
+	if (*n > 32)
+		bail("a golden file", "too many answers");
+	for (i = 0; i < *n; i++)
+		to[i] = span(json_is_string(v) ? v : json_array_get(v, i));
+}
+
+static void
+golden(const char *path, const char *name)
+{
+	struct gv_error e = {0};
+	struct gv_reward *r;
+	struct gv_verdict v;
+	json_t *o, *list, *c;
+	size_t i, bad = 0;
+
+	if (gv_json_load(&o, path, (size_t)1 << 20, &e))
+		bail(name, e.msg);
+	if (gv_reward_open(&r, json_string_value(json_object_get(o, "task")),
+		&none, false, &e))
+		bail(name, e.msg);
+	list = json_object_get(o, "cases");
+	ok(json_array_size(list) >= 20, "%s: cases", name);
+	json_array_foreach(list, i, c)
+	{
+		double want = json_number_value(json_object_get(c, "want"));
+		struct gv_span answers[32], options[32];
+		struct gv_judged in = {.text = span(json_object_get(c, "text")),
+		    .answers = answers};
+
+		spans(answers, &in.nanswers, json_object_get(c, "answers"));
+		if (json_array_size(json_object_get(c, "options"))) {
+			in.options = options;
+			spans(options, &in.noptions,
+			    json_object_get(c, "options"));
+		}
+		if (gv_reward_judge(r, &in, &v, &e))
+			bail(name, e.msg);
+		if (!(fabs(v.reward - want) <= 1e-12)) {
+			printf("# case %zu: got %.17g, want %.17g\n", i,
+			    v.reward, want);
+			bad++;
+		}
 	}
-	is_int(r, 0, "sixteen rewards");
-	o = gv_tally_json(&t);
-	is_int(json_integer_value(json_object_get(o, "n")), 16, "in all");
-	near(json_real_value(json_object_get(o, "accuracy")), 10.0 / 16, 1e-15,
-	    "their mean");
-	task = json_array_get(json_object_get(o, "tasks"), 0);
-	is_str(json_string_value(json_object_get(task, "task")), "exact",
-	    "tasks in order");
-	near(json_real_value(json_object_get(task, "accuracy")), 0.75, 1e-15,
-	    "with their mean");
-	ok(!json_object_get(task, "types"), "and no types where none were");
-	task = json_array_get(json_object_get(o, "tasks"), 1);
-	is_int((long long)json_array_size(json_object_get(task, "types")), 2,
-	    "or with types");
-	task = json_array_get(json_object_get(task, "types"), 1);
-	is_str(json_string_value(json_object_get(task, "type")), "yes/no",
-	    "by name");
-	near(json_real_value(json_object_get(task, "accuracy")), 1, 0,
-	    "with their mean");
+	is_int((long long)bad, 0, "%s: differences", name);
+	gv_reward_close(&r);
 	json_decref(o);
-	gv_tally_free(&t);
-	o = gv_tally_json(&t);
-	ok(json_is_null(json_object_get(o, "accuracy")), "no mean of nothing");
-	json_decref(o);
-	for (i = 0; i <= GV_TALLY_ROWS && !e.code; i++) {
-		snprintf(name, sizeof name, "%d", i);
-		r = gv_tally_add(&t, "exact", name, 1, &e);
+}
+
+/* All of tests/golden/reward, found from here or from where this program is. */
+static void
+goldens(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+	char dir[4096] = "tests/golden/reward", path[8192];
+	struct dirent *d;
+	int n = 0;
+	DIR *f;
+
+	if (access(dir, R_OK))
+		snprintf(dir, sizeof dir, "%.*s/../../../tests/golden/reward",
+		    slash ? (int)(slash - argv0) : 1, slash ? argv0 : ".");
+	f = opendir(dir);
+	if (!f)
+		bail(dir, "no such directory; run this from the source tree");
+	while ((d = readdir(f))) {
+		size_t len = strlen(d->d_name);
+
+		if (len < 5 || strcmp(d->d_name + len - 5, ".json") != 0)
+			continue;
+		snprintf(path, sizeof path, "%s/%s", dir, d->d_name);
+		golden(path, d->d_name);
+		n++;
 	}
-	is_int(r, GV_ERR_LIMIT, "too many types");
-	is_int(i, GV_TALLY_ROWS + 1, "after as many as may be");
-	gv_tally_free(&t);
+	closedir(f);
+	ok(n >= 5, "golden files");
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+	(void)argc;
 	exact();
+	gsm8k();
+	format();
+	length();
+	sums();
 	binary();
-	wilson();
-	tally();
+	annotators();
+	goldens(argv[0]);
 	return done();
 }

@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+"""Holds gv-reward against the official implementations of its metrics.
+
+usage: compare_metrics.py [-b BUILD_DIR] [-n CASES] [-s SEED] [-g] [-c CACHE]
+                          [SECTION ...]
+
+The implementations are fetched from PyPI into CACHE and run as they are; none
+of their code is part of this tree.  Cases are generated, many of them nasty,
+from a printed seed; gsm8k also takes the real test set where it is at hand
+(GSM8K, by default /work/shared/data/gsm8k).  A table of cases and differences
+is printed, and the exit status is 1 if there is one.  -g writes the small files
+of tests/golden/reward instead.
+
+Needs a built tree, numpy, msgpack, msgpack_numpy and, for cider, Java: without
+it texts are compared by the tokens that this tree makes.
+"""
+import __future__
+import argparse
+import ast
+import collections
+import glob
+import io
+import json
+import math
+import os
+import random
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import stream  # noqa: E402
+
+VERSIONS = {"salesforce-lavis": "1.0.2", "mmf": "1.0.0rc10",
+            "lmms-eval": "0.7.3", "lm-eval": "0.4.13", "verl": "0.9.1",
+            "pycocoevalcap": "1.2"}
+
+# ---- oracles ----------------------------------------------------------------
+
+
+def package(name):
+    """The archive of a package, fetched once."""
+    stem = os.path.join(args.cache, name.replace("-", "_"))
+    found = glob.glob(f"{stem}-{VERSIONS[name]}*")
+    if not found:
+        os.makedirs(args.cache, exist_ok=True)
+        subprocess.check_call(
+            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d",
+             args.cache, f"{name}=={VERSIONS[name]}"])
+        found = glob.glob(f"{stem}-{VERSIONS[name]}*")
+    return found[0]
+
+
+def file_of(name, ending):
+    """The one file of a package whose path ends so."""
+    path = package(name)
+    if path.endswith(".gz"):
+        with tarfile.open(path) as t:
+            hits = [m for m in t.getmembers() if m.name.endswith(ending)]
+            return t.extractfile(hits[0]).read()
+    with zipfile.ZipFile(path) as z:
+        hits = [m for m in z.namelist() if m.endswith(ending)]
+        return z.read(hits[0])
+
+
+def only(source, names, given):
+    """Runs just the named functions and classes of a source file."""
+    tree = ast.parse(source)
+    tree.body = [n for n in tree.body if getattr(n, "name", None) in names]
+    scope = dict(given)
+    lazy = __future__.annotations.compiler_flag
+    exec(compile(tree, "<oracle>", "exec", flags=lazy), scope)
+    return scope
+
+
+# ---- this tree --------------------------------------------------------------
+
+
+def judge(task, records, *options):
+    """What gv-reward says of records: their `rewards`, in order."""
+    fields = [(n, "plain", []) for n in records[0] if n != "loss_mask"]
+    if "loss_mask" in records[0]:
+        fields.append(("loss_mask", "U8", ["T"]))
+    out = io.BytesIO()
+    w = stream.Writer(out, "samples", fields, [{
+        "name": "compare_metrics", "ver": "1", "args": [], "digests": {}}])
+    for i, r in enumerate(records):
+        w.rec(r.get("key", f"k{i}"), r)
+    w.end()
+    run = subprocess.run(
+        [f"{args.build}/bin/gv-reward", "--task", task, *options],
+        input=out.getvalue(), stdout=subprocess.PIPE, check=True)
+    return [r["rewards"] for r in stream.read(run.stdout) if r["gv"] == "rec"]
+
+
+def compare(name, task, records, want, *options, close=1e-12):
+    """Counts the differences, and shows the first few."""
+    got = [r[task] for r in judge(task, records, *options)]
+    assert len(got) == len(want) == len(records)
+    bad = [i for i in range(len(want))
+           if not abs(got[i] - want[i]) <= close * max(1, abs(want[i]))]
+    for i in bad[:5]:
+        print(f"# {name}: got {got[i]}, want {want[i]}: "
+              f"{json.dumps(records[i], ensure_ascii=False)[:600]}")
+    worst = max(abs(g - w) for g, w in zip(got, want))
+    mean = sum(want) / len(want)
+    print(f"{name:<28} {len(want):>7} cases  {len(bad):>3} differences  "
+          f"largest {worst:.1e}  mean {mean:.4f}")
+    if args.golden:
+        golden(name, task, records, want, options)
+    return len(bad)
+
+
+def golden(name, task, records, want, options):
+    """Some of the cases as a file of the default tests: of each result up to
+    25, without the longest."""
+    seen = collections.Counter()
+    chosen = []
+    for i in random.Random(1).sample(range(len(want)), len(want)):
+        if (len(chosen) < 80 and seen[round(want[i], 2)] < 25 and
+                len(json.dumps(records[i])) < 700):
+            seen[round(want[i], 2)] += 1
+            chosen.append(dict(records[i], want=want[i]))
+    path = os.path.join(HERE, "reward", name.replace(" ", "-") + ".json")
+    with open(path, "w") as f:
+        head = {"task": task, "options": list(options), "from": VERSIONS}
+        f.write(json.dumps(head)[:-1] + ', "cases": [\n')
+        f.write(",\n".join(json.dumps(c) for c in chosen) + "\n]}\n")
+
+
+# ---- texts ------------------------------------------------------------------
+
+WORDS = """yes no red blue 2 3 10 none zero one two ten nine four man a an the
+dont don't isnt couldn'tve couldnt've y'all'll ow's'at 'ow'sat somebody'd twas
+Id've lets let's shes hes its it's cats dog's frisbee tennis left right 1,000
+1,000,000 3.14 .5 5. 5.5. U.S. a.m. 7:30 7:30pm 50% $5 #1 & and/or t-shirt
+x-ray (a) [b] {c} "quoted" `tick` semi;colon a,b 1,2 ,5 what? wow! !? -5 5-6
+a_b back\\slash <tag> user@site = + 1+1=2 ... . , ? ! - / café naïve ÉTÉ İstanbul
+ΣΑΣ ΟΔΟΣ Straße ٣ ٣,٤ ３ K ﬁ 東京 дом ① ² 5² x² \u00a0 \u2003 \u200b \u0085
+NONE Zero A AN The DON'T YES No""".split(" ")
+WORDS = [w for line in WORDS for w in line.split("\n") if w]
+SPACES = [" "] * 12 + ["  ", "\n", "\t", "", "", " \n", "\u00a0", "\u2003", "\x1c"]
+MARKS = ';/[]"{}()=+\\_-><@`,?!.:\'$%'
+
+
+def text(most=6):
+    parts = []
+    for _ in range(rnd.randint(0, most)):
+        w = rnd.choice(WORDS)
+        if rnd.random() < .15:
+            w = rnd.choice(MARKS) + w
+        if rnd.random() < .25:
+            w += rnd.choice(MARKS)
+        if rnd.random() < .1:
+            w = w.upper() if rnd.random() < .5 else w.capitalize()
+        parts += [w, rnd.choice(SPACES)]
+    return "".join(parts if rnd.random() < .3 else parts[:-1])
+
+
+def vary(s):
+    """The same answer as another would write it, or nearly."""
+    k = rnd.randrange(12)
+    if k == 0:
+        return s + "."
+    if k == 1:
+        return " " + s
+    if k == 2:
+        return s.upper()
+    if k == 3:
+        return "the " + s
+    if k == 4:
+        return s + rnd.choice(MARKS)
+    if k == 5:
+        return s.replace("'", "", 1)
+    if k == 6 and s:
+        i = rnd.randrange(len(s))
+        return s[:i] + rnd.choice(MARKS + " ") + s[i:]
+    if k == 7:
+        return s.replace("2", "two").replace("1", "one")
+    if k == 8:
+        return s + "\n"
+    return s
+
+
+def annotated():
+    """Ten answers that agree more or less, and a text."""
+    base = [text(3) for _ in range(rnd.choice([1, 1, 2, 3, 5]))]
+    answers = [rnd.choice(base) for _ in range(10)]
+    if rnd.random() < .8:
+        answers = [vary(a) if rnd.random() < .4 else a for a in answers]
+    got = vary(rnd.choice(answers)) if rnd.random() < .85 else text(4)
+    if rnd.random() < .02:
+        got = "." * rnd.randint(30, 40) + got
+    return {"text": got, "answers": answers}
+
+
+def blank(s):
+    return not s.strip()
+
+
+# ---- sections ---------------------------------------------------------------
+
+
+def vqa():
+    """The processing of vqaEval, as LAVIS ships it; the steps around it as in
+    GT-Vision-Lab/VQA (SPEC.md 2.1): LAVIS has an older form of those."""
+    cls = only(file_of("salesforce-lavis", "vqa_tools/vqa_eval.py"),
+               ["VQAEval"], {"re": re, "sys": sys})["VQAEval"]
+    ev = cls()
+
+    def process(s):
+        return ev.processDigitArticle(ev.processPunctuation(s))
+
+    def line(s):
+        return s.replace("\n", " ").replace("\t", " ").strip()
+
+    def score(r):
+        if blank(r["text"]):
+            return 0.0
+        got, gts = line(r["text"]), [line(a) for a in r["answers"]]
+        if len(set(gts)) > 1:
+            got, gts = process(got), [process(a) for a in gts]
+        acc = [min(1, sum(g == got for j, g in enumerate(gts) if j != i) / 3)
+               for i in range(len(gts))]
+        return sum(acc) / len(acc)
+
+    records = [annotated() for _ in range(args.cases)]
+    bad = compare("vqa", "vqa", records, [score(r) for r in records])
+    # every key of the official table, and what isn't one
+    words = [*ev.contractions, *ev.contractions.values(), *ev.manualMap,
+             *ev.articles]
+    records = [{"text": w, "answers": [v] * 4 + ["x"] * 6}
+               for w in words for v in {w, ev.contractions.get(w, w),
+                                        ev.manualMap.get(w, w)}]
+    return bad + compare("vqa words", "vqa", records,
+                         [score(r) for r in records])
+
+
+def textvqa():
+    """MMF's TextVQA evaluator."""
+    src = file_of("mmf", "mmf/utils/m4c_evaluators.py")
+    ev = only(src, ["EvalAIAnswerProcessor", "TextVQAAccuracyEvaluator"],
+              {"re": re})["TextVQAAccuracyEvaluator"]()
+    records = [annotated() for _ in range(args.cases)]
+    want = [0.0 if blank(r["text"]) else ev.eval_pred_list(
+        [{"pred_answer": r["text"], "gt_answers": r["answers"]}])
+        for r in records]
+    return compare("textvqa", "textvqa", records, want)
+
+
+def solutions():
+    """Records of GSM8K: the real answers, and texts that try them."""
+    folder = os.environ.get("GSM8K", "/work/shared/data/gsm8k")
+    real = []
+    for split in "test", "train":
+        path = os.path.join(folder, split + ".jsonl")
+        if os.path.exists(path):
+            real += [json.loads(x)["answer"] for x in open(path)]
+    real = real or [f"So {n}.\n#### {n:,}" for n in range(0, 5000, 7)]
+    for answer in real:
+        n = answer.split("#### ")[-1].strip()
+        tries = [answer, answer.split("####")[0], f"#### {n}", f"#### {n}.",
+                 f"#### ${n}", f"####{n}", f"#### -{n}", f"so {n}",
+                 f"The answer is ${n}.", f"#### {n} #### 7", f"#### \n{n}",
+                 f"#### 7\n#### {n}", f"#### {n}.00", f"#### #### {n}",
+                 f"{n} dollars.", f"x = -{n}", f"${n}.,", f"--{n}", f"- {n}",
+                 f"{n}\n#### {n},", "#### .", "#### ,", "", " \n",
+                 f"#### {n.replace(',', '')}", f"#### {n[:-1]}",
+                 f"1. First\n2. {n}\n3.", f"{n}%", f"#### {n}\u0663",
+                 "".join(rnd.choice("0123456789.,$- #\n") for _ in range(12))]
+        for t in rnd.sample(tries, 4):
+            yield {"text": t, "answers": [answer]}
+
+
+def gsm8k():
+    """openai/grade-school-math, whose rule is one expression (no package has
+    it), and what lm-evaluation-harness does as its task file says."""
+    rule = re.compile(r"#### (\-?[0-9\.\,]+)")
+
+    def extract(s):
+        m = rule.search(s)
+        return m.group(1).strip().replace(",", "") if m else None
+
+    records = list(solutions())
+    want = [float(extract(r["text"]) is not None and
+                  extract(r["text"]) == extract(r["answers"][0]))
+            for r in records]
+    bad = compare("gsm8k", "gsm8k", records, want)
+
+    def lines(key):  # of the task file, whose tags a plain YAML reader lacks
+        yaml = file_of("lm-eval", "tasks/gsm8k/gsm8k.yaml").decode()
+        return re.findall(key, yaml)
+
+    pattern = json.loads('"%s"' % lines(
+        r'group_select: -1\s+regex_pattern: "(.*)"')[0])
+    ignore = [json.loads(f'"{x}"') for x in lines(r'\n      - "(.*)"')[:4]]
+    filt = only(file_of("lm-eval", "lm_eval/filters/extraction.py"),
+                ["RegexFilter"],
+                {"re": re, "Filter": object, "register_filter":
+                 lambda _: lambda c: c})["RegexFilter"](pattern, -1)
+    same = only(file_of("lm-eval", "lm_eval/api/metrics.py"),
+                ["exact_match_hf_evaluate"], {"re": re, "np": np})[
+                    "exact_match_hf_evaluate"]
+    got = [x[0] for x in filt.apply([[r["text"]] for r in records], None)]
+    want = [0.0 if blank(r["text"]) else
+            float(same(predictions=[g], references=[r["answers"][0]],
+                       regexes_to_ignore=ignore,
+                       ignore_case=True)["exact_match"])
+            for g, r in zip(got, records)]
+    return bad + compare("gsm8k-flexible", "gsm8k-flexible", records, want)
+
+
+SECTIONS = [vqa, textvqa, gsm8k]
+
+
+def main():
+    global args, rnd
+    p = argparse.ArgumentParser()
+    p.add_argument("-b", dest="build", default=os.path.join(ROOT, "build"))
+    p.add_argument("-n", dest="cases", type=int, default=20000)
+    p.add_argument("-s", dest="seed", type=int, default=1)
+    p.add_argument("-g", dest="golden", action="store_true")
+    p.add_argument("-c", dest="cache", default=os.path.join(
+        tempfile.gettempdir(), "gv-oracles"))
+    p.add_argument("section", nargs="*")
+    args = p.parse_args()
+    bad = 0
+    print(f"seed {args.seed};", ", ".join(
+        f"{k} {v}" for k, v in VERSIONS.items()))
+    for section in SECTIONS:
+        if not args.section or section.__name__ in args.section:
+            rnd = random.Random(args.seed)
+            bad += section()
+    sys.exit(bad > 0)
+
+
+main()
