@@ -74,6 +74,7 @@ static const struct {
     {"stop", "plain", ""},
     {"group", "plain", ""},
     {"sample", "plain", ""},
+    {"group_size", "plain", ""},
     {"policy", "plain", ""},
     {"seed", "plain", ""},
     {"temperature", "plain", ""},
@@ -326,6 +327,7 @@ write_sample(
 	    !gv_writer_tensor(w, "image_at", 1, N, p->image_at, e) &&
 	    !gv_writer_int(w, "group", (int64_t)p->number, e) &&
 	    !gv_writer_int(w, "sample", i, e) &&
+	    !gv_writer_int(w, "group_size", group, e) &&
 	    !gv_writer_int(w, "policy", 0, e) &&
 	    !gv_writer_int(w, "seed", common.seed, e) &&
 	    !gv_writer_f64(w, "temperature", temperature, e) &&

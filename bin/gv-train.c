@@ -14,14 +14,27 @@
 
 /* The command line, as the table below fills it in. */
 static struct {
-	const char *model, *output, *eval, *log, *dump_grads;
+	const char *model, *output, *eval, *log, *dump_grads, *reference;
 	struct gv_opt_list train;
 	int objective, schedule, dtype, state;
 	int64_t batch, batch_tokens, micro_tokens, micro_images, max_length;
 	int64_t steps, eval_every, save_every, keep;
 	double warmup, flat, floor, beta1, beta2, eps, decay, clip;
 	bool recompute, resume, plan, keep_run;
+	/* of objectives on samples; what is not given is the objective's */
+	int scale, equal, old, correct;
+	int64_t longest, minibatches, epochs, max_lag;
+	double clip_low, clip_high, kl, correct_low, correct_high;
+	bool leave_one_out;
 } o = {.batch = 16,
+    .scale = -1,
+    .equal = -1,
+    .old = -1,
+    .minibatches = 1,
+    .epochs = 1,
+    .clip_low = -1,
+    .clip_high = -1,
+    .correct_high = 2,
     .micro_tokens = 4096,
     .micro_images = 16,
     .keep = 2,
@@ -41,12 +54,53 @@ static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
 	"projector; the rest is frozen",
 	0, 0, NULL},
     {"objective", 0, GV_OPT_WORD, &o.objective, NULL,
-	"lm: next-token cross-entropy", 0, 0, "lm"},
+	"lm: next-token cross-entropy; the others: samples with rewards (lm)",
+	0, 0, "lm|reinforce|grpo|dr-grpo|dapo|gspo|cispo"},
+    {"scale", 0, GV_OPT_WORD, &o.scale, NULL,
+	"what an advantage is divided by: the deviation of the rewards of "
+	"its group, or of the batch (the objective's)",
+	0, 0, "none|group|batch"},
+    {"leave-one-out", 0, GV_OPT_FLAG, &o.leave_one_out, NULL,
+	"compare a sample with the mean of the others of its group", 0, 0,
+	NULL},
+    {"clip-low", 0, GV_OPT_F64, &o.clip_low, "X",
+	"a ratio counts down to 1 - X (the objective's)", 0, 1, NULL},
+    {"clip-high", 0, GV_OPT_F64, &o.clip_high, "X",
+	"... and up to 1 + X (the objective's)", 0, 1e6, NULL},
+    {"kl", 0, GV_OPT_F64, &o.kl, "X",
+	"weight of the divergence from the reference (0)", 0, 1e6, NULL},
+    {"reference", 0, GV_OPT_STR, &o.reference, "DIR",
+	"the reference model (the records' logp_ref)", 0, 0, NULL},
+    {"longest", 0, GV_OPT_INT, &o.longest, "N",
+	"dr-grpo: the tokens that a sample can have", 1, 1 << 26, NULL},
+    {"minibatches", 0, GV_OPT_INT, &o.minibatches, "N",
+	"updates over a step's groups (1)", 1, 1 << 20, NULL},
+    {"epochs", 0, GV_OPT_INT, &o.epochs, "N",
+	"times that a step's groups are gone through (1)", 1, 1 << 20, NULL},
+    {"equal-groups", 0, GV_OPT_WORD, &o.equal, NULL,
+	"groups whose rewards are all equal: part of a step, or passed over "
+	"(keep; dapo: drop)",
+	0, 0, "keep|drop"},
+    {"old", 0, GV_OPT_WORD, &o.old, NULL,
+	"log-probabilities that ratios start from: as recorded, or computed "
+	"again (sampler; gspo: trainer)",
+	0, 0, "sampler|trainer"},
+    {"correct", 0, GV_OPT_WORD, &o.correct, NULL,
+	"with --old trainer, what becomes of tokens whose ratio of trainer to "
+	"sampler is out of range (none)",
+	0, 0, "none|truncate|mask|mask-sample"},
+    {"correct-low", 0, GV_OPT_F64, &o.correct_low, "X",
+	"lower end of that range (0)", 0, 1, NULL},
+    {"correct-high", 0, GV_OPT_F64, &o.correct_high, "X",
+	"upper end of that range (2)", 1, 1e6, NULL},
+    {"max-lag", 0, GV_OPT_INT, &o.max_lag, "N",
+	"steps that the weights which sampled may be behind, -1: any (0)", -1,
+	1e9, NULL},
     {"steps", 0, GV_OPT_INT, &o.steps, "N",
 	"steps of the whole run (from the input's length if it is a file)", 1,
 	1e12, NULL},
-    {"batch", 0, GV_OPT_INT, &o.batch, "N", "records a step, 0: any (16)", 0,
-	1e9, NULL},
+    {"batch", 0, GV_OPT_INT, &o.batch, "N",
+	"records, or groups of samples, a step, 0: any (16)", 0, 1e9, NULL},
     {"batch-tokens", 0, GV_OPT_INT, &o.batch_tokens, "N",
 	"close a step at this many trained tokens, 0: don't (0)", 0, 1e12,
 	NULL},
@@ -168,7 +222,8 @@ count_steps(struct gv_reader *in)
 
 	if (o.steps)
 		return o.steps;
-	if (o.batch_tokens || !o.batch || !gv_reader_mapped(in))
+	if (o.batch_tokens || !o.batch || o.objective != GV_LM ||
+	    !gv_reader_mapped(in))
 		cli_usage("--steps is needed: the input's length in steps "
 			  "can't be told");
 	if (gv_reader_index(in, &n, &err))
@@ -197,6 +252,51 @@ check_input(const struct gv_reader *in, const struct gv_model *m)
 	if (gv_prov_check_input(s, &f, form, &err))
 		cli_die(&err);
 	gv_tokenizer_close(&tok);
+}
+
+/* The objective's own law, with what the command line changes. */
+static void
+fill_policy(struct gv_policy_run *p, struct gv_model *reference)
+{
+	bool samples = o.objective != GV_LM;
+	struct gv_policy_law *w = &p->law;
+
+	*w = gv_policy_law((enum gv_objective)o.objective);
+	if (!samples &&
+	    (o.scale >= 0 || o.equal >= 0 || o.old >= 0 || o.correct ||
+		o.longest || o.minibatches > 1 || o.epochs > 1 || o.max_lag ||
+		o.clip_low >= 0 || o.clip_high >= 0 || o.kl > 0 ||
+		o.reference || o.leave_one_out))
+		cli_usage("an option of objectives on samples, but the "
+			  "objective is lm");
+	if (samples && (!o.batch || o.batch_tokens))
+		cli_usage("a step of --objective takes --batch groups");
+	if (o.objective == GV_DR_GRPO && !o.longest)
+		cli_usage("dr-grpo needs --longest N: the tokens that a "
+			  "sample can have (gv-rollout's --max-tokens)");
+	if (o.scale >= 0)
+		w->scale = (enum gv_scale)o.scale;
+	if (o.clip_low >= 0)
+		w->low = o.clip_low;
+	if (o.clip_high >= 0)
+		w->high = o.clip_high;
+	if (o.longest)
+		w->longest = o.longest;
+	w->leave_one_out = o.leave_one_out;
+	w->kl = o.kl;
+	w->correct = (enum gv_correct)o.correct;
+	w->correct_low = o.correct_low;
+	w->correct_high = o.correct_high;
+	p->minibatches = o.minibatches;
+	p->epochs = o.epochs;
+	p->drop_equal = o.equal >= 0 ? o.equal == 1 : o.objective == GV_DAPO;
+	p->old = o.old >= 0               ? (enum gv_old)o.old
+		 : o.objective == GV_GSPO ? GV_OLD_TRAINER
+					  : GV_OLD_SAMPLER;
+	p->max_lag = o.max_lag;
+	p->ref = reference;
+	if (w->correct != GV_CORRECT_NONE && p->old != GV_OLD_TRAINER)
+		cli_usage("--correct needs --old trainer");
 }
 
 static void
@@ -234,6 +334,27 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 
 /* ---- reports ------------------------------------------------------------- */
 
+/* What a step on samples adds to its line. */
+static void
+add_policy(json_t *j, const struct gv_policy_step *p)
+{
+	json_t *v = json_pack(
+	    "{s:f,s:f,s:O,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
+	    "s:f}",
+	    "reward", p->reward, "reward_std", p->reward_std, "rewards",
+	    p->parts, "groups", (json_int_t)p->groups, "samples",
+	    (json_int_t)p->samples, "dropped", (json_int_t)p->dropped,
+	    "updates", (json_int_t)p->updates, "length", p->length, "entropy",
+	    p->entropy, "clip_low", p->clip_low, "clip_high", p->clip_high,
+	    "ratio_max", p->ratio, "gap", p->gap, "gap_k3", p->gap_k3,
+	    "gap_max", p->gap_max, "corrected", p->corrected, "lag", p->lag);
+
+	if (v && isfinite(p->kl))
+		json_object_set_new(v, "kl", json_real(p->kl));
+	json_object_update(j, v);
+	json_decref(v);
+}
+
 static void
 log_step(struct gv_log *log, const struct gv_train_step *s)
 {
@@ -245,6 +366,8 @@ log_step(struct gv_log *log, const struct gv_train_step *s)
 
 	if (j && isfinite(s->bpb))
 		json_object_set_new(j, "bpb", json_real(s->bpb));
+	if (j && o.objective != GV_LM)
+		add_policy(j, &s->policy);
 	if (!j || gv_log_line(log, j, &err)) {
 		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
 		cli_die(&err);
@@ -408,10 +531,19 @@ train(struct run *u, int64_t total)
 			    s.step % o.eval_every == 0 && s.step < total;
 
 		log_step(u->log, &s);
-		cli_progress("step %lld/%lld  loss %.4f  norm %.3f  %.0f "
-			     "rows/s  %.1f GFLOP/s",
-		    (long long)s.step, (long long)total, s.loss, s.norm,
-		    (double)s.rows / s.seconds, s.flops / s.seconds * 1e-9);
+		if (o.objective != GV_LM)
+			cli_progress("step %lld/%lld  reward %.4f  entropy "
+				     "%.3f  length %.1f  gap %.1e",
+			    (long long)s.step, (long long)total,
+			    s.policy.reward, s.policy.entropy, s.policy.length,
+			    s.policy.gap);
+		else
+			cli_progress(
+			    "step %lld/%lld  loss %.4f  norm %.3f  %.0f "
+			    "rows/s  %.1f GFLOP/s",
+			    (long long)s.step, (long long)total, s.loss, s.norm,
+			    (double)s.rows / s.seconds,
+			    s.flops / s.seconds * 1e-9);
 		if (cli_stopped()) {
 			checkpoint(u);
 			cli_warn("stopped after step %lld; --resume goes on",
@@ -520,6 +652,7 @@ main(int argc, char **argv)
 {
 	struct run u = {0};
 	struct gv_lock *lock = NULL;
+	struct gv_model *reference = NULL;
 	struct gv_train_law law;
 	struct gv_plan plan;
 	struct gv_reader *in, *eval;
@@ -535,7 +668,9 @@ main(int argc, char **argv)
 		cli_usage("--train must name at least one part");
 	if (gv_reader_open(&in, n ? argv[1] : NULL, &err) ||
 	    gv_backend_open(&k, common.device, common.threads, &err) ||
-	    gv_model_open(&u.m, k, o.model, ~0u, &err))
+	    gv_model_open(&u.m, k, o.model, ~0u, &err) ||
+	    (o.reference &&
+		gv_model_open(&reference, k, o.reference, ~0u, &err)))
 		cli_die(&err);
 	cli_say(1, "%s", gvk_name(k));
 	check_input(in, u.m);
@@ -546,6 +681,7 @@ main(int argc, char **argv)
 		gv_reader_close(&eval);
 	}
 	fill_law(&law, u.m, in, lr);
+	fill_policy(&law.policy, reference);
 	if (!o.plan && !o.dump_grads)
 		claim_output(&u, &lock);
 	if (gv_train_plan(u.m, parts, &law, &plan, &err) ||
@@ -562,6 +698,7 @@ main(int argc, char **argv)
 		run(&u, &law);
 	gv_train_close(&u.t);
 	gv_model_close(&u.m);
+	gv_model_close(&reference);
 	gvk_close(&k);
 	gv_reader_close(&in);
 	gv_unlock(&lock);

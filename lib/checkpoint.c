@@ -97,9 +97,10 @@ write_state(
     const struct gv_dir *d, const struct gv_run_state *s, struct gv_error *e)
 {
 	char path[GV_PATH_MAX];
-	json_t *o = json_pack("{s:I,s:I,s:I,s:O,s:s}", "step",
-	    (json_int_t)s->step, "records", (json_int_t)s->records, "tokens",
-	    (json_int_t)s->tokens, "args", s->args, "input", s->input);
+	json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:O,s:s}", "step",
+	    (json_int_t)s->step, "updates", (json_int_t)s->updates, "records",
+	    (json_int_t)s->records, "tokens", (json_int_t)s->tokens, "args",
+	    s->args, "input", s->input);
 	int r;
 
 	if (!o)
@@ -277,14 +278,14 @@ load_dir(const char *dir, struct gv_model *m, struct gv_optim *o,
 	char path[GV_PATH_MAX + 64];
 	json_t *state = NULL;
 	struct gv_st *st = NULL;
-	int64_t step;
+	int64_t updates;
 	int r;
 
 	snprintf(path, sizeof path, "%s/state.json", dir);
 	r = gv_json_load(&state, path, MAX_JSON, e);
 	if (!r)
 		r = same_run(s, state, dir, e);
-	step = json_integer_value(json_object_get(state, "step"));
+	updates = json_integer_value(json_object_get(state, "updates"));
 	if (!r)
 		r = gv_st_open_dir(&st, dir, e);
 	if (!r)
@@ -292,9 +293,10 @@ load_dir(const char *dir, struct gv_model *m, struct gv_optim *o,
 	gv_st_close(&st);
 	snprintf(path, sizeof path, "%s/optimizer.safetensors", dir);
 	if (!r)
-		r = gv_optim_load(o, path, step, e);
+		r = gv_optim_load(o, path, updates, e);
 	if (!r) {
-		s->step = step;
+		s->step = json_integer_value(json_object_get(state, "step"));
+		s->updates = updates;
 		s->records = (uint64_t)json_integer_value(
 		    json_object_get(state, "records"));
 		s->tokens = (uint64_t)json_integer_value(

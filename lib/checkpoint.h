@@ -24,7 +24,8 @@ extern "C" {
 /* Where a run is.  All randomness of a run is counter-based or upstream, so
  * these numbers are its whole state besides the tensors. */
 struct gv_run_state {
-	int64_t step; /* updates done */
+	int64_t step; /* steps done */
+	int64_t updates; /* of the weights; one a step, or several */
 	uint64_t records; /* records of the input used */
 	uint64_t tokens; /* trained tokens seen */
 	json_t *args; /* object: what must be the same to go on */

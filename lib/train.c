@@ -16,12 +16,14 @@ struct gv_train {
 	struct gv_model *m;
 	struct gv_examples *examples;
 	struct gv_loader *loader;
+	struct gv_policy *policy; /* instead of these two; or NULL */
 	struct gv_packer *packer; /* of evaluations */
 	struct gv_optim *optim;
 	struct gv_train_law law;
 	struct gv_run_state state;
 	struct gv_reader *in;
 	uint64_t begun; /* steps since the open */
+	uint64_t resumed; /* records that an earlier run has used */
 	uint64_t cut;
 	struct gv_micro next; /* taken from the loader, if `held` */
 	bool held;
@@ -162,12 +164,43 @@ rows_type(const struct gv_train *t)
 	return gvk_dtype(t->m->k) == GVK_BF16 ? GV_BF16 : GV_F32;
 }
 
+static bool
+is_policy(const struct gv_train *t)
+{
+	return t->law.policy.law.objective != GV_LM;
+}
+
+/* What reads the input. */
+static int
+open_examples(struct gv_train *t, struct gv_error *e)
+{
+	const struct gv_train_law *law = &t->law;
+	struct gv_loader_law w = {law->batch, law->batch_tokens,
+	    law->micro_tokens, law->micro_images};
+
+	if (gv_examples_open(&t->examples, t->in, &t->m->cfg, law->max_length,
+		rows_type(t), e))
+		return e->code;
+	return gv_loader_open(
+	    &t->loader, t->in, t->examples, &t->m->cfg, &w, e);
+}
+
+static int
+open_policy(struct gv_train *t, struct gv_error *e)
+{
+	struct gv_policy_run *run = &t->law.policy;
+
+	run->groups = t->law.batch;
+	run->micro_tokens = t->law.micro_tokens;
+	run->micro_images = t->law.micro_images;
+	run->max_length = t->law.max_length;
+	return gv_policy_open(&t->policy, t->m, t->in, run, e);
+}
+
 int
 gv_train_open(struct gv_train **out, struct gv_model *m, struct gv_reader *in,
     const struct gv_train_law *law, struct gv_error *e)
 {
-	struct gv_loader_law w = {law->batch, law->batch_tokens,
-	    law->micro_tokens, law->micro_images};
 	struct gv_train *t = gv_alloc(1, sizeof *t);
 	struct gv_limits l;
 
@@ -177,9 +210,7 @@ gv_train_open(struct gv_train **out, struct gv_model *m, struct gv_reader *in,
 	t->in = in;
 	t->law = *law;
 	*out = t;
-	if (gv_examples_open(
-		&t->examples, in, &m->cfg, law->max_length, rows_type(t), e) ||
-	    gv_loader_open(&t->loader, in, t->examples, &m->cfg, &w, e) ||
+	if ((is_policy(t) ? open_policy(t, e) : open_examples(t, e)) ||
 	    gv_packer_open(
 		&t->packer, &m->cfg, law->micro_tokens, law->micro_images, e) ||
 	    input_digest(in, t->state.input, e) ||
@@ -234,6 +265,7 @@ gv_train_close(struct gv_train **out)
 		return;
 	*out = NULL;
 	gv_loader_close(&t->loader);
+	gv_policy_close(&t->policy);
 	gvk_host_free(t->m->k, t->logp);
 	gv_optim_close(&t->optim);
 	gv_packer_close(&t->packer);
@@ -381,13 +413,37 @@ begin(struct gv_train *t, int64_t ahead, struct gv_error *e)
 	return gv_loader_want(t->loader, t->begun + (uint64_t)ahead, e);
 }
 
+/* What a step of policy.c says, in the terms of all steps. */
+static void
+of_policy(struct gv_train_step *s, double seconds)
+{
+	const struct gv_policy_step *p = &s->policy;
+
+	s->records = p->records;
+	s->tokens = p->tokens;
+	s->rows = p->rows;
+	s->images = p->images;
+	s->loss = p->loss;
+	s->bpb = (double)NAN;
+	s->norm = p->norm;
+	s->flops = p->flops;
+	s->waited = p->waited;
+	s->seconds = seconds;
+}
+
 int
 gv_train_grads(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
 	struct sums sum = {0, 0, true};
+	double start = now();
 	int r;
 
 	memset(s, 0, sizeof *s);
+	if (t->policy) {
+		r = gv_policy_grads(t->policy, t->state.step, &s->policy, e);
+		of_policy(s, now() - start);
+		return r;
+	}
 	if (begin(t, 0, e))
 		return e->code;
 	r = queue_step(t, s, &sum, e);
@@ -395,6 +451,30 @@ gv_train_grads(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 		return r;
 	if (gv_model_sync(t->m, e) || read_loss(t, s, &sum, e))
 		return e->code;
+	return 1;
+}
+
+static int
+policy_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
+{
+	double start = now();
+	uint64_t before = t->state.records;
+	int r;
+
+	s->lr = gv_schedule_at(&t->law.schedule, t->state.step);
+	r = gv_policy_step(
+	    t->policy, t->optim, s->lr, t->state.step, &s->policy, e);
+	if (r < 0)
+		return gv_fail_in(e, "step %lld", (long long)t->state.step + 1);
+	if (r == 0)
+		return 0;
+	of_policy(s, now() - start);
+	s->records += t->resumed;
+	t->state.step++;
+	t->state.updates += s->policy.updates;
+	t->state.records = s->records > before ? s->records : before;
+	t->state.tokens += (uint64_t)s->tokens;
+	s->step = t->state.step;
 	return 1;
 }
 
@@ -407,6 +487,8 @@ gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 	int r;
 
 	memset(s, 0, sizeof *s);
+	if (t->policy)
+		return policy_step(t, s, e);
 	/* the next step goes to the device while the one after it is packed */
 	if (begin(t, left < 0 ? 0 : left < AHEAD ? left : AHEAD, e))
 		return e->code;
@@ -421,6 +503,7 @@ gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 	if (r)
 		return gv_fail_in(e, "step %lld", (long long)t->state.step + 1);
 	t->state.step++;
+	t->state.updates++;
 	t->state.records += s->records;
 	t->state.tokens += (uint64_t)s->tokens;
 	s->step = t->state.step;
@@ -434,6 +517,10 @@ gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 int
 gv_train_drain(struct gv_train *t, struct gv_error *e)
 {
+	struct gv_rec rec;
+
+	if (t->policy)
+		return gv_reader_next(t->in, &rec, e);
 	return t->held ? 1 : gv_loader_drain(t->loader, e);
 }
 
@@ -516,12 +603,27 @@ gv_train_eval(
 
 /* ---- checkpoints --------------------------------------------------------- */
 
+/* An objective's part of it. */
+static void
+add_policy(json_t *o, const struct gv_policy_run *p)
+{
+	const struct gv_policy_law *w = &p->law;
+
+	if (o && w->objective != GV_LM)
+		json_object_set_new(o, "policy",
+		    json_pack("[i,i,b,f,f,f,I,i,f,f,I,I,b,i,I]",
+			(int)w->objective, (int)w->scale, w->leave_one_out,
+			w->low, w->high, w->kl, (json_int_t)w->longest,
+			(int)w->correct, w->correct_low, w->correct_high,
+			(json_int_t)p->minibatches, (json_int_t)p->epochs,
+			p->drop_equal, (int)p->old, (json_int_t)p->max_lag));
+}
+
 static json_t *
 law_json(const struct gv_train_law *w)
 {
 	const struct gv_optim_law *a = &w->optim;
-
-	return json_pack(
+	json_t *o = json_pack(
 	    "{s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,"
 	    "s:f,s:f,s:i}",
 	    "train", a->lr[0], a->lr[1], a->lr[2], a->lr[3], "batch",
@@ -534,6 +636,9 @@ law_json(const struct gv_train_law *w)
 	    (json_int_t)w->schedule.flat, "min-lr", w->schedule.floor, "beta1",
 	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
 	    a->weight_decay, "clip", a->clip, "optimizer-state", (int)a->state);
+
+	add_policy(o, &w->policy);
+	return o;
 }
 
 int
@@ -590,8 +695,9 @@ gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
 	if (r <= 0)
 		return r;
 	t->state.step = s.step;
-	t->state.records = s.records;
+	t->state.updates = s.updates;
+	t->state.records = t->resumed = s.records;
 	t->state.tokens = s.tokens;
-	r = gv_reader_skip(t->in, s.records, e);
+	r = t->law.live ? 0 : gv_reader_skip(t->in, s.records, e);
 	return r ? r : 1;
 }

@@ -1,5 +1,5 @@
-/* The training loop: steps over a stream of examples, with accumulation,
- * evaluation, checkpoints, resume and a log.
+/* The training loop: steps over a stream of examples, or of groups of samples
+ * with rewards, with accumulation, evaluation, checkpoints, resume and a log.
  *
  * A step takes `batch` records (or records up to `batch_tokens` trained
  * tokens), deals them into micro-batches that fit memory, and divides the loss
@@ -13,6 +13,7 @@
 #include "checkpoint.h"
 #include "log.h"
 #include "optim.h"
+#include "policy.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,11 @@ struct gv_train_law {
 	int32_t max_length;
 	int64_t eval_every, save_every; /* steps; 0: only at the end, never */
 	int keep; /* checkpoints kept */
+	/* With an objective other than GV_LM the input is groups of samples,
+	 * and `batch` counts groups; micro_* and max_length are the above. */
+	struct gv_policy_run policy;
+	bool live; /* the input is made while it is read, for this run: a
+	            * resumed run finds in it what comes next */
 };
 
 /* What a step did. */
@@ -44,6 +50,7 @@ struct gv_train_step {
 	double seconds; /* of the step ... */
 	double waited; /* ... and in them, for the input */
 	double flops;
+	struct gv_policy_step policy; /* of another objective than GV_LM */
 };
 
 struct gv_eval {
@@ -95,7 +102,7 @@ int gv_train_save(struct gv_train *t, const char *run, const json_t *args,
     const char *model_dir, struct gv_error *e) GV_USE_RESULT;
 int gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
     char *warning, size_t cap, struct gv_error *e) GV_USE_RESULT;
-int64_t gv_train_steps(const struct gv_train *t); /* updates done */
+int64_t gv_train_steps(const struct gv_train *t); /* done */
 /* Sequences with images that lost their end to max_length since the open. */
 uint64_t gv_train_cut(const struct gv_train *t);
 
