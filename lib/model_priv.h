@@ -257,7 +257,7 @@ gv_overlay(size_t start, size_t at)
 }
 
 /* decoder.c: ids and embeds -> the final hidden rows of b->out in a->sel_n;
- * and back from a->dsel, down to a->dembeds. */
+ * decoder_back.c: and back from a->dsel, down to a->dembeds. */
 void gv_decoder_forward(struct gv_model *m, const struct gv_batch *b);
 void gv_decoder_backward(struct gv_model *m, const struct gv_batch *b);
 
