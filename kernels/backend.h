@@ -74,6 +74,11 @@ struct gvk_pool; /* worker threads, kernels/pool.c */
 	    const int32_t *pos, const float *freq, const int32_t *kv_row, \
 	    int64_t N, int64_t H, int64_t G, int64_t D), \
 	    (s, qkv, kc, vc, pos, freq, kv_row, N, H, G, D)) \
+	X(norm_rope_cache, (struct gvk_stream *s, void *qkv, void *kc, \
+	    void *vc, const void *wq, const void *wk, float eps, \
+	    const int32_t *pos, const float *freq, const int32_t *kv_row, \
+	    int64_t N, int64_t H, int64_t G, int64_t D), \
+	    (s, qkv, kc, vc, wq, wk, eps, pos, freq, kv_row, N, H, G, D)) \
 	X(add_pos, (struct gvk_stream *s, void *y, const void *pos, \
 	    int64_t N, int64_t P, int64_t C), (s, y, pos, N, P, C)) \
 	X(add_pos_bwd, (struct gvk_stream *s, float *dpos, const void *dy, \

@@ -365,34 +365,35 @@ attn_pairs(struct gvk_stream *s, const struct gvk_attn *a)
 #define FLOPS_xent \
 	2.0 * (1 + (dx != NULL) + (dw != NULL)) * \
 	    (double)N *(double)C *(double)V
-#define FLOPS_attention     4.0 * a->H * a->D *attn_pairs(s, a)
-#define FLOPS_attention_bwd 10.0 * a->H * a->D *attn_pairs(s, a)
-#define FLOPS_layernorm     0
-#define FLOPS_layernorm_bwd 0
-#define FLOPS_rmsnorm       0
-#define FLOPS_rmsnorm_bwd   0
-#define FLOPS_headnorm      0
-#define FLOPS_headnorm_bwd  0
-#define FLOPS_rope          0
-#define FLOPS_rope_cache    0
-#define FLOPS_add_pos       0
-#define FLOPS_add_pos_bwd   0
-#define FLOPS_gelu          0
-#define FLOPS_gelu_bwd      0
-#define FLOPS_add           0
-#define FLOPS_embedding     0
-#define FLOPS_embedding_bwd 0
-#define FLOPS_gather        0
-#define FLOPS_scatter       0
-#define FLOPS_patchify      0
-#define FLOPS_avgpool       0
-#define FLOPS_avgpool_bwd   0
-#define FLOPS_sumsq         0
-#define FLOPS_clip          0
-#define FLOPS_adamw         0
-#define FLOPS_sample        0
-#define FLOPS_seen          0
-#define FLOPS_convert       0
+#define FLOPS_attention       4.0 * a->H * a->D *attn_pairs(s, a)
+#define FLOPS_attention_bwd   10.0 * a->H * a->D *attn_pairs(s, a)
+#define FLOPS_layernorm       0
+#define FLOPS_layernorm_bwd   0
+#define FLOPS_rmsnorm         0
+#define FLOPS_rmsnorm_bwd     0
+#define FLOPS_headnorm        0
+#define FLOPS_headnorm_bwd    0
+#define FLOPS_rope            0
+#define FLOPS_rope_cache      0
+#define FLOPS_norm_rope_cache 0
+#define FLOPS_add_pos         0
+#define FLOPS_add_pos_bwd     0
+#define FLOPS_gelu            0
+#define FLOPS_gelu_bwd        0
+#define FLOPS_add             0
+#define FLOPS_embedding       0
+#define FLOPS_embedding_bwd   0
+#define FLOPS_gather          0
+#define FLOPS_scatter         0
+#define FLOPS_patchify        0
+#define FLOPS_avgpool         0
+#define FLOPS_avgpool_bwd     0
+#define FLOPS_sumsq           0
+#define FLOPS_clip            0
+#define FLOPS_adamw           0
+#define FLOPS_sample          0
+#define FLOPS_seen            0
+#define FLOPS_convert         0
 
 void
 gvk_profile_on(struct gvk *k, bool on)

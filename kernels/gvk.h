@@ -246,10 +246,16 @@ void gvk_rope(struct gvk_stream *s, void *x, const int32_t *pos,
  * (N, (H+2G)D) that hold H query, G key and G value heads: gvk_rope on queries
  * and keys, queries in place; keys and values of row n become row kv_row[n] of
  * the caches kc, vc (rows, GD).  Whether keys are rotated in qkv as well is
- * not said.  kv_row (N) without repeats. */
+ * not said.  kv_row (N) without repeats.
+ * norm_rope_cache: the same behind gvk_headnorm of the queries by wq and of
+ * the keys by wk (D, or NULL: ones). */
 void gvk_rope_cache(struct gvk_stream *s, void *qkv, void *kc, void *vc,
     const int32_t *pos, const float *freq, const int32_t *kv_row, int64_t N,
     int64_t H, int64_t G, int64_t D);
+void gvk_norm_rope_cache(struct gvk_stream *s, void *qkv, void *kc, void *vc,
+    const void *wq, const void *wk, float eps, const int32_t *pos,
+    const float *freq, const int32_t *kv_row, int64_t N, int64_t H, int64_t G,
+    int64_t D);
 
 /* y[n] += pos[n mod P]: y (N,C), pos (P,C), N a multiple of P, in place.
  * Backward: dpos[p] += sum of dy[n], n mod P = p. */

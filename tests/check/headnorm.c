@@ -5,7 +5,7 @@
 
 /* Rows of `heads` heads; strides leave room behind them. */
 struct heads {
-	int64_t N, heads, D, ldx, ldy;
+	int64_t N, heads, D, ldx, ldy, lddx;
 	float eps;
 	double *x, *dy, *w; /* w NULL: ones */
 	double *y, *dx, *dw;
@@ -41,7 +41,6 @@ ref_fwd(struct heads *a)
 		}
 }
 
-/* dx has dy's stride. */
 static void
 ref_bwd(struct heads *a)
 {
@@ -49,7 +48,7 @@ ref_bwd(struct heads *a)
 		for (int64_t h = 0; h < a->heads; h++) {
 			const double *x = a->x + n * a->ldx + h * a->D;
 			const double *dy = a->dy + n * a->ldy + h * a->D;
-			double *dx = a->dx + n * a->ldy + h * a->D;
+			double *dx = a->dx + n * a->lddx + h * a->D;
 			double rstd = rstd_of(a, x), mean = 0;
 
 			for (int64_t i = 0; i < a->D; i++) {
@@ -66,11 +65,11 @@ ref_bwd(struct heads *a)
 
 /* What is behind the heads must stay: NaN in what is wanted. */
 static void
-spare(const struct heads *a, double *y)
+spare(const struct heads *a, double *y, int64_t ld)
 {
 	for (int64_t n = 0; n < a->N; n++)
-		for (int64_t i = a->heads * a->D; i < a->ldy; i++)
-			y[n * a->ldy + i] = (double)NAN;
+		for (int64_t i = a->heads * a->D; i < ld; i++)
+			y[n * ld + i] = (double)NAN;
 }
 
 static struct heads
@@ -82,13 +81,14 @@ draw(struct chk *c, int64_t N, int64_t heads, int64_t D, bool weights,
 	    .D = D,
 	    .ldx = heads * D + morex,
 	    .ldy = heads * D + morey,
+	    .lddx = heads * D + morex + morey,
 	    .eps = D == 1 ? 1 : 1e-5f}; /* of one channel nothing is left */
 
 	a.x = chk_rand(c, (size_t)(N * a.ldx), 2);
 	a.dy = chk_rand(c, (size_t)(N * a.ldy), 1);
 	a.w = weights ? chk_rand(c, (size_t)D, 1) : NULL;
 	a.y = chk_zeros(c, (size_t)(N * a.ldy));
-	a.dx = chk_zeros(c, (size_t)(N * a.ldy));
+	a.dx = chk_zeros(c, (size_t)(N * a.lddx));
 	a.dw = chk_zeros(c, (size_t)D);
 	return a;
 }
@@ -107,7 +107,7 @@ forward(struct chk *c, struct heads a, bool in_place)
 	    a.D, a.ldy, a.ldx);
 	if (c->ref)
 		ref_fwd(&a);
-	spare(&a, a.y);
+	spare(&a, a.y, a.ldy);
 	chk_near(c, y, a.y, CHK_SUM, "y, %d x %d heads of %d%s%s", (int)a.N,
 	    (int)a.heads, (int)a.D, a.w ? "" : ", ones",
 	    in_place ? ", in place" : "");
@@ -119,27 +119,30 @@ enum { WANT_DX = 1, WANT_DW = 2, IN_PLACE = 4 };
 static void
 backward(struct chk *c, struct heads a, int want)
 {
-	size_t n = (size_t)(a.N * a.ldy), d = (size_t)a.D;
+	int64_t ld = want & IN_PLACE ? a.ldy : a.lddx;
+	size_t ny = (size_t)(a.N * a.ldy), n = (size_t)(a.N * ld);
+	size_t d = (size_t)a.D;
 	struct chk_buf *dy =
-	    want & IN_PLACE ? chk_inout(c, a.dy, n) : chk_in(c, a.dy, n);
+	    want & IN_PLACE ? chk_inout(c, a.dy, ny) : chk_in(c, a.dy, ny);
 	struct chk_buf *dx = want & IN_PLACE ? dy : chk_out(c, n);
 	struct chk_buf *x = chk_in(c, a.x, (size_t)(a.N * a.ldx));
 	struct chk_buf *w = a.w ? chk_in(c, a.w, d) : NULL, *dw;
 	double *sum = chk_rand_f32(c, d, 1);
 
+	a.lddx = ld;
 	if (d == 1) /* alone it must not come near 0, for the tolerance */
 		*sum += 128;
 	dw = chk_inout_f32(c, sum, d);
 	gvk_headnorm_bwd(c->s, want & WANT_DX ? dx->p : NULL,
 	    want & WANT_DW ? dw->p : NULL, dy->p, x->p, w ? w->p : NULL, a.eps,
-	    a.N, a.heads, a.D, a.ldy, a.ldy, a.ldx);
+	    a.N, a.heads, a.D, a.lddx, a.ldy, a.ldx);
 	if (c->ref)
 		ref_bwd(&a);
 	for (size_t i = 0; i < n && !(want & WANT_DX); i++)
 		a.dx[i] = (double)NAN; /* untouched */
 	for (size_t i = 0; i < d; i++)
 		sum[i] = want & WANT_DW ? sum[i] + a.dw[i] : (double)NAN;
-	spare(&a, a.dx);
+	spare(&a, a.dx, a.lddx);
 	chk_near(c, dx, a.dx, CHK_SUM, "dx, %d x %d heads of %d%s, want %d",
 	    (int)a.N, (int)a.heads, (int)a.D, a.w ? "" : ", ones", want);
 	chk_near(c, dw, sum, CHK_SUM, "dw");

@@ -1,5 +1,5 @@
-/* Rotary embedding into caches: against sines in double; rows that nobody
- * names stay as they were. */
+/* Rotary embedding into caches, with and without a norm before it: against
+ * sines in double; rows that nobody names stay as they were. */
 #include "check.h"
 
 #include <math.h>
@@ -8,6 +8,20 @@ struct shape {
 	int64_t N, H, G, D, rows;
 	int32_t max_pos;
 };
+
+#define EPS 1e-5f
+
+/* The norm of one head, in place; w (D) or NULL. */
+static void
+norm(double *x, const double *w, int64_t D)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < D; i++)
+		sum += x[i] * x[i] / (double)D;
+	for (int64_t i = 0; i < D; i++)
+		x[i] *= (w ? w[i] : 1) / sqrt(sum + (double)EPS);
+}
 
 /* One head of x, turned by the position, to y. */
 static void
@@ -60,10 +74,30 @@ queries(struct chk *c, const struct shape *a, struct chk_buf *qkv)
 	return y;
 }
 
+/* With `normed`, behind norms; wq and wk may then be NULL. */
 static void
-check_shape(struct chk *c, struct shape a)
+op(struct chk *c, const struct shape *a, struct chk_buf *const b[6],
+    const double *wq, const double *wk, bool normed)
+{
+	size_t D = (size_t)a->D;
+
+	if (normed)
+		gvk_norm_rope_cache(c->s, b[0]->p, b[1]->p, b[2]->p,
+		    wq ? chk_in(c, wq, D)->p : NULL,
+		    wk ? chk_in(c, wk, D)->p : NULL, EPS, b[3]->p, b[4]->p,
+		    b[5]->p, a->N, a->H, a->G, a->D);
+	else
+		gvk_rope_cache(c->s, b[0]->p, b[1]->p, b[2]->p, b[3]->p,
+		    b[4]->p, b[5]->p, a->N, a->H, a->G, a->D);
+}
+
+static void
+check_shape(struct chk *c, struct shape a, bool normed, bool ones)
 {
 	const int64_t ld = (a.H + 2 * a.G) * a.D, C = a.H * a.D;
+	enum chk_tol tol = normed ? CHK_DEEP : CHK_ELEM;
+	double *wq = ones ? NULL : chk_rand(c, (size_t)a.D, 1);
+	double *wk = ones ? NULL : chk_rand(c, (size_t)a.D, 1);
 	size_t n = (size_t)(a.N * ld), cached = (size_t)(a.rows * a.G * a.D);
 	size_t half = (size_t)a.D / 2;
 	double *x = chk_rand(c, n, 1), *freq = chk_zeros(c, half);
@@ -81,16 +115,22 @@ check_shape(struct chk *c, struct shape a)
 	P = chk_in_i32(c, pos, (size_t)a.N);
 	F = chk_in_f32(c, freq, half);
 	ROW = chk_in_i32(c, row, (size_t)a.N);
-	gvk_rope_cache(
-	    c->s, QKV->p, K->p, V->p, P->p, F->p, ROW->p, a.N, a.H, a.G, a.D);
+	op(c, &a, (struct chk_buf *[]){QKV, K, V, P, F, ROW}, wq, wk, normed);
 	Q = queries(c, &a, QKV);
+	for (int64_t i = 0; i < a.N * (a.H + a.G) && normed; i++) {
+		int64_t head = i % (a.H + a.G);
+
+		norm(x + i / (a.H + a.G) * ld + head * a.D,
+		    head < a.H ? wq : wk, a.D);
+	}
 	if (c->ref)
 		reference(&a, x, k, v, pos, freq, row);
 	for (int64_t i = 0; i < a.N * C; i++)
 		q[i] = x[i / C * ld + i % C];
-	chk_near(c, Q, q, CHK_ELEM, "queries: N %d, H %d, G %d, D %d", (int)a.N,
-	    (int)a.H, (int)a.G, (int)a.D);
-	chk_near(c, K, k, CHK_ELEM, "keys into %d rows", (int)a.rows);
+	chk_near(c, Q, q, tol, "queries: N %d, H %d, G %d, D %d%s%s", (int)a.N,
+	    (int)a.H, (int)a.G, (int)a.D, normed ? ", norm" : "",
+	    normed && ones ? " of ones" : "");
+	chk_near(c, K, k, tol, "keys into %d rows", (int)a.rows);
 	chk_near(c, V, v, CHK_EXACT, "values into %d rows", (int)a.rows);
 	chk_end(c);
 }
@@ -111,7 +151,8 @@ check(struct chk *c)
 	};
 
 	for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
-		check_shape(c, shape[i]);
+		for (int norms = 0; norms < 3; norms++)
+			check_shape(c, shape[i], norms > 0, norms == 1);
 }
 
 int
