@@ -5,6 +5,7 @@
 #include "io.h"
 #include "json.h"
 #include "mem.h"
+#include "names.h"
 #include "banned.h"
 
 #define CACHE     ".gv-digests.json"
@@ -17,84 +18,69 @@ static const char *const part_name[GV_PARTS] = {
     [GV_PROJECTOR] = "projector",
     [GV_LANGUAGE] = "language",
 };
-static const char *const prefix[GV_PARTS] = {
-    [GV_VISION] = "vision_tower.",
-    [GV_RESAMPLER] = "resampler.",
-    [GV_PROJECTOR] = "projector.",
-    [GV_LANGUAGE] = "language_model.",
-};
-
-static bool
-starts(const char *s, const char *with)
-{
-	return !strncmp(s, with, strlen(with));
-}
-
 /* ---- computing ----------------------------------------------------------- */
 
-/* How the tensors are named: all with prefixes, or a part that stands alone.
- * `alone` is GV_PARTS for the former. */
-static enum gv_part
-stands_alone(const struct gv_st *s)
-{
-	enum gv_part alone = GV_LANGUAGE;
-	size_t i;
-	int p;
+/* A tensor that counts, by its name within the part. */
+struct item {
+	char name[GV_NAME_MAX];
+	const struct gv_tensor *t;
+};
 
-	for (i = 0; i < gv_st_count(s); i++) {
-		for (p = 0; p < GV_PARTS; p++)
-			if (starts(gv_st_name(s, i), prefix[p]))
-				return GV_PARTS;
-		if (starts(gv_st_name(s, i), "vision_model."))
-			alone = GV_VISION;
-	}
-	return alone;
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(
+	    ((const struct item *)a)->name, ((const struct item *)b)->name);
 }
 
-/* The name within the part, or NULL if the tensor doesn't count. */
-static const char *
-name_in(const char *name, enum gv_part part, enum gv_part alone)
+/* The tensors of a part, in order of name; NULL without memory. */
+static struct item *
+list_items(const struct gv_st *s, enum gv_part part, size_t *n)
 {
-	if (alone == GV_PARTS) {
-		if (!starts(name, prefix[part]))
-			return NULL;
-		name += strlen(prefix[part]);
-	} else if (part != alone ||
-		   (part == GV_VISION && !starts(name, "vision_model."))) {
-		return NULL;
+	struct item *list = gv_alloc(gv_st_count(s), sizeof *list);
+	struct gv_name at;
+	size_t i;
+
+	*n = 0;
+	for (i = 0; list && i < gv_st_count(s); i++) {
+		gv_name_read(&at, gv_st_name(s, i));
+		if (at.part == GV_PARTS) /* a family of its own: a text's */
+			at.part = GV_LANGUAGE;
+		if (at.part != part || at.idle)
+			continue;
+		memcpy(list[*n].name, at.name, sizeof at.name);
+		list[(*n)++].t = gv_st_tensor(s, i);
 	}
-	if (part == GV_VISION && starts(name, "vision_model.head."))
-		return NULL;
-	if (strstr(name, "rotary_emb.inv_freq") || strstr(name, "position_ids"))
-		return NULL;
-	return name;
+	if (*n)
+		qsort(list, *n, sizeof *list, by_name);
+	return list;
 }
 
 static int
 compute(const struct gv_st *s, enum gv_part part, char out[GV_DIGEST],
     struct gv_error *e)
 {
-	enum gv_part alone = stands_alone(s);
 	struct gv_sha *sha = gv_sha_open();
-	size_t i, n = 0;
+	size_t n, i;
+	struct item *list = list_items(s, part, &n);
 
-	if (!sha)
+	if (!sha || !list) {
+		gv_free(list);
+		gv_sha_close(&sha, out);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < gv_st_count(s); i++) {
-		const char *name = name_in(gv_st_name(s, i), part, alone);
-		const struct gv_tensor *t = gv_st_tensor(s, i);
+	}
+	for (i = 0; i < n; i++) {
+		const struct gv_tensor *t = list[i].t;
 		const char *dtype = gv_dtype_name(t->dtype);
 		char shape[256];
 
-		if (!name)
-			continue;
-		n++;
 		gv_shape_text(shape, sizeof shape, t->shape, t->rank);
-		gv_sha_add(sha, name, strlen(name) + 1);
+		gv_sha_add(sha, list[i].name, strlen(list[i].name) + 1);
 		gv_sha_add(sha, dtype, strlen(dtype) + 1);
 		gv_sha_add(sha, shape, strlen(shape) + 1);
 		gv_sha_add(sha, t->data, t->bytes);
 	}
+	gv_free(list);
 	gv_sha_close(&sha, out);
 	if (!n)
 		out[0] = '\0';

@@ -1,9 +1,11 @@
 /* What is in a model directory, once configuration and weights agree. */
 #include "inspect.h"
 
+#include "blocks.h"
 #include "config.h"
 #include "digest.h"
 #include "model.h"
+#include "names.h"
 #include "safetensors.h"
 #include "banned.h"
 
@@ -12,60 +14,32 @@ struct part_sum {
 	enum gv_dtype dtype; /* of all; GV_DTYPES if they differ */
 };
 
-/* The part that a tensor belongs to; GV_PARTS for what the model leaves out,
+/* The part that a tensor counts for; GV_PARTS for what the model leaves out,
  * such as SigLIP's text tower. */
 static enum gv_part
-part_of(const struct gv_model *m, const char *name)
+part_of(const char *name)
 {
-	size_t i;
+	struct gv_name at;
 
-	for (i = 0; i < m->nparams; i++)
-		if (!strcmp(m->param[i].name, name))
-			return m->param[i].part;
-	return GV_PARTS;
-}
-
-/* Configuration and weights agree about every tensor. */
-static int
-check(struct gv_model *m, const struct gv_st *st, struct gv_error *e)
-{
-	char want[128], got[128];
-	size_t i;
-
-	if (gv_model_load(m, st, 0, e))
-		return e->code;
-	for (i = 0; i < m->nparams; i++) {
-		const struct gv_param *p = &m->param[i];
-		const struct gv_tensor *t = gv_st_find(st, p->name);
-
-		if (!t)
-			return gv_fail(
-			    e, GV_ERR_MATCH, "tensor '%s' is missing", p->name);
-		gv_shape_text(want, sizeof want, p->shape, p->rank);
-		gv_shape_text(got, sizeof got, t->shape, t->rank);
-		if (strcmp(want, got))
-			return gv_fail(e, GV_ERR_MATCH,
-			    "tensor '%s' is %s, config.json asks for %s",
-			    p->name, got, want);
-	}
-	return 0;
+	gv_name_read(&at, name);
+	return at.idle ? GV_PARTS : at.part;
 }
 
 static void
-sum_up(const struct gv_model *m, const struct gv_st *st,
-    struct part_sum sum[GV_PARTS + 1])
+sum_up(const struct gv_st *st, struct part_sum sum[GV_PARTS + 1])
 {
 	size_t i;
 
 	for (i = 0; i < gv_st_count(st); i++) {
 		const struct gv_tensor *t = gv_st_tensor(st, i);
-		struct part_sum *s = &sum[part_of(m, gv_st_name(st, i))];
+		struct part_sum *s = &sum[part_of(gv_st_name(st, i))];
 
 		s->dtype =
 		    !s->tensors || s->dtype == t->dtype ? t->dtype : GV_DTYPES;
 		s->tensors++;
 		s->bytes += t->bytes;
-		s->parameters += t->bytes / gv_dtype_size(t->dtype);
+		s->parameters += t->bytes / gv_block_bytes(t->dtype) *
+				 gv_block_numbers(t->dtype);
 	}
 }
 
@@ -141,7 +115,7 @@ facts(const struct gv_model *m, const struct gv_st *st, const char *dir,
 	json_t *o, *parts;
 	int i;
 
-	sum_up(m, st, sum);
+	sum_up(st, sum);
 	for (i = 0; i <= GV_PARTS; i++) {
 		all.tensors += sum[i].tensors;
 		all.parameters += sum[i].parameters;
@@ -179,7 +153,7 @@ gv_inspect(json_t **out, const char *dir, unsigned what, struct gv_error *e)
 		r = gv_backend_open(&k, "cpu", 1, e);
 	if (!r)
 		r = gv_model_new(&m, k, &c, 0, e);
-	if (!r && check(m, st, e))
+	if (!r && gv_model_load(m, st, 0, e))
 		r = gv_fail_in(e, "'%s'", dir);
 	if (!r && !(o = facts(m, st, dir, what, e)))
 		r = e->code;

@@ -1,147 +1,43 @@
 /* A model's tensors out of files and into them. */
-#include "model_priv.h"
+#include "model_load.h"
 
 #include "mem.h"
 #include "banned.h"
 
 #define PIECE ((size_t)1 << 18) /* elements moved at a time */
 
-static bool
-ends_with(const char *s, const char *tail)
+/* What lies between tensors of a buffer is zero, so that sums over all of it
+ * mean something. */
+static void
+zero_gaps(struct gv_model *m, unsigned parts)
 {
-	size_t n = strlen(s), k = strlen(tail);
+	size_t end[GV_PARTS] = {0}, i;
 
-	return n >= k && !strcmp(s + n - k, tail);
-}
+	for (i = 0; i < m->nparams; i++) {
+		const struct gv_param *p = &m->param[i];
+		size_t from = end[p->part];
 
-/* Tensors that published checkpoints carry and that change nothing here. */
-static bool
-known_extra(const struct gv_model *m, const char *name)
-{
-	return ends_with(name, "rotary_emb.inv_freq") ||
-	       ends_with(name, "position_ids") ||
-	       (m->cfg.has_text && m->cfg.text.tied &&
-		   ends_with(name, "lm_head.weight")) ||
-	       strstr(name, "vision_model.head.") ||
-	       !strncmp(name, "text_model.", 11) ||
-	       !strcmp(name, "logit_scale") || !strcmp(name, "logit_bias");
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-	const struct gv_param *const *x = a, *const *y = b;
-
-	return strcmp((*x)->name, (*y)->name);
-}
-
-static int
-check_extras(
-    const struct gv_model *m, const struct gv_st *st, struct gv_error *e)
-{
-	const struct gv_param **sorted = gv_alloc(m->nparams, sizeof *sorted);
-	struct gv_param want, *w = &want;
-	size_t i;
-
-	if (!sorted)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < m->nparams; i++)
-		sorted[i] = &m->param[i];
-	qsort(sorted, m->nparams, sizeof *sorted, by_name);
-	for (i = 0; i < gv_st_count(st) && !e->code; i++) {
-		const char *name = gv_st_name(st, i);
-
-		snprintf(want.name, sizeof want.name, "%s", name);
-		if (!bsearch(&w, sorted, m->nparams, sizeof *sorted, by_name) &&
-		    !known_extra(m, name))
-			gv_fail(e, GV_ERR_MATCH,
-			    "unexpected tensor '%s' in the checkpoint", name);
+		end[p->part] = p->at + p->n;
+		if (!(parts & 1u << p->part) || !m->part[p->part].w ||
+		    from == p->at)
+			continue;
+		gvk_zero(m->s, param(m, p->part, from),
+		    (p->at - from) * m->priv->esize);
 	}
-	gv_free(sorted);
-	return e->code;
-}
-
-/* A tensor that is on the device as it is in the file, or whose master is:
- * copied from the mapped file, which must stay until the next gv_model_sync();
- * false if it is neither. */
-static bool
-put_as_is(
-    struct gv_model *m, const struct gv_param *p, const struct gv_tensor *t)
-{
-	bool bf16 = gvk_dtype(m->k) == GVK_BF16;
-	float *master = m->part[p->part].master;
-	void *w = param(m, p->part, p->at);
-
-	if (master)
-		master += p->at;
-	if (t->dtype == (bf16 ? GV_BF16 : GV_F32)) {
-		gvk_put(m->s, w, t->data, t->bytes);
-		if (master)
-			gvk_convert(
-			    m->s, master, GVK_F32, w, gvk_dtype(m->k), p->n);
-		return true;
-	}
-	if (!master || t->dtype != GV_F32)
-		return false;
-	gvk_put(m->s, master, t->data, t->bytes);
-	gvk_convert(m->s, w, gvk_dtype(m->k), master, GVK_F32, p->n);
-	return true;
-}
-
-static int
-load_one(struct gv_model *m, const struct gv_param *p, const struct gv_st *st,
-    float *v, struct gv_error *e)
-{
-	const struct gv_tensor *t = gv_st_find(st, p->name);
-	char want[96], got[96];
-	size_t j, n, size;
-
-	gv_shape_text(want, sizeof want, p->shape, p->rank);
-	if (!t)
-		return gv_fail(e, GV_ERR_MATCH, "tensor '%s' %s is missing",
-		    p->name, want);
-	if (t->rank != p->rank ||
-	    memcmp(t->shape, p->shape, (size_t)p->rank * sizeof *p->shape))
-		return gv_fail(e, GV_ERR_MATCH,
-		    "tensor '%s' is %s, expected %s", p->name,
-		    gv_shape_text(got, sizeof got, t->shape, t->rank), want);
-	if (put_as_is(m, p, t))
-		return 0;
-	size = gv_dtype_size(t->dtype);
-	for (j = 0; j < p->n; j += n) {
-		n = p->n - j < PIECE ? p->n - j : PIECE;
-		if (gv_to_f32(
-			v, (const char *)t->data + j * size, t->dtype, n, e))
-			return gv_fail_in(e, "tensor '%s'", p->name);
-		if (gv_put_f32(m, param(m, p->part, p->at + j), v, n, e))
-			return e->code;
-	}
-	if (m->part[p->part].master)
-		gvk_convert(m->s, m->part[p->part].master + p->at, GVK_F32,
-		    param(m, p->part, p->at), gvk_dtype(m->k), p->n);
-	return 0;
 }
 
 int
 gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
     struct gv_error *e)
 {
-	float *v;
-	size_t i;
-	int r = 0;
+	struct gv_source *src;
+	int r;
 
-	if (check_extras(m, st, e))
+	if (gv_names_match(&src, m, st, e))
 		return e->code;
-	v = gv_alloc(PIECE, sizeof *v);
-	if (!v)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < m->nparams && !r; i++)
-		if (parts & 1u << m->param[i].part &&
-		    m->part[m->param[i].part].w)
-			r = load_one(m, &m->param[i], st, v, e);
-	if (!r)
-		r = gv_model_sync(m, e); /* before the file goes */
-	gv_free(v);
+	zero_gaps(m, parts);
+	r = gv_load_tensors(m, src, parts, e);
+	gv_free(src);
 	return r;
 }
 

@@ -430,11 +430,11 @@ test_faults(struct test *t)
 		"tensor 'lm_head.weight' (47,20) is missing"},
 	    {"untied", "a tensor of another shape",
 		{.shorten = "model.norm.weight"},
-		"tensor 'model.norm.weight' is (19), expected (20)"},
+		"tensor 'model.norm.weight' is (19), config.json asks for (20)"},
 	    {"none", "a convolution of another shape",
 		{.shorten = "vision_tower.vision_model.embeddings."
 			    "patch_embedding.weight"},
-		"is (19,3,4,4), expected (20,3,4,4)"},
+		"is (19,3,4,4), config.json asks for (20,3,4,4)"},
 	    {"none", "a tensor of an unused layer that is missing",
 		{.drop = "vision_tower.vision_model.encoder.layers.2."
 			 "mlp.fc1.bias"},
@@ -445,9 +445,11 @@ test_faults(struct test *t)
 	    {"avgpool", "a tensor without the prefix of its part",
 		{.extra = {"projector.fc3.weight"}},
 		"unexpected tensor 'projector.fc3.weight'"},
-	    {"tied", "a tied head's copy, and rotary tables",
-		{.extra = {"lm_head.weight",
-		     "model.layers.0.self_attn.rotary_emb.inv_freq"}},
+	    {"tied", "a tied head's copy of another shape",
+		{.extra = {"lm_head.weight"}},
+		"tensor 'lm_head.weight' is (1), config.json asks for (53,24)"},
+	    {"tied", "rotary tables",
+		{.extra = {"model.layers.0.self_attn.rotary_emb.inv_freq"}},
 		NULL},
 	};
 	struct gv_model *none;
