@@ -650,6 +650,8 @@ int
 gv_policy_grads(struct gv_policy *p, int64_t version, struct gv_policy_step *s,
     struct gv_error *e)
 {
+	size_t K = (size_t)p->run.minibatches, to;
+	bool once = K * (size_t)p->run.epochs == 1;
 	struct seen seen;
 	int r;
 
@@ -657,9 +659,10 @@ gv_policy_grads(struct gv_policy *p, int64_t version, struct gv_policy_step *s,
 	r = prepare(p, version, &seen, s, e);
 	if (r <= 0)
 		return r;
+	to = p->n / K > 0 ? p->n / K : 1;
 	p->entropy_sum = 0;
 	memset(&p->sums, 0, sizeof p->sums);
-	if (minibatch(p, 0, p->n / (size_t)p->run.minibatches, false, s, e) ||
+	if (minibatch(p, 0, to, p->run.old == GV_OLD_SAMPLER || once, s, e) ||
 	    gv_model_sync(p->m, e))
 		return e->code;
 	s->updates = 1;
