@@ -99,6 +99,10 @@ parse_yarn(struct gv_rope_config *r, const struct gv_obj *in)
 	    gv_obj_f64(in, "mscale", 0, 1e3, &m) ||
 	    gv_obj_f64(in, "mscale_all_dim", 0, 1e3, &all))
 		return in->e->code;
+	if (r->theta <= 1)
+		return gv_fail(in->e, GV_ERR_MATCH,
+		    "'rope_theta' of %g does not go with '%srope_type' yarn",
+		    r->theta, in->at);
 	if (r->low > r->high)
 		return gv_fail(in->e, GV_ERR_MATCH,
 		    "'%sbeta_slow' %g is above 'beta_fast' %g", in->at, r->low,

@@ -111,7 +111,9 @@ put_text(json_t *o, const struct gv_text_config *t)
 	put_int(o, "num_hidden_layers", t->L);
 	put_int(o, "num_attention_heads", t->H);
 	put_int(o, "num_key_value_heads", t->G);
-	if (json_object_get(o, "head_dim") || t->D * t->H != t->C || t->qk_norm)
+	/* qwen3's heads are 128 wide where nothing is said */
+	if (json_object_get(o, "head_dim") || t->D * t->H != t->C ||
+	    !strcmp(t->type, "qwen3"))
 		put_int(o, "head_dim", t->D);
 	put_int(o, "intermediate_size", t->F);
 	put_int(o, "max_position_embeddings", t->max_T);

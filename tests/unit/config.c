@@ -1,13 +1,9 @@
 /* Configurations: facts read right, faults named, files that come back. */
-#include "config.h"
-#include "dir.h"
+#include "configs.h"
 #include "model.h"
 #include "philox.h"
-#include "tap.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static char root[] = "/tmp/gv-config-XXXXXX";
@@ -20,44 +16,6 @@ put(const char *path, const char *text)
 
 	if (fd < 0 || write(fd, text, n) != (ssize_t)n || close(fd))
 		printf("# cannot write %s\n", path);
-}
-
-/* A new object: `text` with the members of `patch` merged in; null deletes.
- * Single quotes stand for double ones. */
-static json_t *
-json(const char *text)
-{
-	char *s = strdup(text), *p;
-	json_error_t je;
-	json_t *o;
-
-	for (p = s; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	o = json_loads(s, 0, &je);
-	if (!o)
-		printf("# %s in %s\n", je.text, s);
-	free(s);
-	return o;
-}
-
-static void
-merge(json_t *o, const json_t *patch)
-{
-	const char *key;
-	json_t *v, *old;
-
-	json_object_foreach((json_t *)patch, key, v)
-	{
-		old = json_object_get(o, key);
-		if (json_is_object(v) && json_is_object(old))
-			merge(old, v);
-		else if (json_is_string(v) &&
-			 !strcmp(json_string_value(v), "DELETE"))
-			json_object_del(o, key);
-		else
-			json_object_set(o, key, v);
-	}
 }
 
 static const char qwen[] =
@@ -86,30 +44,6 @@ static json_t *
 tiny(void)
 {
 	return json(small);
-}
-
-/* An empty directory "m". */
-static void
-fresh(void)
-{
-	struct gv_error e = {0};
-
-	if (gv_remove_tree("m", &e) || mkdir("m", 0777))
-		printf("# %s\n", e.msg);
-}
-
-static int
-parse(json_t *o, const char *patch, struct gv_config *c, struct gv_error *e)
-{
-	json_t *p = json(patch);
-	int r;
-
-	merge(o, p);
-	json_decref(p);
-	gv_error_clear(e);
-	r = gv_config_parse(c, o, e);
-	json_decref(o);
-	return r;
 }
 
 /* Bytes changed at random: refused in one line, or a model within limits that
@@ -158,30 +92,6 @@ mutations(void)
 	ok(parsed > 1000 && taken > 100 && taken < parsed,
 	    "%d of 20000 mutations are JSON, %d of them models", parsed, taken);
 	is_int(bad, 0, "all others are refused in one line");
-}
-
-static int
-same(const struct gv_config *a, const struct gv_config *b)
-{
-	struct gv_config x = *a, y = *b;
-
-	x.json = x.preprocessor = x.generation = NULL;
-	y.json = y.preprocessor = y.generation = NULL;
-	return !memcmp(&x, &y, sizeof x);
-}
-
-static void
-back(struct gv_config *c, const char *what)
-{
-	struct gv_error e = {0};
-	struct gv_config d;
-
-	is_int(gv_config_write(c, "m", &e), 0, "%s is written %s", what, e.msg);
-	is_int(gv_config_open(&d, "m", &e), 0, "and read %s", e.msg);
-	if (e.code)
-		return;
-	ok(same(c, &d), "with the same values");
-	gv_config_free(&d);
 }
 
 static void
