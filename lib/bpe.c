@@ -260,6 +260,20 @@ merge_list(const struct gv_tokenizer *t, struct list *l, uint32_t n)
 	}
 }
 
+/* The ids of single bytes; one that the vocabulary lacks is left out, as Hugging
+ * Face does (SmolLM's lacks control bytes).  Returns how many. */
+static size_t
+ids_of_bytes(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
+{
+	size_t i, k = 0;
+
+	for (i = 0; i < n; i++) {
+		id[k] = t->byte_id[(unsigned char)s[i]];
+		k += id[k] >= 0;
+	}
+	return k;
+}
+
 static int
 merge_long(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_ids *out, struct gv_error *e)
@@ -275,8 +289,7 @@ merge_long(const struct gv_tokenizer *t, const char *s, size_t n,
 	if (!l.id || !l.next || !l.prev || !l.heap) {
 		rc = no_memory(e);
 	} else {
-		for (i = 0; i < n; i++)
-			l.id[i] = t->byte_id[(unsigned char)s[i]];
+		n = ids_of_bytes(t, s, n, l.id);
 		merge_list(t, &l, (uint32_t)n);
 	}
 	for (i = 0; i < n && !rc; i++)
@@ -299,9 +312,7 @@ encode_piece(const struct gv_tokenizer *t, const char *s, size_t n,
 	size_t i, k;
 	void *p;
 
-	if (n == 1 && !t->ignore_merges)
-		return gv_ids_push(out, t->byte_id[(unsigned char)*s], e);
-	if (cached) {
+	if (cached && n > 1) {
 		const struct entry *it;
 
 		tag = tag_of(s, n);
@@ -319,11 +330,9 @@ encode_piece(const struct gv_tokenizer *t, const char *s, size_t n,
 	} else if (n > SHORT_PIECE) {
 		return merge_long(t, s, n, out, e);
 	} else {
-		for (i = 0; i < n; i++)
-			id[i] = t->byte_id[(unsigned char)s[i]];
-		k = merge_short(t, id, n);
+		k = merge_short(t, id, ids_of_bytes(t, s, n, id));
 	}
-	if (cached)
+	if (cached && n > 1)
 		remember(t->cache, tag, s, n, id, k);
 	p = out->id;
 	if (gv_grow(&p, &out->cap, out->n + k, sizeof *out->id))

@@ -1,6 +1,7 @@
 /* Facts of a model from its JSON files, checked. */
 #include "config_priv.h"
 
+#include "gguf.h"
 #include "io.h"
 #include "json.h"
 #include "banned.h"
@@ -151,6 +152,22 @@ open_rest(struct gv_config *c, const char *dir, struct gv_error *e)
 	return 0;
 }
 
+/* What a model in one GGUF file says of itself; it has no other files. */
+static int
+open_gguf(struct gv_config *c, const char *path, struct gv_error *e)
+{
+	struct gv_gguf *g;
+	json_t *o = NULL;
+
+	if (gv_gguf_open(&g, path, e))
+		return e->code;
+	if (!gv_gguf_config(g, &o, e) && gv_config_parse(c, o, e))
+		gv_fail_in(e, "'%s'", path);
+	json_decref(o);
+	gv_gguf_close(&g);
+	return e->code;
+}
+
 int
 gv_config_open(struct gv_config *out, const char *dir, struct gv_error *e)
 {
@@ -158,6 +175,8 @@ gv_config_open(struct gv_config *out, const char *dir, struct gv_error *e)
 	json_t *o;
 	int r;
 
+	if (gv_gguf_named(dir))
+		return open_gguf(out, dir, e);
 	if (load(&o, dir, "config.json", false, e))
 		return e->code;
 	r = gv_config_parse(&c, o, e);

@@ -171,8 +171,9 @@ struct gv_config {
 	json_t *json, *preprocessor, *generation;
 };
 
-/* Reads DIR's files.  Sizes are checked against absurdity and each other.  On
- * failure *c is untouched; on success gv_config_free() frees what it owns. */
+/* Reads DIR's files, or a file whose name ends in ".gguf".  Sizes are checked
+ * against absurdity and each other.  On failure *c is untouched; on success
+ * gv_config_free() frees what it owns. */
 int gv_config_open(
     struct gv_config *c, const char *dir, struct gv_error *e) GV_USE_RESULT;
 

@@ -1,6 +1,7 @@
 /* Opening tokenizers, looking ids up, and decoding. */
 #include "token_impl.h"
 
+#include "gguf.h"
 #include "io.h"
 #include "mem.h"
 #include "banned.h"
@@ -79,29 +80,68 @@ default_system(const json_t *config)
 	return NULL;
 }
 
+/* Whether DIR/name is there, or can't be looked for. */
+static bool
+is_there(const char *dir, const char *name)
+{
+	char path[4096 + 64];
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	return !access(path, F_OK) || errno != ENOENT;
+}
+
+/* The directory of a file's path. */
+static void
+parent_of(const char *path, char dir[4096])
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		snprintf(dir, 4096, ".");
+	else
+		snprintf(dir, 4096, "%.*s", (int)(slash - path + 1), path);
+}
+
 static int
-load_config(struct gv_tokenizer *t, const char *dir, struct gv_error *e)
+open_gguf(json_t **o, json_t **config, const char *path, struct gv_error *e)
+{
+	struct gv_gguf *g;
+
+	if (gv_gguf_open(&g, path, e))
+		return e->code;
+	(void)!gv_gguf_tokenizer(g, o, config, e);
+	gv_gguf_close(&g);
+	return e->code;
+}
+
+/* tokenizer.json and, NULL if there is none, tokenizer_config.json: of a
+ * directory, or for a GGUF file those beside it or else in it. */
+static int
+open_files(json_t **o, json_t **config, const char *dir, struct gv_error *e)
 {
 	static const char name[] = "tokenizer_config.json";
-	size_t cap = strlen(dir) + sizeof name + 1;
-	char *path = gv_alloc(cap, 1);
-	json_t *o = NULL;
-	bool there;
+	char beside[4096];
 
-	if (!path)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	snprintf(path, cap, "%s/%s", dir, name);
-	there = !access(path, F_OK) || errno != ENOENT;
-	gv_free(path);
-	if (there && read_json(&o, dir, name, e))
+	*o = *config = NULL;
+	if (gv_gguf_named(dir)) {
+		parent_of(dir, beside);
+		if (!is_there(beside, "tokenizer.json"))
+			return open_gguf(o, config, dir, e);
+		dir = beside;
+	}
+	if (read_json(o, dir, "tokenizer.json", e))
 		return e->code;
+	return is_there(dir, name) ? read_json(config, dir, name, e) : 0;
+}
+
+static void
+take_config(struct gv_tokenizer *t, const json_t *o)
+{
 	t->bos = named(t, o, "bos_token");
 	t->eos = named(t, o, "eos_token");
 	t->add_bos =
 	    t->bos >= 0 && json_is_true(json_object_get(o, "add_bos_token"));
 	t->system = default_system(o);
-	json_decref(o);
-	return 0;
 }
 
 /* A number in four bytes, little-endian, wherever the digest is made. */
@@ -157,19 +197,22 @@ gv_tokenizer_open(
     struct gv_tokenizer **out, const char *dir, struct gv_error *e)
 {
 	struct gv_tokenizer *t = gv_alloc(1, sizeof *t);
-	json_t *o;
+	json_t *o, *config;
 	char q[256];
 
 	if (!t)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (read_json(&o, dir, "tokenizer.json", e))
-		goto fail;
-	if (gv_token_load(t, o, e))
-		gv_fail_in(e, "'%s/tokenizer.json'",
-		    gv_quote(q, sizeof q, dir, strlen(dir)));
+	if (!open_files(&o, &config, dir, e)) {
+		if (gv_token_load(t, o, e))
+			gv_fail_in(e, "'%s%s'",
+			    gv_quote(q, sizeof q, dir, strlen(dir)),
+			    gv_gguf_named(dir) ? "" : "/tokenizer.json");
+		else
+			take_config(t, config);
+	}
 	json_decref(o);
-	if (e->code || load_config(t, dir, e) || digest(t, e) ||
-	    gv_piece_cache_open(&t->cache, e))
+	json_decref(config);
+	if (e->code || digest(t, e) || gv_piece_cache_open(&t->cache, e))
 		goto fail;
 	gv_free(t->order);
 	t->order = NULL;

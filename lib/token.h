@@ -19,7 +19,9 @@ extern "C" {
 
 struct gv_tokenizer; /* immutable after opening; safe to share by threads */
 
-/* Opens DIR/tokenizer.json (and tokenizer_config.json, if it is there).
+/* Opens DIR/tokenizer.json (and tokenizer_config.json, if it is there).  Where
+ * `dir` is a file whose name ends in ".gguf", those beside it, or else the
+ * vocabulary in it.
  * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name.
  */
 int gv_tokenizer_open(
@@ -53,7 +55,8 @@ int gv_ids_push(
  * tokens that aren't special (<think>) are always found.  A byte that is not
  * UTF-8 counts as a character that is neither letter, number nor space, and is
  * kept: decoding gives the text back, in NFC where the vocabulary asks for
- * it. */
+ * it.  Bytes that the vocabulary has no token for are left out, as Hugging Face
+ * does. */
 int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 

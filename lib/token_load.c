@@ -209,8 +209,8 @@ load_vocab(struct gv_tokenizer *t, json_t *vocab, struct gv_error *e)
 	return 0;
 }
 
-static int
-find_bytes(struct gv_tokenizer *t, struct gv_error *e)
+static void
+find_bytes(struct gv_tokenizer *t)
 {
 	int b;
 
@@ -218,11 +218,7 @@ find_bytes(struct gv_tokenizer *t, struct gv_error *e)
 		char c = (char)b;
 
 		t->byte_id[b] = gv_token_find(t, &c, 1);
-		if (t->byte_id[b] < 0)
-			return gv_fail(e, GV_ERR_FORMAT,
-			    "vocab: no token for byte 0x%02x", (unsigned)b);
 	}
-	return 0;
 }
 
 /* ---- merges -------------------------------------------------------------- */
@@ -591,9 +587,10 @@ gv_token_load(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 	if (check_model(m, e) ||
 	    load_normalizer(t, json_object_get(o, "normalizer"), e) ||
 	    load_pre_tokenizer(t, json_object_get(o, "pre_tokenizer"), e) ||
-	    load_vocab(t, json_object_get(m, "vocab"), e) || find_bytes(t, e) ||
+	    load_vocab(t, json_object_get(m, "vocab"), e) ||
 	    load_merges(t, json_object_get(m, "merges"), e))
 		return e->code;
+	find_bytes(t);
 	for (i = 0; i < json_array_size(added); i++)
 		if (load_added(t, json_array_get(added, i), e))
 			return e->code;

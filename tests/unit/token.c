@@ -418,7 +418,8 @@ wrong_files(const json_t *good)
 	    "end_of_word_suffix");
 	with(good, KEY("model", "vocab"), "[]", GV_ERR_FORMAT, "vocab");
 	with(good, KEY("model", "vocab"), "{}", GV_ERR_LIMIT, "0 tokens");
-	with(good, KEY("model", "vocab", "a"), "", GV_ERR_FORMAT, "byte 0x61");
+	with(good, KEY("model", "vocab", "a"), "", GV_ERR_FORMAT,
+	    "merge 1 uses a token");
 	with(
 	    good, KEY("model", "vocab", "a"), "0", GV_ERR_FORMAT, "two tokens");
 	with(good, KEY("model", "vocab", "a"), "-1", GV_ERR_LIMIT, "-1");
