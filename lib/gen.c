@@ -37,7 +37,7 @@ size_t
 gv_gen_stops(const struct gv_model *m, const struct gv_tokenizer *t,
     int32_t *id, size_t cap)
 {
-	size_t n = gv_tokenizer_stops(t, id, cap), have, i;
+	size_t n = t ? gv_tokenizer_stops(t, id, cap) : 0, have, i;
 	int j;
 
 	have = n < cap ? n : cap;
@@ -75,14 +75,14 @@ ban(struct gv_gen *g, const struct gv_tokenizer *t, struct gv_error *e)
 	int32_t V = (int32_t)g->m->cfg.text.V, id;
 	size_t i;
 
-	if (gv_tokenizer_size(t) > V)
+	if (t && gv_tokenizer_size(t) > V)
 		return gv_fail(e, GV_ERR_MATCH,
 		    "the tokenizer has %d ids, but the model %d",
 		    (int)gv_tokenizer_size(t), (int)V);
 	g->banned = gv_alloc((size_t)V, 1);
 	if (!g->banned)
 		return no_memory(e);
-	for (id = 0; id < V; id++)
+	for (id = 0; t && id < V; id++)
 		g->banned[id] = id >= gv_tokenizer_size(t) ||
 				gv_tokenizer_is_special(t, id);
 	g->nstop =

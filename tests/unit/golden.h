@@ -1,5 +1,6 @@
-/* Models of tests/golden/model with their batches and what PyTorch says about
- * them; tests/golden/make_model.py made them.
+/* Models of tests/golden/model and tests/golden/family with their batches and
+ * what PyTorch says about them; tests/golden/make_model.py and make_family.py
+ * made them.
  *
  * Set-up that fails bails out: a test that cannot run must not look passed.
  */
@@ -29,21 +30,31 @@ must(int result, const struct gv_error *e)
 		bail("unexpected error", e->msg);
 }
 
-/* Writes the directory of a model to dir: below $GV_GOLDEN, the current
- * directory, or the root that the path of this program leads to. */
+/* Writes the directory tests/golden/SET/NAME to dir: below the environment's
+ * variable, the current directory, or the root that the path of this program
+ * leads to. */
+static inline void
+golden_find(char dir[MOST_DIR], const char *argv0, const char *variable,
+    const char *set, const char *name)
+{
+	const char *env = getenv(variable), *slash = strrchr(argv0, '/');
+	int n = slash ? (int)(slash - argv0) : 0;
+
+	if (env)
+		snprintf(dir, MOST_DIR, "%s/%s", env, name);
+	else
+		snprintf(dir, MOST_DIR, "tests/golden/%s/%s", set, name);
+	if (!env && access(dir, R_OK))
+		snprintf(dir, MOST_DIR, "%.*s/../../../tests/golden/%s/%s",
+		    n ? n : 1, n ? argv0 : ".", set, name);
+	if (access(dir, R_OK))
+		bail(dir, "no such directory; run this from the source tree");
+}
+
 static inline void
 golden_dir(char dir[MOST_DIR], const char *argv0, const char *name)
 {
-	const char *env = getenv("GV_GOLDEN"), *slash = strrchr(argv0, '/');
-	int n = slash ? (int)(slash - argv0) : 0;
-
-	snprintf(
-	    dir, MOST_DIR, "%s/%s", env ? env : "tests/golden/model", name);
-	if (!env && access(dir, R_OK))
-		snprintf(dir, MOST_DIR, "%.*s/../../../tests/golden/model/%s",
-		    n ? n : 1, n ? argv0 : ".", name);
-	if (access(dir, R_OK))
-		bail(dir, "no such directory; run this from the source tree");
+	golden_find(dir, argv0, "GV_GOLDEN", "model", name);
 }
 
 /* A copy of a golden tensor as int32 or as float; the mapping need not be
