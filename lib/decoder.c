@@ -53,8 +53,28 @@ norm_heads(struct gv_model *m, int64_t l, void *qk, int64_t N, int64_t ld)
 	    c->G, c->D, ld, Q);
 }
 
-/* Rotates, and attends to the batch's own keys, or to the cache after putting
- * the batch's keys there. */
+/* Norm, rotation, and the batch's keys and values into the cache. */
+static void
+put_cache(struct gv_model *m, const struct gv_batch *b, int64_t l)
+{
+	const struct gv_text_config *c = &m->cfg.text;
+	const struct lm_layer *o = &m->priv->at.lm[l];
+	const float *freq = m->priv->freq;
+	struct acts *a = &m->priv->a;
+	void *qkv = a->lm[l].qkv, *kc = a->kc[l], *vc = a->vc[l];
+
+	if (c->qk_norm)
+		gvk_norm_rope_cache(m->s, qkv, kc, vc,
+		    c->bare_norm ? NULL : LP(o->qn),
+		    c->bare_norm ? NULL : LP(o->kn), (float)c->eps, a->in.pos,
+		    freq, a->in.kv_row, b->N, c->H, c->G, c->D);
+	else
+		gvk_rope_cache(m->s, qkv, kc, vc, a->in.pos, freq, a->in.kv_row,
+		    b->N, c->H, c->G, c->D);
+}
+
+/* Attends to the cache after putting the batch's keys there, or to the batch's
+ * own keys. */
 static void
 attend(struct gv_model *m, const struct gv_batch *b, int64_t l)
 {
@@ -63,21 +83,18 @@ attend(struct gv_model *m, const struct gv_batch *b, int64_t l)
 	struct acts *a = &m->priv->a;
 	struct lm_acts *u = &a->lm[l];
 	void *q = apart(m) ? u->qk : u->qkv;
-	void *k = row(m, q, c->H * c->D);
-	void *v = row(m, u->qkv, qk_width(c));
 
+	if (b->kv_row) {
+		put_cache(m, b, l);
+		gvk_attention(m->s, u->att, u->lse, q, a->kc[l], a->vc[l], &t);
+		return;
+	}
 	if (c->qk_norm)
 		norm_heads(m, l, q, b->N, t.ldq);
-	if (b->kv_row) {
-		k = a->kc[l];
-		v = a->vc[l];
-		gvk_rope_cache(m->s, q, k, v, a->in.pos, m->priv->freq,
-		    a->in.kv_row, b->N, c->H, c->G, c->D);
-	} else {
-		gvk_rope(m->s, q, a->in.pos, m->priv->freq, false, b->N,
-		    c->H + c->G, c->D, t.ldq);
-	}
-	gvk_attention(m->s, u->att, u->lse, q, k, v, &t);
+	gvk_rope(m->s, q, a->in.pos, m->priv->freq, false, b->N, c->H + c->G,
+	    c->D, t.ldq);
+	gvk_attention(m->s, u->att, u->lse, q, row(m, q, c->H * c->D),
+	    row(m, u->qkv, qk_width(c)), &t);
 }
 
 /* The first half of layer l: from u->res to u->att. */
