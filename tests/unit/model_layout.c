@@ -10,7 +10,7 @@
 #define UNTOUCHED  0xa5
 #define MOST_BYTES ((size_t)64 << 20)
 
-/* The arrays of the last layout, in order: take() in layout.c rounds the size
+/* The arrays of the last layout, in order: gv_take() in layout_priv.h rounds the size
  * of each by gv_align(), and adds what that returns.  None lies over others. */
 static struct {
 	size_t at, used, size;
@@ -33,7 +33,10 @@ with_gap(size_t n)
 
 #define gv_align(n)           with_gap(n)
 #define gv_overlay(start, at) ((void)(start), (at))
-#include "layout.c" /* instead of the library's */
+/* instead of the library's */
+#include "layout.c"
+#include "layout_text.c"
+#include "layout_vision.c"
 #undef gv_align
 #undef gv_overlay
 
