@@ -86,7 +86,7 @@ template <int L, int R>
 static __global__ void
 __launch_bounds__(THREADS) headnorm_kernel(struct headnorm a)
 {
-	const unsigned first = (blockIdx.x * THREADS + threadIdx.x) / L * R;
+	const unsigned first = (blockIdx.x * (THREADS / L) + threadIdx.x / L) * R;
 	const int c = threadIdx.x % L * 8;
 	float w[8], v[8], rstd;
 	uint4 x[R];
@@ -218,6 +218,7 @@ backward_head(const struct headnorm_bwd &a, const struct held &q, unsigned i, in
 	for (int j = 0; j < 8; j++)
 		sum += z[j] * z[j];
 	rstd = rsqrtf(lanes_sum<L>(sum) * a.share + a.eps);
+	rstd = i < a.total ? rstd : 0; /* adds nothing to dw, whatever eps is */
 	sum = 0;
 #pragma unroll
 	for (int j = 0; j < 8; j++) {
@@ -280,7 +281,7 @@ __launch_bounds__(THREADS) headnorm_bwd_any_kernel(struct headnorm_bwd a)
 {
 	const unsigned p = blockIdx.x * WARPS + threadIdx.x / CUDA_WARP;
 	const int lane = threadIdx.x % CUDA_WARP;
-	float *part = a.part + (int64_t)p * a.D;
+	float *part = a.part ? a.part + (int64_t)p * a.D : NULL;
 
 	cuda_follow();
 	for (unsigned i = p; p < a.parts && i < a.total; i += a.parts) {
@@ -298,7 +299,7 @@ __launch_bounds__(THREADS) headnorm_bwd_any_kernel(struct headnorm_bwd a)
 			float d = to_f(dy[c]), z = to_f(x[c]) * rstd;
 			float g = d * (a.w ? to_f(a.w[c]) : 1);
 
-			if (a.part)
+			if (part)
 				part[c] = i == p ? d * z : part[c] + d * z;
 			if (a.dx)
 				a.dx[head_at(i, a.heads, a.D, a.lddx) + c] =
