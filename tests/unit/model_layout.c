@@ -175,8 +175,8 @@ test_model(struct test *t, struct gvk *k, const char *argv0)
 int
 main(int argc, char **argv)
 {
-	static const char *const names[] = {
-	    "tied", "untied", "avgpool", "perceiver", "none"};
+	static const char *const names[] = {"tied", "untied", "avgpool",
+	    "perceiver", "none", "../family/qwen3", "../family/nanochat"};
 	struct gv_error e = {0};
 	struct gvk *k;
 	size_t i;
