@@ -166,7 +166,7 @@ open_model(struct run *r, struct gv_error *e)
 		return e->code;
 	if (!fit(r, &c, e) &&
 	    !gv_backend_open(&r->k, common.device, common.threads, e) &&
-	    !gv_model_open(&r->m, r->k, model_dir, parts, e)) {
+	    !gv_model_open_forward(&r->m, r->k, model_dir, parts, e)) {
 		if (!batch)
 			batch = gvk_is_host(r->k) ? 16 : 64;
 		if (!gv_encoder_open(&r->x, r->m,

@@ -200,7 +200,7 @@ open_model(struct run *r, struct gv_error *e)
 		else if (!begin(r, &f, e) &&
 			 !gv_backend_open(
 			     &r->k, common.device, common.threads, e) &&
-			 !gv_model_open(&r->m, r->k, model_dir,
+			 !gv_model_open_forward(&r->m, r->k, model_dir,
 			     gv_visual_parts(r->fields.input), e))
 			cli_say(1, "%s", gvk_name(r->k));
 	}

@@ -167,7 +167,8 @@ open_model(struct run *r, enum gv_input input, struct gv_error *e)
 {
 	if (gv_backend_open(&r->k, common.device, common.threads, e) ||
 	    gv_tokenizer_open(&r->t, model_dir, e) ||
-	    gv_model_open(&r->m, r->k, model_dir, gv_visual_parts(input), e))
+	    gv_model_open_forward(
+		&r->m, r->k, model_dir, gv_visual_parts(input), e))
 		return e->code;
 	cli_say(1, "%s", gvk_name(r->k));
 	if (!r->m->cfg.has_text)

@@ -206,6 +206,7 @@ struct gvk {
 
 struct gvk_stream {
 	struct gvk *k;
+	enum gvk_dtype wtype; /* of weights; gvk_stream_open() sets it */
 	char err[256]; /* the first failure, "" if none */
 	void *priv;    /* the backend's own */
 };

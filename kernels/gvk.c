@@ -211,6 +211,7 @@ gvk_stream_open(struct gvk *k, struct gvk_stream **out)
 	if (!s)
 		return -1;
 	s->k = k;
+	s->wtype = k->dtype;
 	if (k->backend->stream_open(s)) {
 		free(s);
 		return -1;
@@ -233,6 +234,22 @@ struct gvk *
 gvk_stream_backend(const struct gvk_stream *s)
 {
 	return s->k;
+}
+
+enum gvk_dtype
+gvk_wtype(const struct gvk_stream *s)
+{
+	return s->wtype;
+}
+
+bool
+gvk_set_wtype(struct gvk_stream *s, enum gvk_dtype t)
+{
+	/* storage of F32 is the CPU's, whose ops widen what they read */
+	if (t != s->k->dtype && (t != GVK_BF16 || s->k->dtype != GVK_F32))
+		return false;
+	s->wtype = t;
+	return true;
 }
 
 void

@@ -26,6 +26,14 @@
  *	`float *` is F32 on both: parameter gradients, statistics,
  *	log-probabilities, optimizer state.  Sums are accumulated in F32 or
  *	better.  Ids and positions are int32_t.
+ * Weights.  What an op takes as `w`, `wn`, `b` or (of gvk_add_pos) `pos` is a
+ *	weight and has the type of weights of the stream, gvk_wtype(s): the
+ *	storage type, unless gvk_set_wtype() makes it BF16 on the CPU.  Then
+ *	each number is widened, exactly, when it is read, and results have the
+ *	bits that they have with the same numbers in F32; what reads many
+ *	weights for few rows, as decoding does, takes half the time.  A `_bwd`
+ *	op, and gvk_xent() with a gradient, asserts that weights have the
+ *	storage type: who trains leaves it alone.
  * Layout.  Row-major and dense unless a row stride `ld...` (in elements) is
  *	given.  Base pointers are aligned to 64 bytes, except where a row of a
  *	larger buffer is meant, which is aligned to 16.
@@ -82,6 +90,11 @@ void gvk_memory(struct gvk *k, size_t *total, size_t *avail);
 int gvk_stream_open(struct gvk *k, struct gvk_stream **s);
 void gvk_stream_close(struct gvk_stream **s);
 struct gvk *gvk_stream_backend(const struct gvk_stream *s);
+/* The type of the weights that ops of this stream read (Storage, above).
+ * Setting it to one that the backend doesn't read gives false and changes
+ * nothing: the CPU reads F32 and BF16, CUDA BF16. */
+enum gvk_dtype gvk_wtype(const struct gvk_stream *s);
+bool gvk_set_wtype(struct gvk_stream *s, enum gvk_dtype t);
 /* Later ops of `s` wait for all ops queued on `on` so far. */
 void gvk_wait(struct gvk_stream *s, struct gvk_stream *on);
 /* Waits until all ops of `s` have run.  0, or -1 with one line in err. */

@@ -2,6 +2,7 @@
 #include "model_table.h"
 
 #include "mem.h"
+#include "names.h"
 #include "philox.h"
 #include "rope.h"
 #include "banned.h"
@@ -62,7 +63,7 @@ text_tables(struct gv_model *m, struct gv_error *e)
 
 	p->freq = gvk_alloc(m->k, (size_t)half * sizeof *f);
 	if (c->bare_norm)
-		p->ones = gvk_alloc(m->k, (size_t)c->C * p->esize);
+		p->ones = gvk_alloc(m->k, (size_t)c->C * p->wsize);
 	if (!f || !p->freq || (c->bare_norm && !p->ones)) {
 		gv_free(f);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
@@ -81,11 +82,31 @@ text_tables(struct gv_model *m, struct gv_error *e)
 }
 
 int
-gv_model_new(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
-    unsigned parts, struct gv_error *e)
+gv_model_alloc(struct gv_model *m, unsigned parts, struct gv_error *e)
+{
+	struct gv_model_priv *p = m->priv;
+	int i;
+
+	p->alloc = parts;
+	p->wsize = gvk_dtype_size(m->wtype);
+	for (i = 0; i < GV_PARTS; i++) {
+		size_t bytes = m->part[i].n * p->wsize;
+
+		if (!m->part[i].n || !(parts & 1u << i))
+			continue;
+		m->part[i].w = gvk_alloc(m->k, bytes);
+		if (!m->part[i].w)
+			return device_oom(m, "weights", bytes, e);
+	}
+	return m->cfg.has_text ? text_tables(m, e) : 0;
+}
+
+/* A model without buffers. */
+static int
+new_model(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
+    struct gv_error *e)
 {
 	struct gv_model *m = gv_alloc(1, sizeof *m);
-	int i;
 
 	if (m)
 		m->priv = gv_alloc(1, sizeof *m->priv);
@@ -94,36 +115,60 @@ gv_model_new(struct gv_model **out, struct gvk *k, struct gv_config *cfg,
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	}
 	m->k = k;
+	m->wtype = gvk_dtype(k);
 	m->priv->esize = gvk_dtype_size(gvk_dtype(k));
-	m->priv->alloc = parts;
 	m->cfg = *cfg;
 	memset(cfg, 0, sizeof *cfg);
-	if (open_streams(m, e) || gv_table_build(m, e))
-		goto fail;
-	for (i = 0; i < GV_PARTS; i++) {
-		size_t bytes = m->part[i].n * m->priv->esize;
-
-		if (!m->part[i].n || !(parts & 1u << i))
-			continue;
-		m->part[i].w = gvk_alloc(k, bytes);
-		if (!m->part[i].w) {
-			device_oom(m, "weights", bytes, e);
-			goto fail;
-		}
-		gvk_zero(m->s, m->part[i].w, bytes);
+	if (open_streams(m, e) || gv_table_build(m, e)) {
+		gv_model_close(&m);
+		return e->code;
 	}
-	if (m->cfg.has_text && text_tables(m, e))
-		goto fail;
 	*out = m;
 	return 0;
-fail:
-	gv_model_close(&m);
-	return e->code;
 }
 
 int
-gv_model_open(struct gv_model **m, struct gvk *k, const char *dir,
+gv_model_new(struct gv_model **m, struct gvk *k, struct gv_config *cfg,
     unsigned parts, struct gv_error *e)
+{
+	int i;
+
+	if (new_model(m, k, cfg, e))
+		return e->code;
+	if (gv_model_alloc(*m, parts, e)) {
+		gv_model_close(m);
+		return e->code;
+	}
+	for (i = 0; i < GV_PARTS; i++)
+		if ((*m)->part[i].w)
+			gvk_zero((*m)->s, (*m)->part[i].w,
+			    (*m)->part[i].n * (*m)->priv->wsize);
+	return 0;
+}
+
+/* Weights stay BF16 if all tensors of these parts are. */
+static int
+keep_bf16(struct gv_model *m, const struct gv_st *st, unsigned parts,
+    struct gv_error *e)
+{
+	struct gv_source *src;
+	bool all = true;
+	size_t i;
+
+	if (gv_names_match(&src, m, st, e))
+		return e->code;
+	for (i = 0; i < m->nparams && all; i++)
+		all = !(parts & 1u << m->param[i].part) ||
+		      src[i].t->dtype == GV_BF16;
+	gv_free(src);
+	if (all && gvk_set_wtype(m->s, GVK_BF16))
+		m->wtype = GVK_BF16;
+	return 0;
+}
+
+static int
+open_model(struct gv_model **m, struct gvk *k, const char *dir, unsigned parts,
+    bool forward, struct gv_error *e)
 {
 	struct gv_config cfg;
 	struct gv_st *st;
@@ -134,15 +179,34 @@ gv_model_open(struct gv_model **m, struct gvk *k, const char *dir,
 		gv_config_free(&cfg);
 		return e->code;
 	}
-	if (gv_model_new(m, k, &cfg, parts, e)) {
+	if (new_model(m, k, &cfg, e)) {
 		gv_config_free(&cfg);
 		gv_st_close(&st);
 		return e->code;
 	}
-	if (gv_model_load(*m, st, parts, e))
+	/* what may be wrong with the files is found before there are buffers */
+	if (!gv_model_load(*m, st, 0, e) &&
+	    (!forward || !keep_bf16(*m, st, parts, e)) &&
+	    !gv_model_alloc(*m, parts, e))
+		(void)!gv_model_load(*m, st, parts, e);
+	if (e->code)
 		gv_model_close(m);
 	gv_st_close(&st);
 	return e->code;
+}
+
+int
+gv_model_open(struct gv_model **m, struct gvk *k, const char *dir,
+    unsigned parts, struct gv_error *e)
+{
+	return open_model(m, k, dir, parts, false, e);
+}
+
+int
+gv_model_open_forward(struct gv_model **m, struct gvk *k, const char *dir,
+    unsigned parts, struct gv_error *e)
+{
+	return open_model(m, k, dir, parts, true, e);
 }
 
 void
@@ -187,6 +251,9 @@ gv_model_train(struct gv_model *m, unsigned parts, struct gv_error *e)
 {
 	int i;
 
+	if (parts && m->wtype != gvk_dtype(m->k))
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "a model that was opened to run forward can't train");
 	for (i = 0; i < GV_PARTS; i++) {
 		struct gv_model_part *p = &m->part[i];
 		bool on = (parts & 1u << i) != 0;
@@ -261,7 +328,7 @@ gv_put_f32(
     struct gv_model *m, void *dst, const float *v, size_t n, struct gv_error *e)
 {
 	static const enum gv_dtype as[] = {GV_F32, GV_BF16};
-	enum gvk_dtype t = gvk_dtype(m->k);
+	enum gvk_dtype t = m->wtype;
 	void *tmp;
 	int r;
 
@@ -274,7 +341,7 @@ gv_put_f32(
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r = gv_from_f32(tmp, as[t], v, n, e);
 	if (!r) {
-		gvk_put(m->s, dst, tmp, n * m->priv->esize);
+		gvk_put(m->s, dst, tmp, n * m->priv->wsize);
 		r = gv_model_sync(m, e);
 	}
 	gv_free(tmp);

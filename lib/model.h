@@ -57,7 +57,7 @@ struct gv_param {
 
 struct gv_model_part {
 	size_t n; /* elements; 0 if the model lacks the part */
-	void *w; /* (n) parameters in the backend's storage type */
+	void *w; /* (n) parameters, of the model's `wtype` */
 	float *grad; /* (n) gradients; NULL unless the part trains */
 	float *master; /* (n) exact parameters, the optimizer's; NULL where w
 	                * is exact, or the part has no optimizer */
@@ -67,6 +67,7 @@ struct gv_model_part {
 struct gv_model {
 	struct gvk *k; /* the caller's */
 	struct gvk_stream *s; /* all work of the model runs here */
+	enum gvk_dtype wtype; /* of the parameters: gvk_wtype(s) */
 	struct gv_config cfg;
 	struct gv_param *param;
 	size_t nparams;
@@ -81,8 +82,18 @@ struct gv_model {
 int gv_model_new(struct gv_model **m, struct gvk *k, struct gv_config *cfg,
     unsigned parts, struct gv_error *e) GV_USE_RESULT;
 
-/* Reads a model directory: configuration and weights. */
+/* Reads a model directory: configuration and weights, which are held in the
+ * backend's storage type. */
 int gv_model_open(struct gv_model **m, struct gvk *k, const char *dir,
+    unsigned parts, struct gv_error *e) GV_USE_RESULT;
+
+/* The same for who only runs it forward.  If all tensors of these parts are
+ * BF16 in the files, they stay so on the CPU too: half the memory, and up to
+ * twice the speed where weights are read for few rows.  Results have the bits
+ * that gv_model_open() gives.  A checkpoint with a tensor of another type is
+ * held as there, so nothing is rounded; m->wtype says what came of it.  Such a
+ * model can be loaded again in place; it can't be trained (GV_ERR_NOSUP). */
+int gv_model_open_forward(struct gv_model **m, struct gvk *k, const char *dir,
     unsigned parts, struct gv_error *e) GV_USE_RESULT;
 void gv_model_close(struct gv_model **m);
 
@@ -92,7 +103,7 @@ int gv_model_init(
     struct gv_model *m, uint64_t seed, struct gv_error *e) GV_USE_RESULT;
 
 /* Copies the parameters of some parts from tensors of the same names, rounded
- * to storage, and exactly to the masters where there are some.  A
+ * to m->wtype, and exactly to the masters where there are some.  A
  * missing or misshapen tensor is GV_ERR_MATCH by name; so is an unexpected
  * one, unless it is known not to matter (rotary tables, SigLIP's pooling
  * head, a tied head's copy). */
@@ -111,7 +122,7 @@ int gv_model_save_grads(
     struct gv_model *m, const char *path, struct gv_error *e) GV_USE_RESULT;
 
 /* Declares which parts train and allocates (or frees) their gradients.  The
- * gradients start at zero. */
+ * gradients start at zero.  Weights must be of the backend's storage type. */
 int gv_model_train(
     struct gv_model *m, unsigned parts, struct gv_error *e) GV_USE_RESULT;
 void gv_model_zero_grad(struct gv_model *m);

@@ -22,7 +22,7 @@ zero_gaps(struct gv_model *m, unsigned parts)
 		    from == p->at)
 			continue;
 		gvk_zero(m->s, param(m, p->part, from),
-		    (p->at - from) * m->priv->esize);
+		    (p->at - from) * m->priv->wsize);
 	}
 }
 
@@ -80,8 +80,8 @@ write_one(struct gv_model *m, const struct gv_param *p, bool grads,
 					: param(m, p->part, p->at + j);
 
 		n = p->n - j < PIECE ? p->n - j : PIECE;
-		if (gv_get_f32(m, mv->v, src, exact ? GVK_F32 : gvk_dtype(m->k),
-			n, e) ||
+		if (gv_get_f32(
+			m, mv->v, src, exact ? GVK_F32 : m->wtype, n, e) ||
 		    gv_from_f32(mv->o, mv->dtype, mv->v, n, e) ||
 		    gv_st_writer_data(
 			mv->w, mv->o, n * gv_dtype_size(mv->dtype), e))

@@ -66,7 +66,7 @@ to_master(const struct load *l, const struct piece *p)
 static enum gv_dtype
 type_of(const struct load *l, const struct piece *p)
 {
-	if (to_master(l, p) || gvk_dtype(l->m->k) == GVK_F32)
+	if (to_master(l, p) || l->m->wtype == GVK_F32)
 		return GV_F32;
 	return GV_BF16;
 }
@@ -86,7 +86,7 @@ static void
 derive(struct load *l, const struct piece *p, struct gvk_stream *s)
 {
 	const struct gv_param *q = &l->m->param[p->param];
-	enum gvk_dtype t = gvk_dtype(l->m->k);
+	enum gvk_dtype t = l->m->wtype;
 	float *master = l->m->part[q->part].master;
 	void *w = param(l->m, q->part, q->at + p->begin);
 

@@ -119,9 +119,10 @@ struct acts {
 struct gv_model_priv {
 	struct offsets at;
 	size_t esize; /* bytes of a storage element */
+	size_t wsize; /* bytes of a parameter */
 	unsigned alloc; /* parts whose buffers exist */
 	float *freq; /* device (D/2) */
-	void *ones; /* (C): of norms without weights, else NULL */
+	void *ones; /* (C) weights: of norms without weights, else NULL */
 	struct gv_limits lim;
 	bool reserved;
 	struct acts a;
@@ -171,7 +172,7 @@ back_language(const struct gv_model *m)
 static inline void *
 param(const struct gv_model *m, enum gv_part p, size_t at)
 {
-	return (char *)m->part[p].w + at * m->priv->esize;
+	return (char *)m->part[p].w + at * m->priv->wsize;
 }
 
 static inline float *
@@ -187,8 +188,13 @@ row(const struct gv_model *m, void *p, int64_t elements)
 	return (char *)p + (size_t)elements * m->priv->esize;
 }
 
-/* model.c: writes n F32 values of the host to device memory of storage type.
- * Waits, so `v` need not stay. */
+/* model.c: takes the buffers of some parts, of m->wtype, for a model that has
+ * none yet. */
+int gv_model_alloc(
+    struct gv_model *m, unsigned parts, struct gv_error *e) GV_USE_RESULT;
+
+/* model.c: writes n F32 values of the host to parameters, rounded to their
+ * type.  Waits, so `v` need not stay. */
 int gv_put_f32(struct gv_model *m, void *dst, const float *v, size_t n,
     struct gv_error *e) GV_USE_RESULT;
 

@@ -4,12 +4,15 @@
  * sequences in order.
  */
 #include "part.h"
+#include "weights.h"
 
 #define RUN 256
 
 struct add_pos {
+	struct gvk_pool *pool;
 	float *y;
-	const float *pos;
+	const void *pos;
+	enum gvk_dtype pos_type;
 	int64_t N, P, C;
 };
 
@@ -19,11 +22,12 @@ fwd_part(void *arg, int64_t part, int thread)
 	const struct add_pos *a = arg;
 	int64_t C = a->C, rows = cpu_rows(C);
 	int64_t end = cpu_min(a->N, (part + 1) * rows);
+	float *wide = gvk_pool_scratch(a->pool, thread);
 
-	(void)thread;
 	for (int64_t n = part * rows; n < end; n++) {
 		float *y = a->y + n * C;
-		const float *pos = a->pos + n % a->P * C;
+		const float *pos =
+		    cpu_weights(wide, a->pos, a->pos_type, n % a->P * C, C);
 
 #pragma omp simd
 		for (int64_t c = 0; c < C; c++)
@@ -35,9 +39,11 @@ void
 CPU(add_pos)(struct gvk_stream *s, void *y, const void *pos, int64_t N,
     int64_t P, int64_t C)
 {
-	struct add_pos a = {y, pos, N, P, C};
+	struct gvk_pool *pool = gvk_pool_of(s);
+	struct add_pos a = {pool, y, pos, s->wtype, N, P, C};
 
-	gvk_pool_run(gvk_pool_of(s), cpu_parts(N, cpu_rows(C)), fwd_part, &a);
+	assert((size_t)C * sizeof(float) <= GVK_SCRATCH);
+	gvk_pool_run(pool, cpu_parts(N, cpu_rows(C)), fwd_part, &a);
 }
 
 struct add_pos_bwd {

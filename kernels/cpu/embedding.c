@@ -6,12 +6,15 @@
 #include <assert.h>
 
 #include "part.h"
+#include "weights.h"
 
 #define COLUMNS 32 /* in a part: two cache lines, which are fetched together */
 
 struct fwd {
 	float *y;
-	const float *w, *e;
+	const void *w;
+	enum gvk_dtype w_type;
+	const float *e;
 	const int32_t *id;
 	int64_t N, C;
 };
@@ -26,9 +29,13 @@ fwd_part(void *arg, int64_t part, int thread)
 	(void)thread;
 	for (int64_t n = part * rows; n < end; n++) {
 		int64_t id = a->id[n];
-		const float *row = id >= 0 ? a->w + id * C : a->e + ~id * C;
+		float *y = a->y + n * C;
+		const float *row =
+		    id >= 0 ? cpu_weights(y, a->w, a->w_type, id * C, C)
+			    : a->e + ~id * C;
 
-		memcpy(a->y + n * C, row, (size_t)C * sizeof *row);
+		if (row != y)
+			memcpy(y, row, (size_t)C * sizeof *y);
 	}
 }
 
@@ -36,7 +43,7 @@ void
 CPU(embedding)(struct gvk_stream *s, void *y, const void *w, const void *e,
     const int32_t *id, int64_t N, int64_t C)
 {
-	struct fwd a = {y, w, e, id, N, C};
+	struct fwd a = {y, w, s->wtype, e, id, N, C};
 
 	gvk_pool_run(gvk_pool_of(s), cpu_parts(N, cpu_rows(C)), fwd_part, &a);
 }

@@ -47,6 +47,7 @@ CPU(gated)(struct gvk_stream *s, void *y, void *gu, bool keep, const void *x,
 	    .a = x,
 	    .lda = C,
 	    .b = w,
+	    .b_type = s->wtype,
 	    .ldb = C,
 	    .c = gu,
 	    .ldc = 2 * F,
@@ -129,7 +130,7 @@ CPU(gated_bwd)(struct gvk_stream *s, void *dgu, void *y, void *dy,
 	    .ldc = F,
 	};
 
-	assert(N >= 0 && C > 0 && F > 0);
+	assert(N >= 0 && C > 0 && F > 0 && s->wtype == GVK_F32);
 	CPU(gemm)(pool, &g);
 	gvk_pool_run(pool, cpu_parts(N, cpu_rows(F)), bwd_part, &a);
 }

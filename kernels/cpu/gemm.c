@@ -9,10 +9,15 @@
  *
  * With few rows (decoding), packing B would cost more than the product: NT
  * then takes dot products of A's and B's rows, the others read B in place.
+ *
+ * A B of BF16 is widened on its way: into the panel, or into the registers of
+ * the dot products.  These wait for memory, so half the bytes are half the
+ * time.
  */
 #include "gemm.h"
 #include "tile.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define PARTS         8 /* wanted, if the work is enough for them */
@@ -80,12 +85,18 @@ pack_panel(const struct gemm *g, float *panel, int64_t n0, int64_t n1,
 	for (; n < n1; n += width) {
 		width = tile_width(n1 - n);
 		real = cpu_min(width, n1 - n);
-		if (g->kind == GEMM_NT)
-			tile_transpose(panel, width, g->b + n * g->ldb + k0,
-			    g->ldb, real, k, width);
+		if (g->kind != GEMM_NT)
+			tile_copy(panel, width,
+			    (const float *)g->b + k0 * g->ldb + n, g->ldb, k,
+			    real, width);
+		else if (g->b_type == GVK_BF16)
+			tile_transpose_raw(panel, width,
+			    (const uint16_t *)g->b + n * g->ldb + k0, g->ldb,
+			    real, k, width);
 		else
-			tile_copy(panel, width, g->b + k0 * g->ldb + n, g->ldb,
-			    k, real, width);
+			tile_transpose(panel, width,
+			    (const float *)g->b + n * g->ldb + k0, g->ldb, real,
+			    k, width);
 		panel += width * k;
 	}
 }
@@ -213,7 +224,7 @@ block_in_place(const struct gemm *g, float *edge, int64_t m0, int64_t m1,
 	int width;
 
 	for (k = 0; k < g->K; k += t.k) {
-		const float *b = g->b + k * g->ldb;
+		const float *b = (const float *)g->b + k * g->ldb;
 
 		t.k = cpu_min(g->K - k, K_BLOCK_TN);
 		t.add = g->add || k > 0;
@@ -245,89 +256,129 @@ block_in_place(const struct gemm *g, float *edge, int64_t m0, int64_t m1,
 
 /* ---- dot products ------------------------------------------------------- */
 
-static inline float
+/* The sum of the lanes: halves are added until one is left. */
+TILE_INLINE float
 sum_vec(tile_vec v)
 {
-	float s = 0;
-	int i;
+	int w;
 
-	for (i = 0; i < TILE_V; i++)
-		s += v[i];
-	return s;
+	_Pragma("GCC unroll 4") for (w = TILE_V / 2; w > 0; w /= 2) v +=
+	    __builtin_shuffle(v, tile_lane ^ w);
+	return v[0];
 }
 
-/* c[i][j] (+)= a row i . b row j for R rows of A and four of B. */
-TILE_INLINE void
-dot_rows(const struct gemm *g, const int R, int64_t m, int64_t n)
+/* Element `at` of B, and the vector that begins there. */
+TILE_INLINE float
+b_one(const void *b, const bool raw, int64_t at)
 {
-	const float *a = g->a + m * g->lda, *b = g->b + n * g->ldb;
+	return raw ? tile_widen_one(((const uint16_t *)b)[at])
+		   : ((const float *)b)[at];
+}
+
+TILE_INLINE tile_vec
+b_vec(const void *b, const bool raw, int64_t at)
+{
+	return raw ? tile_widen((const uint16_t *)b + at)
+		   : *(const tile_vec *)((const float *)b + at);
+}
+
+/* Asks for it.  Rows are read four at a time and are often shorter than what
+ * the processor needs to see that they are read in order: asking for the next
+ * four, at the same place, is up to twice as fast. */
+TILE_INLINE void
+b_fetch(const void *b, const bool raw, int64_t at)
+{
+	uintptr_t size = raw ? sizeof(uint16_t) : sizeof(float);
+
+	__builtin_prefetch(
+	    (const void *)((uintptr_t)b + (uintptr_t)at * size), 0, 2);
+}
+
+/* c[i][j] (+)= a row i . b row j for R rows of A and J of B, which are BF16 if
+ * `raw`.  A sum runs over TILE_V lanes, whose own sums are added up in order,
+ * and over what is left of the rows. */
+TILE_INLINE void
+dot_rows(const struct gemm *g, const int R, const int J, const bool raw,
+    int64_t m, int64_t n)
+{
+	const float *a = g->a + m * g->lda;
+	const int64_t b = n * g->ldb;
 	tile_vec acc[4][4];
 	float sum[4][4];
 	int64_t k;
 	int i, j;
 
 	_Pragma("GCC unroll 4") for (i = 0; i < R; i++) _Pragma(
-	    "GCC unroll 4") for (j = 0; j < 4; j++) acc[i][j] = (tile_vec){0};
+	    "GCC unroll 4") for (j = 0; j < J; j++) acc[i][j] = (tile_vec){0};
 	for (k = 0; k + TILE_V <= g->K; k += TILE_V) {
 		tile_vec bv[4];
 
-		_Pragma("GCC unroll 4") for (j = 0; j < 4; j++) bv[j] =
-		    *(const tile_vec *)(b + j * g->ldb + k);
+		_Pragma("GCC unroll 4") for (j = 0; j < J; j++) bv[j] =
+		    b_vec(g->b, raw, b + j * g->ldb + k);
+		if (m == 0)
+			_Pragma("GCC unroll 4") for (j = 0; j < J; j++)
+			    b_fetch(g->b, raw, b + (j + J) * g->ldb + k);
 		_Pragma("GCC unroll 4") for (i = 0; i < R; i++)
 		{
 			tile_vec av = *(const tile_vec *)(a + i * g->lda + k);
 
-			_Pragma("GCC unroll 4") for (j = 0; j < 4; j++)
+			_Pragma("GCC unroll 4") for (j = 0; j < J; j++)
 			    acc[i][j] += av * bv[j];
 		}
 	}
 	_Pragma("GCC unroll 4") for (i = 0; i < R; i++)
-	    _Pragma("GCC unroll 4") for (j = 0; j < 4; j++) sum[i][j] =
+	    _Pragma("GCC unroll 4") for (j = 0; j < J; j++) sum[i][j] =
 		sum_vec(acc[i][j]);
 	for (; k < g->K; k++)
 		for (i = 0; i < R; i++)
-			for (j = 0; j < 4; j++)
+			for (j = 0; j < J; j++)
 				sum[i][j] +=
-				    a[i * g->lda + k] * b[j * g->ldb + k];
+				    a[i * g->lda + k] *
+				    b_one(g->b, raw, b + j * g->ldb + k);
 	for (i = 0; i < R; i++)
-		for (j = 0; j < 4; j++) {
+		for (j = 0; j < J; j++) {
 			float *c = g->c + (m + i) * g->ldc + n + j;
 
 			*c = g->add ? *c + sum[i][j] : sum[i][j];
 		}
 }
 
-static void
-dot_one(const struct gemm *g, int64_t m, int64_t n)
+/* All of A's rows, with J rows of B. */
+TILE_INLINE void
+dot_all_rows(const struct gemm *g, const int J, const bool raw, int64_t n)
 {
-	const float *a = g->a + m * g->lda, *b = g->b + n * g->ldb;
-	float *c = g->c + m * g->ldc + n, s = 0;
-	int64_t k;
+	int64_t m;
 
-#pragma omp simd reduction(+ : s)
-	for (k = 0; k < g->K; k++)
-		s += a[k] * b[k];
-	*c = g->add ? *c + s : s;
+	for (m = 0; m + 4 <= g->M; m += 4)
+		dot_rows(g, 4, J, raw, m, n);
+	if (g->M - m == 3)
+		dot_rows(g, 3, J, raw, m, n);
+	else if (g->M - m == 2)
+		dot_rows(g, 2, J, raw, m, n);
+	else if (g->M - m == 1)
+		dot_rows(g, 1, J, raw, m, n);
+}
+
+TILE_INLINE void
+dot_columns(const struct gemm *g, const bool raw, int64_t n0, int64_t n1)
+{
+	int64_t n;
+
+	for (n = n0; n + 4 <= n1; n += 4)
+		dot_all_rows(g, 4, raw, n);
+	for (; n < n1; n++)
+		dot_all_rows(g, 1, raw, n);
 }
 
 static void
 block_dot(const struct gemm *g, int64_t n0, int64_t n1)
 {
-	int64_t n, m;
+	int64_t m;
 
-	for (n = n0; n + 4 <= n1; n += 4) {
-		for (m = 0; m + 4 <= g->M; m += 4)
-			dot_rows(g, 4, m, n);
-		if (g->M - m == 3)
-			dot_rows(g, 3, m, n);
-		else if (g->M - m == 2)
-			dot_rows(g, 2, m, n);
-		else if (g->M - m == 1)
-			dot_rows(g, 1, m, n);
-	}
-	for (; n < n1; n++)
-		for (m = 0; m < g->M; m++)
-			dot_one(g, m, n);
+	if (g->b_type == GVK_BF16)
+		dot_columns(g, true, n0, n1);
+	else
+		dot_columns(g, false, n0, n1);
 	for (m = 0; g->epilogue && m < g->M; m++)
 		g->epilogue(g->arg, g->c + m * g->ldc, m, n0, n1 - n0);
 }
@@ -388,7 +439,7 @@ split_part(void *arg, int64_t i, int thread)
 
 	share(g.K, s->parts, i, 1, &k0, &k1);
 	g.a += k0 * g.lda;
-	g.b += k0 * g.ldb;
+	g.b = (const float *)g.b + k0 * g.ldb;
 	g.K = k1 - k0;
 	g.c = c;
 	g.ldc = g.N;
@@ -444,6 +495,8 @@ CPU(gemm)(struct gvk_pool *pool, const struct gemm *g)
 	struct job j = {.g = g, .pool = pool};
 	struct split s = {.g = g, .pool = pool};
 
+	assert(g->b_type == GVK_F32 ||
+	       (g->b_type == GVK_BF16 && g->kind == GEMM_NT));
 	if (g->M <= 0 || g->N <= 0)
 		return;
 	s.parts = split_parts(g);

@@ -14,13 +14,17 @@ typedef void gemm_epilogue(
  *	NT	A rows of lda, B = (N,K) rows of ldb, transposed
  *	NN	A rows of lda, B rows of ldb
  *	TN	A = (K,M) rows of lda, transposed, B rows of ldb
+ * BF16 numbers of B are widened as they are read, and the sums have the order
+ * that they have for F32: C's bits are those of a B that was widened before.
  */
 enum gemm_kind { GEMM_NT, GEMM_NN, GEMM_TN };
 
 struct gemm {
 	enum gemm_kind kind;
 	int64_t M, N, K;
-	const float *a, *b;
+	const float *a;
+	const void *b;
+	enum gvk_dtype b_type; /* NT: F32 or BF16; else F32 */
 	float *c;
 	int64_t lda, ldb, ldc;
 	bool add;

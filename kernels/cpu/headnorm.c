@@ -6,10 +6,14 @@
 #include <math.h>
 
 #include "part.h"
+#include "weights.h"
 
 struct fwd {
+	struct gvk_pool *pool;
 	float *y;
-	const float *x, *w; /* w or NULL */
+	const float *x;
+	const void *w; /* or NULL */
+	enum gvk_dtype w_type;
 	float eps;
 	int64_t N, heads, D, ldy, ldx;
 };
@@ -46,14 +50,15 @@ fwd_part(void *arg, int64_t part, int thread)
 	const struct fwd *a = arg;
 	int64_t D = a->D, rows = cpu_rows(a->heads * D);
 	int64_t end = cpu_min(a->N, (part + 1) * rows);
+	float *wide = gvk_pool_scratch(a->pool, thread);
+	const float *w = a->w ? cpu_weights(wide, a->w, a->w_type, 0, D) : NULL;
 
-	(void)thread;
 	for (int64_t n = part * rows; n < end; n++)
 		for (int64_t at = 0; at < a->heads * D; at += D) {
 			const float *h = a->x + n * a->ldx + at;
 			float rstd = head_rstd(h, a->eps, D);
 
-			scale_head(a->y + n * a->ldy + at, h, a->w, rstd, D);
+			scale_head(a->y + n * a->ldy + at, h, w, rstd, D);
 		}
 }
 
@@ -61,12 +66,13 @@ void
 CPU(headnorm)(struct gvk_stream *s, void *y, const void *x, const void *w,
     float eps, int64_t N, int64_t heads, int64_t D, int64_t ldy, int64_t ldx)
 {
-	struct fwd a = {y, x, w, eps, N, heads, D, ldy, ldx};
+	struct gvk_pool *pool = gvk_pool_of(s);
+	struct fwd a = {pool, y, x, w, s->wtype, eps, N, heads, D, ldy, ldx};
 
 	assert(N >= 0 && heads >= 0 && D > 0);
 	assert(ldy >= heads * D && ldx >= heads * D);
-	gvk_pool_run(
-	    gvk_pool_of(s), cpu_parts(N, cpu_rows(heads * D)), fwd_part, &a);
+	assert((size_t)D * sizeof(float) <= GVK_SCRATCH);
+	gvk_pool_run(pool, cpu_parts(N, cpu_rows(heads * D)), fwd_part, &a);
 }
 
 struct bwd {

@@ -6,10 +6,14 @@
 #include <math.h>
 
 #include "part.h"
+#include "weights.h"
 
 struct fwd {
+	struct gvk_pool *pool;
 	float *y, *h, *mean, *rstd;
-	const float *x, *r, *w, *b;
+	const float *x, *r;
+	const void *w, *b;
+	enum gvk_dtype w_type; /* of b, too */
 	float eps;
 	int64_t N, C;
 };
@@ -56,11 +60,12 @@ static void
 fwd_part(void *arg, int64_t part, int thread)
 {
 	const struct fwd *a = arg;
-	const float *w = a->w, *b = a->b;
 	int64_t C = a->C, rows = cpu_rows(C);
 	int64_t end = cpu_min(a->N, (part + 1) * rows);
+	float *wide = gvk_pool_scratch(a->pool, thread);
+	const float *w = cpu_weights(wide, a->w, a->w_type, 0, C);
+	const float *b = cpu_weights(wide + C, a->b, a->w_type, 0, C);
 
-	(void)thread;
 	for (int64_t n = part * rows; n < end; n++) {
 		const float *h = (a->r ? a->h : a->x) + n * C;
 		float *y = a->y + n * C;
@@ -86,9 +91,12 @@ CPU(layernorm)(struct gvk_stream *s, void *y, void *h, float *mean, float *rstd,
     const void *x, const void *r, const void *w, const void *b, float eps,
     int64_t N, int64_t C)
 {
-	struct fwd a = {y, h, mean, rstd, x, r, w, b, eps, N, C};
+	struct gvk_pool *pool = gvk_pool_of(s);
+	struct fwd a = {
+	    pool, y, h, mean, rstd, x, r, w, b, s->wtype, eps, N, C};
 
-	gvk_pool_run(gvk_pool_of(s), cpu_parts(N, cpu_rows(C)), fwd_part, &a);
+	assert(2 * (size_t)C * sizeof(float) <= GVK_SCRATCH);
+	gvk_pool_run(pool, cpu_parts(N, cpu_rows(C)), fwd_part, &a);
 }
 
 struct bwd {
@@ -184,6 +192,7 @@ CPU(layernorm_bwd)(struct gvk_stream *s, void *dh, float *dw, float *db,
 	struct gvk_pool *p = gvk_pool_of(s);
 	struct bwd a = {dh, dw, db, dy, dres, h, mean, rstd, w, N, C, {0}};
 
+	assert(s->wtype == GVK_F32);
 	cpu_colsum_init(&a.sum, p, N, 2 * C);
 	gvk_pool_run(p, a.sum.parts, bwd_part, &a);
 }

@@ -3,13 +3,17 @@
  * A residual in place is what the product adds to. */
 #include "gemm.h"
 #include "vmath.h"
+#include "weights.h"
 
 #include <assert.h>
 
 #define AHEAD 12 /* rows: the next tile's */
+#define WIDE  512 /* columns whose bias is widened at a time */
 
 struct forward {
-	const float *b, *r; /* or NULL */
+	const void *b; /* or NULL */
+	enum gvk_dtype b_type;
+	const float *r; /* or NULL */
 	float *pre; /* or NULL */
 	enum gvk_act act;
 	int64_t N, O;
@@ -60,12 +64,19 @@ static void
 bias_act(const void *arg, float *y, int64_t row, int64_t at, int64_t n)
 {
 	const struct forward *f = arg;
-	const float *b = f->b ? f->b + at : NULL;
-	float *pre = f->pre ? f->pre + row * f->O + at : NULL;
+	float *pre = f->pre ? f->pre + row * f->O + at : NULL, wide[WIDE];
+	int64_t m;
 
 	if (pre && row + AHEAD < f->N)
 		fetch(pre + AHEAD * f->O, n);
-	VM_FOR_ACT(f->act, bias_act_loop, y + at, pre, b, n);
+	for (; n > 0; n -= m, at += m, pre = pre ? pre + m : NULL) {
+		const float *b = NULL;
+
+		m = cpu_min(n, WIDE);
+		if (f->b)
+			b = cpu_weights(wide, f->b, f->b_type, at, m);
+		VM_FOR_ACT(f->act, bias_act_loop, y + at, pre, b, m);
+	}
 }
 
 /* y += b + r, either of which may be missing. */
@@ -73,22 +84,28 @@ static void
 bias_residual(const void *arg, float *y_row, int64_t row, int64_t at, int64_t n)
 {
 	const struct forward *f = arg;
-	const float *b = f->b ? f->b + at : NULL;
 	const float *r = f->r ? f->r + row * f->O + at : NULL;
-	float *y = y_row + at;
-	int64_t i;
+	float wide[WIDE];
+	int64_t i, m;
 
 	if (r && row + AHEAD < f->N)
 		fetch(r + AHEAD * f->O, n);
-	if (b && r) {
+	for (; n > 0; n -= m, at += m, r = r ? r + m : NULL) {
+		const float *b = r;
+		float *y = y_row + at;
+
+		m = cpu_min(n, WIDE);
+		if (f->b)
+			b = cpu_weights(wide, f->b, f->b_type, at, m);
+		if (f->b && r) {
 #pragma omp simd
-		for (i = 0; i < n; i++)
-			y[i] += b[i] + r[i];
-	} else {
-		b = b ? b : r;
+			for (i = 0; i < m; i++)
+				y[i] += b[i] + r[i];
+		} else {
 #pragma omp simd
-		for (i = 0; i < n; i++)
-			y[i] += b[i];
+			for (i = 0; i < m; i++)
+				y[i] += b[i];
+		}
 	}
 }
 
@@ -99,7 +116,7 @@ CPU(linear)(struct gvk_stream *s, void *y, void *pre, const void *x,
 {
 	bool plain = act == GVK_ACT_NONE;
 	struct forward f = {
-	    b, r == y ? NULL : r, plain ? NULL : pre, act, N, O};
+	    b, s->wtype, r == y ? NULL : r, plain ? NULL : pre, act, N, O};
 	struct gemm g = {
 	    .kind = GEMM_NT,
 	    .M = N,
@@ -108,6 +125,7 @@ CPU(linear)(struct gvk_stream *s, void *y, void *pre, const void *x,
 	    .a = x,
 	    .lda = C,
 	    .b = w,
+	    .b_type = s->wtype,
 	    .ldb = C,
 	    .c = y,
 	    .ldc = O,
@@ -176,6 +194,7 @@ CPU(linear_bwd)(struct gvk_stream *s, void *dx, float *dw, float *db,
 	struct sums sums = {db, dy, N, O};
 
 	assert(N >= 0 && C > 0 && O > 0 && !(add && pre));
+	assert(!dx || s->wtype == GVK_F32);
 	if (N == 0)
 		return;
 	if (dx)

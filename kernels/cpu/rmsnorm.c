@@ -6,10 +6,14 @@
 #include <math.h>
 
 #include "part.h"
+#include "weights.h"
 
 struct fwd {
+	struct gvk_pool *pool;
 	float *y, *h, *rstd;
-	const float *x, *r, *w;
+	const float *x, *r;
+	const void *w;
+	enum gvk_dtype w_type;
 	float eps;
 	int64_t N, C;
 };
@@ -45,11 +49,11 @@ static void
 fwd_part(void *arg, int64_t part, int thread)
 {
 	const struct fwd *a = arg;
-	const float *w = a->w;
 	int64_t C = a->C, rows = cpu_rows(C);
 	int64_t end = cpu_min(a->N, (part + 1) * rows);
+	const float *w = cpu_weights(
+	    gvk_pool_scratch(a->pool, thread), a->w, a->w_type, 0, C);
 
-	(void)thread;
 	for (int64_t n = part * rows; n < end; n++) {
 		const float *h = (a->r ? a->h : a->x) + n * C;
 		float *y = a->y + n * C;
@@ -70,9 +74,11 @@ void
 CPU(rmsnorm)(struct gvk_stream *s, void *y, void *h, float *rstd, const void *x,
     const void *r, const void *w, float eps, int64_t N, int64_t C)
 {
-	struct fwd a = {y, h, rstd, x, r, w, eps, N, C};
+	struct gvk_pool *pool = gvk_pool_of(s);
+	struct fwd a = {pool, y, h, rstd, x, r, w, s->wtype, eps, N, C};
 
-	gvk_pool_run(gvk_pool_of(s), cpu_parts(N, cpu_rows(C)), fwd_part, &a);
+	assert((size_t)C * sizeof(float) <= GVK_SCRATCH);
+	gvk_pool_run(pool, cpu_parts(N, cpu_rows(C)), fwd_part, &a);
 }
 
 struct bwd {
@@ -165,6 +171,7 @@ CPU(rmsnorm_bwd)(struct gvk_stream *s, void *dh, float *dw, void *y,
 	struct gvk_pool *p = gvk_pool_of(s);
 	struct bwd a = {dh, dw, y, dy, dres, h, rstd, w, N, C, {0}};
 
+	assert(s->wtype == GVK_F32);
 	cpu_colsum_init(&a.sum, p, N, C);
 	gvk_pool_run(p, a.sum.parts, bwd_part, &a);
 }

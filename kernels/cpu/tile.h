@@ -13,6 +13,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define TILE_V 16 /* floats a vector */
@@ -30,6 +33,19 @@
 typedef float tile_vec __attribute__((vector_size(4 * TILE_V), aligned(4)));
 typedef float tile_half __attribute__((vector_size(4 * TILE_H), aligned(4)));
 typedef float tile_four __attribute__((vector_size(16), aligned(4)));
+typedef uint32_t tile_bits __attribute__((vector_size(4 * TILE_V)));
+typedef uint16_t tile_raw __attribute__((vector_size(2 * TILE_V), aligned(2)));
+typedef uint16_t tile_raw_eight __attribute__((vector_size(16), aligned(2)));
+
+typedef int32_t tile_int __attribute__((vector_size(4 * TILE_V)));
+#if TILE_V == 16
+static const tile_int tile_lane = {
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif TILE_V == 8
+static const tile_int tile_lane = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
+static const tile_int tile_lane = {0, 1, 2, 3};
+#endif
 
 #define TILE_INLINE static inline __attribute__((always_inline))
 
@@ -170,6 +186,38 @@ tile_mul(struct tile t, int64_t m, int64_t n)
 	}
 }
 
+/* A vector of BF16 numbers as F32: their bits are its upper halves. */
+TILE_INLINE tile_vec
+tile_widen(const uint16_t *p)
+{
+#if defined(__AVX512F__)
+	__m512i u = _mm512_cvtepu16_epi32(
+	    _mm256_loadu_si256((const __m256i *)(const void *)p));
+
+	return (tile_vec)_mm512_slli_epi32(u, 16);
+#elif defined(__AVX2__)
+	__m256i u = _mm256_cvtepu16_epi32(
+	    _mm_loadu_si128((const __m128i *)(const void *)p));
+
+	return (tile_vec)_mm256_slli_epi32(u, 16);
+#else
+	tile_raw raw = *(const tile_raw *)p;
+
+	return (tile_vec)(__builtin_convertvector(raw, tile_bits) << 16);
+#endif
+}
+
+TILE_INLINE float
+tile_widen_one(uint16_t bits)
+{
+	union {
+		uint32_t u;
+		float f;
+	} v = {(uint32_t)bits << 16};
+
+	return v.f;
+}
+
 typedef int32_t tile_pick __attribute__((vector_size(16)));
 
 /* Four rows of src, of which `rows` are there and the others zero, become four
@@ -233,6 +281,74 @@ tile_transpose(float *dst, int64_t ldd, const float *src, int64_t lds,
 	for (; r < pad; r++)
 		for (c = 0; c < cols; c++)
 			dst[c * ldd + r] = r < rows ? src[r * lds + c] : 0;
+}
+
+/* Four rows of BF16 become four columns of F32: bits of the rows are
+ * interleaved until those of a column are neighbours, which go in between
+ * zeros. */
+TILE_INLINE void
+tile_transpose_raw_four(float *dst, int64_t ldd, const uint16_t *src,
+    int64_t lds, const int rows, int64_t cols)
+{
+	typedef uint16_t pick __attribute__((vector_size(16)));
+	typedef uint32_t pick_two __attribute__((vector_size(16)));
+	const pick low = {0, 8, 1, 9, 2, 10, 3, 11};
+	const pick high = {4, 12, 5, 13, 6, 14, 7, 15};
+	const pick_two low_two = {0, 4, 1, 5}, high_two = {2, 6, 3, 7};
+	const pick zero = {0};
+	int64_t c;
+	int i;
+
+	for (c = 0; c + 8 <= cols; c += 8) {
+		pick a[4] = {{0}};
+		pick_two b[4], two[4];
+		float *d = dst + c * ldd;
+
+		for (i = 0; i < rows; i++)
+			a[i] = *(const tile_raw_eight *)(src + i * lds + c);
+		b[0] = (pick_two)__builtin_shuffle(a[0], a[1], low);
+		b[1] = (pick_two)__builtin_shuffle(a[0], a[1], high);
+		b[2] = (pick_two)__builtin_shuffle(a[2], a[3], low);
+		b[3] = (pick_two)__builtin_shuffle(a[2], a[3], high);
+		two[0] = __builtin_shuffle(b[0], b[2], low_two);
+		two[1] = __builtin_shuffle(b[0], b[2], high_two);
+		two[2] = __builtin_shuffle(b[1], b[3], low_two);
+		two[3] = __builtin_shuffle(b[1], b[3], high_two);
+		_Pragma("GCC unroll 4") for (i = 0; i < 4; i++)
+		{
+			pick t = (pick)two[i];
+
+			*(tile_four *)d =
+			    (tile_four)__builtin_shuffle(zero, t, low);
+			d += ldd;
+			*(tile_four *)d =
+			    (tile_four)__builtin_shuffle(zero, t, high);
+			d += ldd;
+		}
+	}
+	for (; c < cols; c++)
+		for (i = 0; i < 4; i++)
+			dst[c * ldd + i] =
+			    i < rows ? tile_widen_one(src[i * lds + c]) : 0;
+}
+
+/* tile_transpose() of BF16. */
+static __attribute__((noinline, unused)) void
+tile_transpose_raw(float *dst, int64_t ldd, const uint16_t *src, int64_t lds,
+    int64_t rows, int64_t cols, int64_t pad)
+{
+	int64_t r = 0, c;
+
+	for (; r + 4 <= rows; r += 4)
+		tile_transpose_raw_four(
+		    dst + r, ldd, src + r * lds, lds, 4, cols);
+	for (c = 0; c < cols && r < pad; c++) {
+		int64_t i;
+
+		for (i = r; i < pad; i++)
+			dst[c * ldd + i] =
+			    i < rows ? tile_widen_one(src[i * lds + c]) : 0;
+	}
 }
 
 /* dst (rows, ldd) = src (rows, lds) of `cols` columns, columns cols..pad-1 of

@@ -164,6 +164,7 @@ CPU(xent)(struct gvk_stream *s, float *logp, float *entropy, void *dx,
 	int64_t most = chunk_rows(N, V), at;
 
 	assert(N >= 0 && C > 0 && V > 0);
+	assert(!(dx || dw) || s->wtype == GVK_F32);
 	for (at = 0; at < N; at += most) {
 		const float *xc = (const float *)x + at * C;
 		struct chunk c = {
@@ -188,6 +189,7 @@ CPU(xent)(struct gvk_stream *s, float *logp, float *entropy, void *dx,
 			   .a = xc,
 			   .lda = C,
 			   .b = w,
+			   .b_type = s->wtype,
 			   .ldb = C,
 			   .c = ws,
 			   .ldc = V,
