@@ -12,17 +12,20 @@ static const struct gv_task *const tasks[] = {
     &gv_task_exact,
     &gv_task_vqa,
     &gv_task_textvqa,
+    &gv_task_mmmu,
+    &gv_task_mmmu_strict,
     &gv_task_gsm8k,
     &gv_task_gsm8k_flexible,
     &gv_task_format,
     &gv_task_length,
+    &gv_task_exec,
 };
 
 const char *
 gv_reward_names(void)
 {
-	return "exact vqa textvqa gsm8k gsm8k-flexible "
-	       "format length";
+	return "exact vqa textvqa mmmu mmmu-strict gsm8k gsm8k-flexible "
+	       "format length exec";
 }
 
 struct part {

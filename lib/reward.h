@@ -59,7 +59,7 @@ struct gv_reward_opts {
 	const char *command; /* exec: for /bin/sh -c, where the task names none
 	                      */
 	double timeout; /* exec: seconds for one answer */
-	uint64_t memory; /* exec: bytes of address space */
+	int64_t memory; /* exec: bytes of address space, 0: 4 GiB */
 };
 
 /* Opens a reward.  An unknown task is GV_ERR_NOSUP, a wrong description or an

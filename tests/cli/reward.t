@@ -102,6 +102,104 @@ is "earlier ones as well" \
 	"$(gv-reward --task exact --summary --json four.gv |
 		jq -c '[.n, .bad]')" '[2,4]'
 
+# ---- several tasks, and groups ----------------------------------------------
+
+gv-reward --task 'exact:0.5,format:2,gsm8k:0' --format '^[A-Z]' -o sum.gv in.gv
+is "a sum of tasks" "$(gv-stat --json sum.gv |
+	jq -c '.fields[] | select(.name == "reward") | [.min, .max, .mean]')" \
+	'[0,2.5,0.75]'
+is "and its parts in a summary" "$(gv-reward --summary --json --format '^[A-Z]' \
+	--task 'exact:0.5,format:2,gsm8k:0' in.gv |
+	jq -c '[.interval, .tasks[0].parts]')" \
+	'["normal",{"exact":0.5,"format":0.25,"gsm8k":0}]'
+must_fail 2 "a wrong weight" gv-reward --task exact:x in.gv
+must_fail 2 "a task without its option" gv-reward --task format in.gv
+must_fail 2 "a pattern that is none" \
+	gv-reward --task format --format '(' in.gv
+must_fail 1 "no lengths" gv-reward --task length --max-length 9 in.gv
+
+cat >group.jsonl <<'X'
+{"text": "1", "answers": "1", "group": 0, "loss_mask": [0, 0, 1, 0, 1]}
+{"text": "2", "answers": "1", "group": 0, "loss_mask": [0, 1, 1, 1, 1]}
+{"text": "3", "answers": "3", "group": 1, "loss_mask": [1, 1, 1, 1, 1]}
+{"text": "3", "answers": "3", "group": 1, "loss_mask": [0, 0, 0, 0, 0]}
+X
+mk text=plain answers=plain group=plain 'loss_mask=U8 (T)' \
+	<group.jsonl >group.gv
+# keys tell groups apart, too: here each record has its own
+jq -c '.key = ""' group.jsonl | "$MK" samples text=plain answers=plain \
+	group=plain 'loss_mask=U8 (T)' >group.gv
+is "pass@k" "$(gv-reward --summary --json --task exact group.gv |
+	jq -c '[.groups, .pass]')" '[2,{"1":0.75,"2":1}]'
+is "as text" "$(gv-reward --summary --task exact group.gv | tr -s ' ' |
+	sed -n '/pass/p;/all/q')" ' pass@1 2 0.7500
+ pass@2 2 1.0000'
+is "from another reward on" "$(gv-reward --summary --json --pass 0 \
+	--task exact group.gv | jq -c .pass)" '{"1":1,"2":1}'
+is "lengths are of the answer" "$(gv-reward --task length --max-length 5 \
+	--length-margin 3 -o - group.gv | gv-stat --json |
+	jq -c '.fields[] | select(.name == "reward") |
+		[.min, .max, (.mean * 12 | round)]')" '[-1,0,-6]'
+
+# ---- a program --------------------------------------------------------------
+
+cat >judge.py <<'X'
+import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    print(len(r["text"]) + 0.5 * (r["answers"] == "red") + len(r["key"]) * 0)
+X
+is "a program judges" "$(gv-reward --task 'exec:python3 judge.py' in.gv |
+	gv-stat --json |
+	jq -c '.fields[] | select(.name == "reward") | [.min, .max]')" '[0,4.5]'
+is "as a part" "$(gv-reward --exec 'python3 judge.py' --summary --json \
+	--task exact,exec:0.25 in.gv | jq -c '.tasks[0].parts')" \
+	'{"exact":0.5,"exec":2.625}'
+is "records may name the task" "$(jq -c '.task = "exec"' in.jsonl |
+	mk text=plain answers=plain task=plain |
+	gv-reward --summary --json --exec 'python3 judge.py' | jq .accuracy)" \
+	2.625
+jq -c '.task = "exec:echo 1"' in.jsonl |
+	mk text=plain answers=plain task=plain >evil.gv
+must_fail 1 "but no command" gv-reward evil.gv
+said "that is said" "a record may not name a program to run"
+
+bad_program() { # DESC TEXT COMMAND
+	must_fail 1 "$1" gv-reward --task "exec:$3" --timeout 0.5 \
+		--max-errors 9 -o bad-out.gv in.gv
+	said "$1: is said" "$2"
+	ok "$1: leaves no output" test ! -e bad-out.gv
+	ok "$1: nor anything beside it" sh -c '! ls .bad-out* 2>/dev/null'
+}
+bad_program "a program that dies" "ended with status 3" 'read -r l; exit 3'
+bad_program "at its second record" "ended with status 0" \
+	'read -r l; echo 1; read -r l'
+bad_program "of a signal" "killed by signal 9" 'read -r l; kill -9 $$'
+bad_program "that says why" "it said: no such luck" \
+	'read -r l; echo no such luck >&2; exit 1'
+bad_program "that isn't there" "status 127" './no-such-judge'
+bad_program "that prints garbage" "'good', which is no number" \
+	'while read -r l; do echo good; done'
+for x in nan NaN inf -Infinity 1e999 0x10 '' '1 2' '1,' 'true' '"1"'; do
+	bad_program "that prints '$x'" "is no number" \
+		"while read -r l; do echo '$x'; done"
+done
+bad_program "that says too much" "more than one line" \
+	'while read -r l; do echo 1; echo 2; done'
+bad_program "that hangs" "no answer in 0.5 s" 'exec sleep 100'
+bad_program "that doesn't flush" "no answer in 0.5 s" \
+	'cat >/dev/null; yes 1'
+bad_program "that ends badly" "status 4" \
+	'while read -r l; do echo 1; done; exit 4'
+bad_program "that goes on at the end" "more than it was asked" \
+	'while read -r l; do echo 1; done; echo 1'
+bad_program "that doesn't end" "doesn't end" \
+	'while read -r l; do echo 1; done; exec sleep 100'
+ok "the reader of a pipe sees that it failed" sh -c \
+	'! gv-reward --task "exec:read -r l; echo 1" in.gv 2>/dev/null |
+		gv-stat 2>/dev/null'
+must_fail 2 "no program" gv-reward --task exec in.gv
+
 echo '{"text": "a"}' | mk text=plain >none.gv
 must_fail 1 "no field answers" gv-reward --task exact none.gv
 bad_input gv-reward --task exact

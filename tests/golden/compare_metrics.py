@@ -100,8 +100,9 @@ def judge(task, records, *options):
     return [r["rewards"] for r in stream.read(run.stdout) if r["gv"] == "rec"]
 
 
-def compare(name, task, records, want, *options, close=1e-12):
-    """Counts the differences, and shows the first few."""
+def compare(name, task, records, want, *options, close=1e-12, some=True):
+    """Counts the differences, and shows the first few.  The golden file has
+    some of the cases, or, where they depend on each other, the first."""
     got = [r[task] for r in judge(task, records, *options)]
     assert len(got) == len(want) == len(records)
     bad = [i for i in range(len(want))
@@ -114,18 +115,20 @@ def compare(name, task, records, want, *options, close=1e-12):
     print(f"{name:<28} {len(want):>7} cases  {len(bad):>3} differences  "
           f"largest {worst:.1e}  mean {mean:.4f}")
     if args.golden:
-        golden(name, task, records, want, options)
+        golden(name, task, records, want, options, some)
     return len(bad)
 
 
-def golden(name, task, records, want, options):
-    """Some of the cases as a file of the default tests: of each result up to
-    25, without the longest."""
+def golden(name, task, records, want, options, some):
+    """A file of the default tests: of each result up to 25 cases, without the
+    longest."""
     seen = collections.Counter()
     chosen = []
-    for i in random.Random(1).sample(range(len(want)), len(want)):
-        if (len(chosen) < 80 and seen[round(want[i], 2)] < 25 and
-                len(json.dumps(records[i])) < 700):
+    order = range(len(want))
+    for i in random.Random(1).sample(order, len(want)) if some else order:
+        if len(chosen) < 80 and (not some or (
+                seen[round(want[i], 2)] < 25 and
+                len(json.dumps(records[i])) < 700)):
             seen[round(want[i], 2)] += 1
             chosen.append(dict(records[i], want=want[i]))
     path = os.path.join(HERE, "reward", name.replace(" ", "-") + ".json")
@@ -317,7 +320,100 @@ def gsm8k():
     return bad + compare("gsm8k-flexible", "gsm8k-flexible", records, want)
 
 
-SECTIONS = [vqa, textvqa, gsm8k]
+OPTIONS = """12 kg|$5,000|the left atrium|Left|a|B|||x = 3|yes|no|The cat|İs
+|3.14|None of the above|(A)|a dog and a cat|é|ΣΑΣ|10 m/s|10|1""".split("|")
+SAYS = """(%)|% |Answer: %|The answer is %.|(%) because|% and %|I think (%)|%|
+%.|**%**|'%'|Option %|the option is % or (%)|A % B|,.%!?|so % is right|((%))|%)
+|I am not sure which it is but I would say % here|[%]| % |none of these at all I
+ fear today|x% |it could be either % or else % in my view of things""".split("|")
+
+
+def choices():
+    options = [rnd.choice(OPTIONS) for _ in range(rnd.choice([2, 3, 4, 4, 4,
+                                                              5, 9, 26]))]
+    letters = [chr(65 + i) for i in range(len(options))]
+
+    def fill(_):
+        k = rnd.random()
+        return (rnd.choice(letters) if k < .6 else rnd.choice(options) if k < .8
+                else rnd.choice("EFZabc1(") if k < .9 else text(2))
+
+    says = re.sub("%", fill, rnd.choice(SAYS))
+    if rnd.random() < .3:
+        says += rnd.choice([" ", "\n", ". "]) + re.sub(
+            "%", fill, rnd.choice(SAYS))
+    if rnd.random() < .1:
+        says = vary(says)
+    answers = rnd.choice(letters)
+    return {"text": says, "options": options,
+            "answers": answers if rnd.random() < .9 else [answers, "A"]}
+
+
+NUMBERS = """5|5.0|5.00|5.001|4.995|5.005|1,234|1,234.5|12,34|1234|-3|-3.14|.5
+|0.5|1e3|1.5e-3|2E+2|1000|$5|5%|5 kg|50|5.|-.5|--5|1_000|1__0|inf|nan|-inf|1e400
+|٣|3/4|0.125|0.135|2.675|1.005|1,000,000|x|y|x=5|yes|no|f(x)|n²|A|red|the cat
+|infinity|0x10|1e|e5|1.2.3|5,|,5|+7|7|０７|𝟕|1 000""".split("|")
+LEADS = ["so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ",
+         "could be ", "= ", "=", "The answer is ", "", "", "it is", "So: ",
+         "IS ", "answer: ", "is\n", "result = "]
+
+
+def phrase():
+    parts = []
+    for _ in range(rnd.randint(1, 4)):
+        parts += [rnd.choice(LEADS), rnd.choice(NUMBERS) if rnd.random() < .8
+                  else text(2), rnd.choice([" ", ". ", ".", "\n", ", ", "", "; ",
+                                            ".\n", ". The ", " kg "])]
+    return "".join(parts)
+
+
+def open_question():
+    answer = rnd.choice(NUMBERS) if rnd.random() < .8 else text(2)
+    got = phrase()
+    if rnd.random() < .5:
+        got += rnd.choice(LEADS) + vary(answer) + rnd.choice(["", ".", " m"])
+    return {"text": got, "options": None,
+            "answers": answer if rnd.random() < .8 else
+            [answer, rnd.choice(NUMBERS)]}
+
+
+def mmmu():
+    """The parser of MMMU's own repository, as lm-evaluation-harness has it."""
+    src = file_of("lm-eval", "lm_eval/tasks/mmmu/utils.py")
+    names = {n.name for n in ast.parse(src).body
+             if isinstance(n, ast.FunctionDef)}
+    ev = only(src, names, {"re": re, "np": np, "random": random})
+
+    def run(records, choice):
+        given = random.choice
+        random.choice = choice
+        try:
+            for r in records:
+                gold = r["answers"]
+                if r["options"]:
+                    index = {chr(65 + i): o
+                             for i, o in enumerate(r["options"])}
+                    got = ev["parse_multi_choice_response"](
+                        r["text"], list(index), index)
+                    right = ev["eval_multi_choice"](gold, got)
+                else:
+                    right = ev["eval_open"](
+                        gold, ev["parse_open_response"](r["text"]))
+                yield float(right and not blank(r["text"]))
+        finally:
+            random.choice = given
+
+    bad = 0
+    for name, make in ("choice", choices), ("open", open_question):
+        records = [make() for _ in range(args.cases)]
+        bad += compare(f"mmmu {name}", "mmmu", records,
+                       list(run(records, random.Random(42).choice)), some=False)
+        bad += compare(f"mmmu-strict {name}", "mmmu-strict", records,
+                       list(run(records, lambda _: None)))
+    return bad
+
+
+SECTIONS = [vqa, textvqa, mmmu, gsm8k]
 
 
 def main():

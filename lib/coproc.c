@@ -1,0 +1,571 @@
+/* A coprocess: three pipes, a process group, and a clock. */
+#include "coproc.h"
+
+#include "mem.h"
+#include "banned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LAST_WORDS 160 /* bytes of its standard error that a message has */
+
+struct gv_coproc {
+	struct gv_coproc_limits l;
+	pid_t pid; /* and its group's; 0 once it is waited for */
+	int pidfd; /* readable when it has ended; -1 where there are none */
+	int in, out, err; /* our ends: its 0, 1 and 2; -1 if closed */
+	bool failed;
+	int status; /* of waitpid(), once pid is 0 */
+	char *buf; /* what it said: the last answer, and what came behind */
+	size_t n, cap, used; /* bytes there, and those of the last answer */
+	char said[LAST_WORDS]; /* the end of its standard error */
+	size_t nsaid;
+};
+
+/* ---- time ---------------------------------------------------------------- */
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t
+deadline(const struct gv_coproc *c)
+{
+	return now_ms() + (int64_t)ceil(c->l.timeout * 1000);
+}
+
+static int
+left(int64_t until)
+{
+	int64_t ms = until - now_ms();
+
+	return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+/* ---- the start ----------------------------------------------------------- */
+
+static void
+limit(int what, uint64_t to)
+{
+	struct rlimit r;
+
+	if (getrlimit(what, &r))
+		_exit(126);
+	if (r.rlim_max == RLIM_INFINITY || (rlim_t)to < r.rlim_max)
+		r.rlim_max = (rlim_t)to;
+	r.rlim_cur = r.rlim_max;
+	if (setrlimit(what, &r))
+		_exit(126);
+}
+
+/* In the child, between fork() and exec(): only what is safe after a fork of a
+ * process with threads.  fd[] are its 0, 1 and 2, all above 2. */
+static _Noreturn void
+become(const struct gv_coproc_limits *l, const int fd[3], char *const argv[],
+    char *const envp[], pid_t parent)
+{
+	sigset_t none;
+	int i, sig;
+
+	if (setpgid(0, 0) || prctl(PR_SET_PDEATHSIG, SIGKILL) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		_exit(126);
+	if (getppid() != parent) /* it died before prctl() */
+		_exit(126);
+	for (i = 0; i < 3; i++)
+		if (dup2(fd[i], i) < 0)
+			_exit(126);
+	if (close_range(3, ~0u, 0))
+		_exit(126);
+	for (sig = 1; sig < NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	limit(RLIMIT_CORE, 0);
+	limit(RLIMIT_NOFILE, l->files);
+	limit(RLIMIT_FSIZE, l->file);
+	limit(RLIMIT_AS, l->memory);
+	execve(argv[0], argv, envp);
+	_exit(127);
+}
+
+/* The environment with one more setting; one block for gv_free(). */
+static char **
+environment(void)
+{
+	static char unbuffered[] = "PYTHONUNBUFFERED=1";
+	size_t n = 0, i, k = 0;
+	char **env;
+
+	while (environ[n])
+		n++;
+	env = gv_alloc(n + 2, sizeof *env);
+	if (!env)
+		return NULL;
+	for (i = 0; i < n; i++)
+		if (strncmp(environ[i], unbuffered, sizeof unbuffered - 2) != 0)
+			env[k++] = environ[i];
+	env[k] = unbuffered;
+	return env;
+}
+
+/* A pipe whose ends are not 0, 1 or 2, closed on exec. */
+static int
+make_pipe(int fd[2])
+{
+	int i, up;
+
+	if (pipe2(fd, O_CLOEXEC))
+		return -1;
+	for (i = 0; i < 2; i++) {
+		if (fd[i] > 2)
+			continue;
+		up = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
+		close(fd[i]);
+		fd[i] = up;
+	}
+	if (fd[0] >= 0 && fd[1] >= 0)
+		return 0;
+	for (i = 0; i < 2; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+	return -1;
+}
+
+static int
+start(struct gv_coproc *c, const char *command, struct gv_error *e)
+{
+	char sh[] = "/bin/sh", opt[] = "-c";
+	char *argv[] = {sh, opt, NULL, NULL}, **env = environment();
+	int p[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}, i, err = 0;
+	pid_t parent = getpid();
+
+	argv[2] = gv_strdup(command);
+	if (!env || !argv[2])
+		err = ENOMEM;
+	for (i = 0; i < 3 && !err; i++)
+		if (make_pipe(p[i]))
+			err = errno;
+	if (!err) {
+		const int its[3] = {p[0][0], p[1][1], p[2][1]};
+
+		c->pid = fork();
+		if (!c->pid)
+			become(&c->l, its, argv, env, parent);
+		if (c->pid < 0)
+			err = errno;
+	}
+	gv_free(env);
+	gv_free(argv[2]);
+	for (i = 0; i < 3; i++) {
+		int *mine = i ? &p[i][0] : &p[i][1];
+		int *its = i ? &p[i][1] : &p[i][0];
+
+		if (*its >= 0)
+			close(*its);
+		if (err && *mine >= 0)
+			close(*mine);
+		if (!err)
+			fcntl(*mine, F_SETFL, O_NONBLOCK);
+	}
+	if (err) {
+		c->pid = 0;
+		errno = err;
+		return gv_fail(e, GV_ERR_SYS, "cannot start a program:");
+	}
+	c->pidfd = pidfd_open(c->pid, 0);
+	c->in = p[0][1];
+	c->out = p[1][0];
+	c->err = p[2][0];
+	return 0;
+}
+
+/* Where children are reaped unseen, nobody learns how they ended. */
+static void
+see_children(void)
+{
+	struct sigaction a;
+
+	if (sigaction(SIGCHLD, NULL, &a) ||
+	    (a.sa_handler != SIG_IGN && !(a.sa_flags & SA_NOCLDWAIT)))
+		return;
+	a.sa_flags &= ~SA_NOCLDWAIT;
+	if (a.sa_handler == SIG_IGN)
+		a.sa_handler = SIG_DFL;
+	sigaction(SIGCHLD, &a, NULL);
+}
+
+int
+gv_coproc_open(struct gv_coproc **out, const char *command,
+    const struct gv_coproc_limits *limits, struct gv_error *e)
+{
+	struct gv_coproc *c = gv_alloc(1, sizeof *c);
+
+	if (!c)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	c->pidfd = c->in = c->out = c->err = -1;
+	c->l = *limits;
+	if (!(c->l.timeout > 0))
+		c->l.timeout = 10;
+	if (!c->l.memory)
+		c->l.memory = (uint64_t)4 << 30;
+	if (!c->l.file)
+		c->l.file = (uint64_t)64 << 20;
+	if (!c->l.files)
+		c->l.files = 256;
+	if (!c->l.answer)
+		c->l.answer = (size_t)1 << 20;
+	see_children();
+	if (start(c, command, e)) {
+		gv_free(c);
+		return e->code;
+	}
+	*out = c;
+	return 0;
+}
+
+/* ---- the end ------------------------------------------------------------- */
+
+static void
+shut(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Reads what is there of its standard error, and keeps the end. */
+static void
+listen_to(struct gv_coproc *c)
+{
+	char part[4096];
+	ssize_t n;
+
+	while (c->err >= 0) {
+		n = read(c->err, part, sizeof part);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (!n || (n < 0 && errno != EAGAIN))
+			shut(&c->err);
+		if (n <= 0)
+			return;
+		if ((size_t)n >= sizeof c->said) {
+			c->nsaid = sizeof c->said;
+			memcpy(c->said, part + (size_t)n - c->nsaid, c->nsaid);
+			continue;
+		}
+		if (c->nsaid + (size_t)n > sizeof c->said) {
+			size_t over = c->nsaid + (size_t)n - sizeof c->said;
+
+			memmove(c->said, c->said + over, c->nsaid - over);
+			c->nsaid -= over;
+		}
+		memcpy(c->said + c->nsaid, part, (size_t)n);
+		c->nsaid += (size_t)n;
+	}
+}
+
+/* Ends the whole group.  The leader is waited for last, so that its number
+ * stays the group's. */
+static void
+kill_it(struct gv_coproc *c)
+{
+	if (c->pid) {
+		kill(-c->pid, SIGKILL);
+		while (waitpid(c->pid, &c->status, 0) < 0 && errno == EINTR)
+			;
+		c->pid = 0;
+	}
+	listen_to(c);
+	shut(&c->pidfd);
+	shut(&c->in);
+	shut(&c->out);
+	shut(&c->err);
+}
+
+/* The last line that it said on its standard error, as " (it said: ...)". */
+static const char *
+last_words(const struct gv_coproc *c, char *dst, size_t cap)
+{
+	size_t n = c->nsaid, from;
+	char q[LAST_WORDS + 40];
+
+	dst[0] = '\0';
+	while (n && (c->said[n - 1] == '\n' || c->said[n - 1] == ' '))
+		n--;
+	for (from = n; from && c->said[from - 1] != '\n'; from--)
+		;
+	if (from < n)
+		snprintf(dst, cap, " (it said: %s)",
+		    gv_quote(q, sizeof q, c->said + from, n - from));
+	return dst;
+}
+
+/* Kills the program because of `why`, and says so. */
+static int
+give_up(struct gv_coproc *c, const char *why, struct gv_error *e)
+{
+	char words[LAST_WORDS + 64];
+
+	c->failed = true;
+	kill_it(c);
+	return gv_fail(e, GV_ERR_SYS, "the program %s%s", why,
+	    last_words(c, words, sizeof words));
+}
+
+/* Waits for the program's end without taking its number away; false if it
+ * lives on. */
+static bool
+wait_end(struct gv_coproc *c, int64_t until)
+{
+	struct pollfd p[2];
+	siginfo_t how;
+
+	for (;;) {
+		how.si_pid = 0;
+		if (waitid(P_PID, (id_t)c->pid, &how,
+			WEXITED | WNOHANG | WNOWAIT) ||
+		    how.si_pid)
+			return true;
+		if (!left(until))
+			return false;
+		p[0] = (struct pollfd){c->pidfd, POLLIN, 0};
+		p[1] = (struct pollfd){c->err, POLLIN, 0};
+		poll(p, 2, c->pidfd < 0 ? 1 : left(until));
+		listen_to(c);
+	}
+}
+
+/* Its input or output is closed: says how it ended. */
+static int
+it_ended(struct gv_coproc *c, int64_t until, struct gv_error *e)
+{
+	char why[64];
+
+	if (!wait_end(c, until))
+		return give_up(c, "closed its output and lives on", e);
+	kill_it(c); /* children that it left behind */
+	if (WIFSIGNALED(c->status))
+		snprintf(why, sizeof why, "was killed by signal %d (SIG%s)",
+		    WTERMSIG(c->status), sigabbrev_np(WTERMSIG(c->status)));
+	else
+		snprintf(why, sizeof why, "ended with status %d",
+		    WEXITSTATUS(c->status));
+	return give_up(c, why, e);
+}
+
+void
+gv_coproc_close(struct gv_coproc **out)
+{
+	struct gv_coproc *c = *out;
+
+	if (!c)
+		return;
+	*out = NULL;
+	kill_it(c);
+	gv_free(c->buf);
+	gv_free(c);
+}
+
+/* ---- questions and answers ----------------------------------------------- */
+
+/* write() without SIGPIPE, which is this process's own business. */
+static ssize_t
+quiet_write(int fd, const void *buf, size_t n)
+{
+	const struct timespec zero = {0, 0};
+	sigset_t pipe, before, pending;
+	bool was;
+	ssize_t r;
+	int err;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	sigpending(&pending);
+	was = sigismember(&pending, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, &before);
+	r = write(fd, buf, n);
+	err = errno;
+	if (r < 0 && err == EPIPE && !was)
+		while (sigtimedwait(&pipe, NULL, &zero) < 0 && errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = err;
+	return r;
+}
+
+/* Reads what is there of its output: 1, 0 at its end, or an error. */
+static int
+hear(struct gv_coproc *c, struct gv_error *e)
+{
+	void *p = c->buf;
+	ssize_t got;
+
+	for (;;) {
+		if (gv_grow(&p, &c->cap, c->n + 4096, 1)) {
+			give_up(c, "is more than memory holds", e);
+			e->code = GV_ERR_NOMEM;
+			return e->code;
+		}
+		c->buf = p;
+		got = read(c->out, c->buf + c->n, 4095);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == EAGAIN)
+			return 1;
+		if (got <= 0)
+			return 0;
+		c->n += (size_t)got;
+		if (c->n > c->l.answer + 4096)
+			return 1; /* that is too much already */
+	}
+}
+
+/* Is the line that it answered whole, and no more?  1, 0, or an error. */
+static int
+answered(struct gv_coproc *c, struct gv_error *e)
+{
+	const char *end = c->n ? memchr(c->buf, '\n', c->n) : NULL;
+	char why[64];
+
+	if ((end ? (size_t)(end - c->buf) : c->n) > c->l.answer) {
+		snprintf(why, sizeof why,
+		    "answered with a line of more than %zu bytes", c->l.answer);
+		return give_up(c, why, e);
+	}
+	if (!end)
+		return 0;
+	c->used = (size_t)(end - c->buf) + 1;
+	if (c->used < c->n)
+		return give_up(c, "answered with more than one line", e);
+	return 1;
+}
+
+/* Waits until something can go on. */
+static void
+wait_for(struct gv_coproc *c, bool more_to_send, int64_t until)
+{
+	struct pollfd p[] = {{more_to_send ? c->in : -1, POLLOUT, 0},
+	    {c->out, POLLIN, 0}, {c->err, POLLIN, 0}, {c->pidfd, POLLIN, 0}};
+
+	poll(p, 4, left(until));
+	listen_to(c);
+}
+
+static int
+too_late(struct gv_coproc *c, struct gv_error *e)
+{
+	char why[128];
+
+	snprintf(why, sizeof why,
+	    "gave no answer in %g s (it must flush its output after each line)",
+	    c->l.timeout);
+	return give_up(c, why, e);
+}
+
+static bool
+is_dead(const struct gv_coproc *c)
+{
+	siginfo_t how;
+
+	how.si_pid = 0;
+	return waitid(P_PID, (id_t)c->pid, &how, WEXITED | WNOHANG | WNOWAIT) ||
+	       how.si_pid;
+}
+
+int
+gv_coproc_ask(struct gv_coproc *c, const char *line, size_t n,
+    const char **answer, size_t *m, struct gv_error *e)
+{
+	int64_t until = deadline(c);
+	size_t sent = 0; /* of n + 1 bytes */
+	int r;
+
+	if (c->failed)
+		return gv_fail(e, GV_ERR_SYS, "the program has failed before");
+	c->n = c->used = 0;
+	if (hear(c, e) < 0)
+		return e->code;
+	if (c->n) /* it came after the last answer was taken */
+		return give_up(c, "answered with more than one line", e);
+	for (;;) {
+		bool dead = is_dead(c); /* what it said before is read then */
+
+		while (sent <= n) {
+			ssize_t k =
+			    sent < n ? quiet_write(c->in, line + sent, n - sent)
+				     : quiet_write(c->in, "\n", 1);
+
+			if (k < 0 && errno == EINTR)
+				continue;
+			if (k < 0 && errno == EAGAIN)
+				break;
+			if (k < 0)
+				return it_ended(c, until, e);
+			sent += (size_t)k;
+		}
+		r = hear(c, e);
+		if (r < 0)
+			return r;
+		if (answered(c, e) < 0)
+			return e->code;
+		if (c->used && sent > n)
+			break;
+		if (!r || dead)
+			return it_ended(c, until, e);
+		if (!left(until))
+			return too_late(c, e);
+		wait_for(c, sent <= n, until);
+	}
+	c->buf[c->used - 1] = '\0';
+	*answer = c->buf;
+	*m = c->used - 1;
+	return 0;
+}
+
+int
+gv_coproc_finish(struct gv_coproc *c, struct gv_error *e)
+{
+	int64_t until = deadline(c);
+	int r = 1;
+
+	if (c->failed)
+		return gv_fail(e, GV_ERR_SYS, "the program has failed before");
+	shut(&c->in);
+	c->n = c->used = 0;
+	while (r && left(until) && !is_dead(c)) {
+		wait_for(c, false, until);
+		r = hear(c, e);
+		if (r < 0)
+			return r;
+		if (c->n)
+			break;
+	}
+	if (r && !c->n && hear(c, e) < 0)
+		return e->code;
+	if (c->n)
+		return give_up(c, "said more than it was asked", e);
+	if (!wait_end(c, until))
+		return give_up(c, "doesn't end when its input does", e);
+	kill_it(c);
+	c->failed = true; /* it is to be asked no more */
+	if (WIFEXITED(c->status) && !WEXITSTATUS(c->status))
+		return 0;
+	return it_ended(c, until, e);
+}
