@@ -26,14 +26,14 @@
  *	`float *` is F32 on both: parameter gradients, statistics,
  *	log-probabilities, optimizer state.  Sums are accumulated in F32 or
  *	better.  Ids and positions are int32_t.
- * Weights.  What an op takes as `w`, `w...`, `b` or (of gvk_add_pos) `pos` is
- *	a weight and has the type of weights of the stream, gvk_wtype(s): the
- *	storage type, unless gvk_set_wtype() makes it BF16 on the CPU.  Then
- *	each number is widened, exactly, when it is read, and results have the
- *	bits that they have with the same numbers in F32; what reads many
- *	weights for few rows, as decoding does, takes half the time.  A `_bwd`
- *	op, and gvk_xent() with a gradient, asserts that weights have the
- *	storage type: who trains leaves it alone.
+ * Weights.  What an op takes as `w`, `wn`, `wq`, `wk`, `b` or (gvk_add_pos)
+ *	`pos` is a weight and has the type of weights of the stream,
+ *	gvk_wtype(s): the storage type, unless gvk_set_wtype() makes it BF16 on
+ *	the CPU.  Then each number is widened, exactly, when it is read, and
+ *	results have the bits that they have with the same numbers in F32; what
+ *	reads many weights for few rows, as decoding does, takes half the time.
+ *	A `_bwd` op, and gvk_xent() with a gradient, asserts that weights have
+ *	the storage type: who trains leaves it alone.
  * Layout.  Row-major and dense unless a row stride `ld...` (in elements) is
  *	given.  Base pointers are aligned to 64 bytes, except where a row of a
  *	larger buffer is meant, which is aligned to 16.
