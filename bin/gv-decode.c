@@ -13,7 +13,7 @@
 #define MAX_SIZE 16384 /* pixels a side of the result */
 
 static struct gv_opt_common common;
-static const char *size, *model, *root = ".";
+static const char *size, *model, *fill, *root = ".";
 static int fit = -1, filter = -1;
 static bool jsonl;
 static int64_t max_pixels, max_side, max_scans;
@@ -24,11 +24,14 @@ static const struct gv_opt opts[] = {
     {"size", 's', GV_OPT_STR, &size, "HxW",
 	"height and width of the result; N is NxN", 0, 0, NULL},
     {"model", 'm', GV_OPT_STR, &model, "DIR",
-	"take size and filter from this model", 0, 0, NULL},
+	"take all of it from this model", 0, 0, NULL},
     {"fit", 0, GV_OPT_WORD, &fit, NULL,
-	"how pictures of other proportions fit (squash)", 0, 0, "squash"},
+	"how pictures of other proportions fit (squash)", 0, 0,
+	"squash|crop|pad"},
+    {"fill", 0, GV_OPT_STR, &fill, "R,G,B",
+	"colour beside a padded picture (122,116,104)", 0, 0, NULL},
     {"filter", 0, GV_OPT_WORD, &filter, NULL, "what resizes (bicubic)", 0, 0,
-	"bicubic|bilinear|lanczos"},
+	"bicubic|bilinear|lanczos|nearest|box|hamming"},
     {"jsonl", 0, GV_OPT_FLAG, &jsonl, NULL,
 	"all operands are JSON lines, whatever their names", 0, 0, NULL},
     {"root", 0, GV_OPT_STR, &root, "DIR", "where relative paths start (.)", 0,
@@ -292,27 +295,43 @@ drop(void *p)
 
 /* ---- the stream -------------------------------------------------------- */
 
+/* What would do the same by options, but for an edge longer than the sides,
+ * which only models have. */
+static json_t *
+arguments(void)
+{
+	char wanted[24], colour[16];
+	json_t *args;
+
+	snprintf(wanted, sizeof wanted, "%dx%d", rule.height, rule.width);
+	args = json_pack("[s, s, s, s, s, s]", "--size", wanted, "--fit",
+	    gv_fit_name(rule.fit), "--filter", gv_filter_name(rule.filter));
+	if (rule.fit == GV_FIT_PAD) {
+		snprintf(colour, sizeof colour, "%d,%d,%d", rule.fill[0],
+		    rule.fill[1], rule.fill[2]);
+		json_array_append_new(args, json_string("--fill"));
+		json_array_append_new(args, json_string(colour));
+	}
+	if (limits.lenient)
+		json_array_append_new(args, json_string("--lenient"));
+	return args;
+}
+
 static int
 begin(struct gv_writer **w, struct gv_out *o, struct gv_error *e)
 {
-	static const char *const name[] = {"bicubic", "bilinear", "lanczos"};
-	char spec[48], wanted[24], text[GV_RULE_TEXT];
+	char spec[48], text[GV_RULE_TEXT];
 	struct gv_schema s;
-	json_t *args, *digests;
+	json_t *digests;
 
 	if (gv_schema_init(&s, "image", e))
 		return e->code;
 	snprintf(spec, sizeof spec, "U8 (N,%d,%d,3)", rule.height, rule.width);
-	snprintf(wanted, sizeof wanted, "%dx%d", rule.height, rule.width);
-	args = json_pack("[s, s, s, s, s, s]", "--size", wanted, "--fit",
-	    "squash", "--filter", name[rule.filter]);
-	if (limits.lenient)
-		json_array_append_new(args, json_string("--lenient"));
 	digests = json_pack("{s: s}", "preprocess",
 	    gv_image_rule_text(text, sizeof text, &rule));
 	if (!gv_schema_field(&s, "image", spec, "", e) &&
 	    !gv_schema_field(&s, "image_size", "I32 (N,2)", "px", e) &&
-	    !gv_schema_prog(&s, prog.name, args, digests, e))
+	    !gv_schema_prog(&s, prog.name, arguments(), digests, e))
 		(void)!gv_writer_open(w, o, &s, e);
 	gv_schema_free(&s);
 	return e->code;
@@ -404,6 +423,38 @@ parse_size(const char *s)
 	rule.width = (int32_t)w;
 }
 
+/* "122,116,104": the mean colour of CLIP's pictures, as LLaVA rounds it. */
+static void
+parse_fill(const char *s)
+{
+	int n = 0, i;
+	unsigned c[3];
+
+	if (strlen(s) > 11 ||
+	    sscanf(s, "%u,%u,%u%n", &c[0], &c[1], &c[2], &n) != 3 || s[n] ||
+	    strpbrk(s, "+- \t") || c[0] > 255 || c[1] > 255 || c[2] > 255)
+		cli_usage("--fill '%s' is not R,G,B of 0 to 255", s);
+	for (i = 0; i < 3; i++)
+		rule.fill[i] = (uint8_t)c[i];
+}
+
+/* The rule of --size, --fit, --fill and --filter. */
+static void
+rule_of_options(void)
+{
+	parse_size(size);
+	rule.fit = fit < 0 ? GV_FIT_SQUASH : (enum gv_fit)fit;
+	rule.filter = filter < 0 ? GV_BICUBIC : (enum gv_filter)filter;
+	if (rule.fit != GV_FIT_SQUASH && rule.height != rule.width)
+		cli_usage("--fit %s makes squares, not %dx%d",
+		    gv_fit_name(rule.fit), rule.height, rule.width);
+	rule.edge = rule.fit == GV_FIT_SQUASH ? 0 : rule.height;
+	if (fill && rule.fit != GV_FIT_PAD)
+		cli_usage("--fill is for --fit pad");
+	if (rule.fit == GV_FIT_PAD)
+		parse_fill(fill ? fill : "122,116,104");
+}
+
 static void
 choose_rule(void)
 {
@@ -412,12 +463,10 @@ choose_rule(void)
 
 	if (!size == !model)
 		cli_usage("needs one of --size and --model (see --help)");
-	if (model && (fit >= 0 || filter >= 0))
-		cli_usage("--model brings its own fit and filter");
+	if (model && (fit >= 0 || filter >= 0 || fill))
+		cli_usage("--model brings its own fit, fill and filter");
 	if (size) {
-		parse_size(size);
-		rule.fit = fit < 0 ? GV_FIT_SQUASH : (enum gv_fit)fit;
-		rule.filter = filter < 0 ? GV_BICUBIC : (enum gv_filter)filter;
+		rule_of_options();
 		return;
 	}
 	if (gv_config_open(&c, model, &e))

@@ -135,8 +135,8 @@ init(const char *name, struct gv_error *e)
 static void
 print_config(const struct gv_config *c)
 {
-	static const char *const how[] = {
-	    "no resampler", "average pooling", "a Perceiver"};
+	static const char *const how[] = {"no resampler", "average pooling",
+	    "pixel shuffle", "a Perceiver", "Idefics2's Perceiver"};
 	const struct gv_vision_config *v = &c->vision;
 	const struct gv_text_config *t = &c->text;
 

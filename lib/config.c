@@ -12,40 +12,26 @@
 #define MAX_JSON ((size_t)1 << 20)
 
 static int
-parse_ghostvis(struct gv_config *c, const struct gv_obj *top)
-{
-	struct gv_obj text, vision;
-
-	c->has_text = c->has_vision = true;
-	if (gv_obj_need(top, "text_config", "text_config.", &text) ||
-	    gv_obj_need(top, "vision_config", "vision_config.", &vision) ||
-	    gv_config_text(&c->text, &text) ||
-	    gv_config_vision(&c->vision, &vision) ||
-	    gv_config_layer(&c->vision, top) || gv_config_between(c, top) ||
-	    gv_config_eos(c, &text))
-		return top->e->code;
-	return gv_config_eos(c, top);
-}
-
-static int
 parse_type(struct gv_config *c, const struct gv_obj *top, const char *type)
 {
 	struct gv_obj in = *top;
 
-	if (!strcmp(type, "ghostvis"))
-		return parse_ghostvis(c, top);
+	if (gv_config_joins(type))
+		return gv_config_joined(c, top);
 	if (gv_config_is_text(type)) {
 		c->has_text = true;
 		return gv_config_text(&c->text, top) ? top->e->code
 						     : gv_config_eos(c, top);
 	}
 	c->has_vision = true;
-	if (!strcmp(type, "siglip") &&
+	if ((!strcmp(type, "siglip") || !strcmp(type, "clip")) &&
 	    gv_obj_need(top, "vision_config", "vision_config.", &in))
 		return top->e->code;
-	if (gv_config_vision(&c->vision, &in))
+	if (gv_config_vision(&c->vision, &in,
+		!strcmp(type, "clip") ? "clip_vision_model"
+				      : "siglip_vision_model"))
 		return top->e->code;
-	return gv_config_layer(&c->vision, top);
+	return gv_config_layer(c, top);
 }
 
 /* "init", for gv-model init; a deviation that is not given is .02. */
@@ -72,8 +58,9 @@ parse_init(struct gv_init_config *c, const struct gv_obj *top)
 int
 gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 {
-	static const char *const known[] = {
-	    "ghostvis", "siglip", "siglip_vision_model"};
+	static const char *const towers[] = {
+	    "siglip", "siglip_vision_model", "clip", "clip_vision_model"};
+	const size_t n = sizeof towers / sizeof *towers;
 	struct gv_obj top = {o, "", e};
 	struct gv_config c;
 	const char *type = NULL;
@@ -87,22 +74,23 @@ gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 		return gv_fail(e, GV_ERR_FORMAT, "not a JSON object");
 	if (gv_obj_text(&top, "model_type", &type))
 		return e->code;
+	if (!type && gv_obj_get(&top, "vit_hidden_dim"))
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "nanoVLM's own layout ('vit_hidden_dim') is not supported");
 	if (!type)
 		return gv_fail(e, GV_ERR_FORMAT, "'model_type' is missing");
-	for (i = 0; i < 3 && strcmp(known[i], type); i++)
+	for (i = 0; i < n && strcmp(towers[i], type); i++)
 		;
-	if (i == 3 && !gv_config_is_text(type))
+	if (i == n && !gv_config_is_text(type) && !gv_config_joins(type))
 		return gv_fail(e, GV_ERR_NOSUP,
-		    "model type '%s' is not supported (ghostvis, qwen2, "
-		    "qwen3, llama, mistral, nanochat, siglip and "
-		    "siglip_vision_model are)",
+		    "model type '%s' is not supported (gv-model(5) lists "
+		    "those that are)",
 		    gv_quote(q, sizeof q, type, strlen(type)));
 	snprintf(c.model_type, sizeof c.model_type, "%s", type);
 	if (parse_type(&c, &top, type) || parse_init(&c.init, &top))
 		return e->code;
 	if (c.has_vision)
-		c.rule = (struct gv_image_rule){(int32_t)c.vision.image,
-		    (int32_t)c.vision.image, GV_FIT_SQUASH, GV_BICUBIC};
+		gv_config_rule(&c);
 	c.json = gv_json_copy(o);
 	if (!c.json)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
@@ -124,21 +112,41 @@ load(json_t **out, const char *dir, const char *name, bool optional,
 	return gv_json_load(out, path, MAX_JSON, e);
 }
 
-/* The two files beside config.json. */
+/* What says how pixels are prepared: a file of its own, or as transformers 5
+ * writes it a part of the processor's. */
+static int
+open_preprocessor(struct gv_config *c, const char *dir, struct gv_error *e)
+{
+	struct gv_obj s = {NULL, "", e};
+	const char *name = "preprocessor_config.json";
+	json_t *all = NULL;
+
+	if (load(&c->preprocessor, dir, name, true, e))
+		return e->code;
+	if (!c->preprocessor) {
+		name = "processor_config.json";
+		if (load(&all, dir, name, true, e))
+			return e->code;
+		c->preprocessor =
+		    json_incref(json_object_get(all, "image_processor"));
+		json_decref(all);
+	}
+	s.o = c->preprocessor;
+	if (s.o && !json_is_object(s.o))
+		gv_fail(e, GV_ERR_FORMAT, "not a JSON object");
+	else if (s.o)
+		(void)!gv_config_preprocessor(c, &s);
+	return e->code ? gv_fail_in(e, "'%s/%s'", dir, name) : 0;
+}
+
+/* The files beside config.json. */
 static int
 open_rest(struct gv_config *c, const char *dir, struct gv_error *e)
 {
 	struct gv_obj s = {NULL, "", e};
 
-	if (c->has_vision) {
-		if (load(&c->preprocessor, dir, "preprocessor_config.json",
-			true, e))
-			return e->code;
-		s.o = c->preprocessor;
-		if (s.o && gv_config_preprocessor(c, &s))
-			return gv_fail_in(
-			    e, "'%s/preprocessor_config.json'", dir);
-	}
+	if (c->has_vision && open_preprocessor(c, dir, e))
+		return e->code;
 	if (c->has_text) {
 		if (load(
 			&c->generation, dir, "generation_config.json", true, e))

@@ -8,9 +8,11 @@
  * GV_ERR_MATCH.
  *
  * Model types: the text models `qwen2`, `qwen3`, `llama`, `mistral` and
- * `nanochat` (or `nano`) as Hugging Face lays them out; `siglip_vision_model`,
- * and `siglip`, of which only vision_config is used; and `ghostvis`, ours,
- * which gv-model(5) specifies:
+ * `nanochat` (or `nano`) as Hugging Face lays them out; the towers
+ * `siglip_vision_model` and `clip_vision_model`, and `siglip` and `clip`, of
+ * which only vision_config is used; `llava`, `idefics2`, `idefics3` and
+ * `smolvlm` for square images of one size; and `ghostvis`, ours, which
+ * gv-model(5) specifies:
  *
  *	{"model_type": "ghostvis",
  *	 "text_config": {a text model's keys},
@@ -119,8 +121,17 @@ struct gv_sampling_config {
 struct gv_vision_config {
 	char type[32]; /* "siglip_vision_model" */
 	int64_t image, patch; /* pixels */
-	int64_t grid,
-	    P; /* patches a side: image / patch, rounded down; grid^2 */
+	/* interpolate_from: the size whose positions the weights on disk have,
+	 * or 0: that is `image` */
+	int64_t from;
+	int64_t grid; /* patches a side: image / patch, rounded down */
+	int64_t T; /* rows within: grid^2, and the class token */
+	/* Rows of features: without the class token, except where
+	 * vision_feature_select_strategy is "full". */
+	int64_t P;
+	bool class_token; /* CLIP: row 0 of T */
+	bool patch_bias; /* not CLIP */
+	bool pre_norm; /* CLIP: LayerNorm in front of the first layer */
 	int64_t C, L, H, F;
 	double eps;
 	enum gv_act act;
@@ -129,7 +140,8 @@ struct gv_vision_config {
 	 * Hugging Face's hidden_states do. */
 	int64_t layer;
 	/* vision_post_norm: apply post_layernorm to the features.  Where it is
-	 * absent: true if all layers run. */
+	 * absent: true if all layers run and the family's own last hidden state
+	 * is normalised, which CLIP's is not; false in LLaVA. */
 	bool post_norm;
 	double mean[3], std[3]; /* of pixels in 0..1; SigLIP's are .5 */
 	double init_std; /* of the matrices; position embeddings too */
@@ -144,10 +156,21 @@ struct gv_init_config {
 	double patch, position, embedding; /* standard deviations */
 };
 
+/* Patches (P,C) to rows (R,rs_C).  Only the last two have parameters. */
 enum gv_resampler {
 	GV_RESAMPLER_NONE, /* R = P */
 	GV_RESAMPLER_AVGPOOL, /* adaptive, on the grid; R is a square <= P */
-	GV_RESAMPLER_PERCEIVER
+	GV_RESAMPLER_SHUFFLE, /* factor^2 patches side by side in a row */
+	GV_RESAMPLER_PERCEIVER, /* LayerNorm, GELU; rs_C = C */
+	GV_RESAMPLER_IDEFICS2 /* RMSNorm, grouped queries, gated MLPs: one to
+	                       * the width rs_C, then Perceiver blocks */
+};
+
+/* Rows (R,rs_C) to embeds (R,text.C). */
+enum gv_projector {
+	GV_PROJECTOR_MLP, /* linear, GELU, linear */
+	GV_PROJECTOR_LINEAR, /* one linear layer */
+	GV_PROJECTOR_NONE /* rs_C = text.C */
 };
 
 struct gv_config {
@@ -158,8 +181,17 @@ struct gv_config {
 	/* what stands between them, when both are there; else 0 */
 	enum gv_resampler resampler;
 	int64_t R; /* rows an image takes in the text */
-	int64_t rs_L, rs_H; /* Perceiver: blocks, heads (width vision.C) */
-	int64_t pj_C; /* projector: hidden width of its two layers */
+	int64_t rs_C; /* width of the resampler's rows */
+	int64_t factor; /* pixel shuffle */
+	int64_t rs_L, rs_H, rs_G, rs_D; /* Perceivers: blocks, heads, key/value
+	                                 * heads, head width */
+	int64_t rs_F; /* Perceivers: inner width of a block's MLP */
+	int64_t rs_front; /* idefics2: inner width of the MLP in front */
+	double rs_eps; /* Perceivers: of the norms */
+	enum gv_projector projector;
+	int64_t pj_C; /* MLP: hidden width */
+	enum gv_act pj_act; /* MLP: between its layers */
+	bool pj_bias;
 	struct gv_init_config init;
 	int32_t image_token; /* image_token_id; -1 without images */
 	/* preprocessor_config.json; if absent squash to vision.image */

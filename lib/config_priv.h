@@ -67,17 +67,42 @@ void gv_config_sampling_init(struct gv_sampling_config *g);
 int gv_config_sampling(
     struct gv_sampling_config *g, const struct gv_obj *s) GV_USE_RESULT;
 
-/* config_vision.c: the tower from the object that holds its keys; then, from
- * the top, which layer's output the features are; and what its pixels are. */
-int gv_config_vision(
-    struct gv_vision_config *v, const struct gv_obj *s) GV_USE_RESULT;
+/* config_vision.c: the tower from the object that holds its keys, `type` where
+ * it doesn't say its model_type; then, from the top, which layer's output the
+ * features are. */
+int gv_config_vision(struct gv_vision_config *v, const struct gv_obj *s,
+    const char *type) GV_USE_RESULT;
 int gv_config_layer(
-    struct gv_vision_config *v, const struct gv_obj *s) GV_USE_RESULT;
+    struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+/* The same as LLaVA has it: -2 and no norm, if the keys are absent. */
+int gv_config_layer_llava(
+    struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+
+/* What vision_post_norm is where the key is absent. */
+bool gv_config_post_norm(const struct gv_config *c);
+
+/* config_vision.c: an activation by Hugging Face's name; the other way NULL if
+ * there is none. */
+int gv_config_act(
+    const struct gv_obj *s, const char *key, enum gv_act *act) GV_USE_RESULT;
+const char *gv_config_act_name(enum gv_act act);
+
+/* config_pixels.c: how pixels are prepared for c->vision: what holds without a
+ * file, and what a file's object says. */
+void gv_config_rule(struct gv_config *c);
 int gv_config_preprocessor(
     struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
 
-/* config_join.c: resampler, projector and placeholder of a model with both. */
-int gv_config_between(
+/* A new object that says what c->rule and c->vision do: the one that was read,
+ * changed where it says something else.  NULL without memory. */
+json_t *gv_config_put_rule(const struct gv_config *c);
+
+/* config_join.c: a model with both.  gv_config_joined() knows the type;
+ * gv_config_joins() says whether it does. */
+bool gv_config_joins(const char *type);
+int gv_config_joined(
     struct gv_config *c, const struct gv_obj *top) GV_USE_RESULT;
+/* What gv_config_joined() read, back into config.json's object. */
+void gv_config_put_between(json_t *o, const struct gv_config *c);
 
 #endif

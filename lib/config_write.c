@@ -6,14 +6,6 @@
 #include "mem.h"
 #include "banned.h"
 
-/* As config.c reads them. */
-static const char *const act_name[] = {[GV_ACT_GELU_TANH] = "gelu_pytorch_tanh",
-    [GV_ACT_GELU_ERF] = "gelu",
-    [GV_ACT_GELU_QUICK] = "quick_gelu",
-    [GV_ACT_SILU] = "silu"};
-static const int pil_filter[] = {
-    [GV_BICUBIC] = 3, [GV_BILINEAR] = 2, [GV_LANCZOS] = 1};
-
 /* Sets a number unless it already has that value, so that what was read stays
  * as it was spelled. */
 static void
@@ -142,7 +134,10 @@ put_vision(json_t *o, const struct gv_vision_config *v)
 	put_int(o, "intermediate_size", v->F);
 	put_f64(o, "layer_norm_eps", v->eps);
 	put_f64(o, "initializer_range", v->init_std);
-	json_object_set_new(o, "hidden_act", json_string(act_name[v->act]));
+	json_object_set_new(
+	    o, "hidden_act", json_string(gv_config_act_name(v->act)));
+	/* what is written has the positions of this size */
+	json_object_del(o, "interpolate_from");
 }
 
 /* -1 is spelled out only where a reader would expect the key. */
@@ -150,6 +145,7 @@ static void
 put_layer(json_t *o, const struct gv_config *c)
 {
 	const struct gv_vision_config *v = &c->vision;
+	const char *select = "vision_feature_select_strategy";
 	bool ours = !strcmp(c->model_type, "ghostvis");
 	int64_t was =
 	    json_integer_value(json_object_get(o, "vision_feature_layer"));
@@ -158,28 +154,14 @@ put_layer(json_t *o, const struct gv_config *c)
 		if ((was < 0 ? v->L + 1 + was : was) != v->layer)
 			json_object_set_new(o, "vision_feature_layer",
 			    json_integer(v->layer - v->L - 1));
-	if (ours || v->post_norm != (v->layer == v->L) ||
+	if (ours || v->post_norm != gv_config_post_norm(c) ||
 	    json_object_get(o, "vision_post_norm"))
 		json_object_set_new(
 		    o, "vision_post_norm", json_boolean(v->post_norm));
-}
-
-static void
-put_between(json_t *o, const struct gv_config *c)
-{
-	static const char *const type[] = {"none", "avgpool", "perceiver"};
-	json_t *s = member(o, "resampler");
-
-	json_object_set_new(s, "type", json_string(type[c->resampler]));
-	put_int(s, "rows", c->R);
-	if (c->resampler == GV_RESAMPLER_PERCEIVER) {
-		put_int(s, "blocks", c->rs_L);
-		put_int(s, "heads", c->rs_H);
-	}
-	s = member(o, "projector");
-	put_int(s, "hidden_size", c->pj_C);
-	json_object_set_new(s, "act", json_string("gelu"));
-	put_int(o, "image_token_id", c->image_token);
+	if (v->class_token &&
+	    (ours || v->P == v->T || json_object_get(o, select)))
+		json_object_set_new(o, select,
+		    json_string(v->P == v->T ? "full" : "default"));
 }
 
 static void
@@ -195,20 +177,24 @@ json_t *
 gv_config_json(const struct gv_config *c)
 {
 	json_t *o = gv_json_copy(c->json);
-	bool ours = !strcmp(c->model_type, "ghostvis");
+	bool joined = c->has_text && c->has_vision;
 
 	if (!o)
 		return NULL;
 	if (c->has_text)
-		put_text(ours ? member(o, "text_config") : o, &c->text);
+		put_text(joined ? member(o, "text_config") : o, &c->text);
 	if (c->has_vision) {
-		bool top = !strcmp(c->model_type, c->vision.type);
+		bool top = !joined && !strcmp(c->model_type, c->vision.type);
 
 		put_vision(top ? o : member(o, "vision_config"), &c->vision);
 		put_layer(o, c);
 	}
-	if (ours)
-		put_between(o, c);
+	if (joined) {
+		gv_config_put_between(o, c);
+		if (strcmp(c->model_type, "ghostvis"))
+			json_object_set_new(o, "tie_word_embeddings",
+			    json_boolean(c->text.tied));
+	}
 	if (c->init.gain > 0)
 		put_init(member(o, "init"), &c->init);
 	return o;
@@ -222,36 +208,6 @@ unless(int failed, json_t *o)
 		return o;
 	json_decref(o);
 	return NULL;
-}
-
-static json_t *
-three(const double v[3])
-{
-	return json_pack("[f,f,f]", v[0], v[1], v[2]);
-}
-
-static json_t *
-make_preprocessor(const struct gv_config *c)
-{
-	json_t *o, *size = json_pack("{s:i, s:i}", "height",
-		       (int)c->rule.height, "width", (int)c->rule.width);
-	int bad = 0;
-
-	if (c->preprocessor)
-		o = gv_json_copy(c->preprocessor);
-	else
-		o = json_pack("{s:s, s:b, s:b, s:b, s:f}",
-		    "image_processor_type", "SiglipImageProcessor",
-		    "do_convert_rgb", 1, "do_resize", 1, "do_rescale", 1,
-		    "rescale_factor", 1.0 / 255);
-	bad |= json_object_set_new(o, "size", size);
-	bad |= json_object_set_new(
-	    o, "resample", json_integer(pil_filter[c->rule.filter]));
-	bad |= json_object_set_new(o, "image_mean", three(c->vision.mean));
-	bad |= json_object_set_new(o, "image_std", three(c->vision.std));
-	/* mean 0 and std 1 say in numbers what false would */
-	bad |= json_object_set_new(o, "do_normalize", json_true());
-	return unless(bad, o);
 }
 
 static bool
@@ -362,8 +318,8 @@ gv_config_write(const struct gv_config *c, const char *dir, struct gv_error *e)
 	else
 		r = save(o, dir, "config.json", e);
 	if (!r && c->has_vision)
-		r = save(
-		    make_preprocessor(c), dir, "preprocessor_config.json", e);
+		r = save(gv_config_put_rule(c), dir, "preprocessor_config.json",
+		    e);
 	if (!r && c->has_text &&
 	    (c->neos || c->sampling.given || c->generation))
 		r = save(make_generation(c), dir, "generation_config.json", e);

@@ -232,13 +232,3 @@ gv_image_read(struct gv_image *im, const char *path,
 		*e = mine;
 	return r;
 }
-
-char *
-gv_image_rule_text(char *dst, size_t cap, const struct gv_image_rule *rule)
-{
-	static const char *const filter[] = {"bicubic", "bilinear", "lanczos"};
-
-	snprintf(dst, cap, "%dx%d squash %s", rule->height, rule->width,
-	    filter[rule->filter]);
-	return dst;
-}

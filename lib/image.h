@@ -80,21 +80,46 @@ int gv_exif_orientation(const void *tiff, size_t n);
 int gv_image_orient(
     struct gv_image *im, int orientation, struct gv_error *e) GV_USE_RESULT;
 
-enum gv_fit {
-	GV_FIT_SQUASH /* exactly H x W, whatever the proportions */
+/* How pictures of other proportions fit:
+ *
+ *	squash	exactly H x W, whatever the proportions
+ *	crop	resized so that the shorter side has `edge` pixels and the
+ *		longer floor(edge * long / short); of that the H x W pixels in
+ *		the middle, from row floor((h - H) / 2) on, columns likewise
+ *		(CLIP)
+ *	pad	laid on a square of the colour `fill` as large as its longer
+ *		side, floor(difference / 2) from its left or upper edge; then
+ *		as crop (LLaVA)
+ */
+enum gv_fit { GV_FIT_SQUASH, GV_FIT_CROP, GV_FIT_PAD };
+enum gv_filter {
+	GV_BICUBIC,
+	GV_BILINEAR,
+	GV_LANCZOS,
+	GV_NEAREST,
+	GV_BOX,
+	GV_HAMMING
 };
-enum gv_filter { GV_BICUBIC, GV_BILINEAR, GV_LANCZOS };
 
 /* How a model wants its pixels. */
 struct gv_image_rule {
 	int32_t height, width;
 	enum gv_fit fit;
 	enum gv_filter filter;
+	int32_t edge; /* crop, pad: pixels, at least height and width; else 0 */
+	uint8_t fill[3]; /* pad: red, green, blue; else 0 */
 };
 
+/* "crop", "bicubic": as --fit and --filter name them. */
+const char *gv_fit_name(enum gv_fit fit);
+const char *gv_filter_name(enum gv_filter filter);
+
 /* Resizes into dst (height, width, 3): separable, antialiased, 8 bits between
- * the passes, bit-identical to Pillow's Image.resize().  dst and im->px don't
- * overlap.  Sides below 1 are GV_ERR_USAGE, above 2^24 GV_ERR_LIMIT. */
+ * the passes, bit-identical to Pillow's Image.resize() and, where it crops or
+ * pads, to transformers' processors in front of and behind it.  dst and im->px
+ * don't overlap.  Sides below 1 and an edge shorter than height or width are
+ * GV_ERR_USAGE; sides above 2^24, and padding to a square of more than 64 Mi
+ * pixels, GV_ERR_LIMIT. */
 int gv_image_resize(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, struct gv_error *e) GV_USE_RESULT;
 
@@ -111,8 +136,9 @@ int gv_image_resize_isa(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, enum gv_image_isa isa,
     struct gv_error *e) GV_USE_RESULT;
 
-/* "64x64 squash bicubic": the rule as recorded in a stream's provenance
- * (height x width).  GV_RULE_TEXT bytes are enough.  Returns dst. */
+/* "64x64 squash bicubic", "224x224 crop bicubic of 256", "336x336 pad 122 116
+ * 104 bicubic": the rule as recorded in a stream's provenance (height x width;
+ * the edge if it is another).  GV_RULE_TEXT bytes are enough.  Returns dst. */
 #define GV_RULE_TEXT 64
 char *gv_image_rule_text(
     char *dst, size_t cap, const struct gv_image_rule *rule);

@@ -9,12 +9,19 @@ fixed(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
     struct gv_arena *r)
 {
 	int64_t B = l->images;
+	const struct gv_vision_config *v = &m->cfg.vision;
+	bool shuffles = m->cfg.resampler == GV_RESAMPLER_SHUFFLE;
 
-	a->v_at = I32(B + 1);
-	a->v_len = I32(B);
+	a->t_at = I32(B + 1);
+	a->t_len = I32(B);
+	a->f_at = I32(B + 1);
+	a->f_len = I32(B);
 	a->r_q = I32(B + 1);
 	a->r_len = I32(B);
 	a->latent_id = I32(B * m->cfg.R);
+	a->class_id = I32(v->class_token ? B * v->T : 0);
+	a->patch_at = I32(v->P < v->T ? B * v->P : 0);
+	a->shuffle_at = I32(shuffles ? B * v->P : 0);
 	a->fixed_bytes = r->at;
 }
 
@@ -30,7 +37,7 @@ image_bytes(const struct gv_model *m)
 		n = 3 * (size_t)(v->image * v->image);
 	if (c->has_text)
 		n = larger(n, (size_t)(c->R * c->text.C) * m->priv->esize);
-	if (has(m, GV_PROJECTOR))
+	if (is_joined(m))
 		n = larger(n, (size_t)(v->P * v->C) * m->priv->esize);
 	return n;
 }
@@ -88,7 +95,7 @@ workspace(const struct gv_model *m, const struct gv_limits *l)
 {
 	const struct gv_config *c = &m->cfg;
 	const struct gv_text_config *t = &c->text;
-	int64_t B = l->images, P = c->vision.P, R = c->R;
+	int64_t B = l->images, T = c->vision.T, P = c->vision.P, R = c->R;
 	struct gvk_attn a = {0};
 	size_t need = 0;
 
@@ -102,12 +109,12 @@ workspace(const struct gv_model *m, const struct gv_limits *l)
 	if (l->backward && back_vision(m)) {
 		a.H = a.G = (int32_t)c->vision.H;
 		a.D = (int32_t)(c->vision.C / c->vision.H);
-		need = larger(need, attention_ws(m, a, B, P, P, B * P));
+		need = larger(need, attention_ws(m, a, B, T, T, B * T));
 	}
-	if (l->backward && back_resampler(m) &&
-	    c->resampler == GV_RESAMPLER_PERCEIVER) {
-		a.H = a.G = (int32_t)c->rs_H;
-		a.D = (int32_t)(c->vision.C / c->rs_H);
+	if (l->backward && back_resampler(m) && c->rs_L) {
+		a.H = (int32_t)c->rs_H;
+		a.G = (int32_t)c->rs_G;
+		a.D = (int32_t)c->rs_D;
 		need = larger(need, attention_ws(m, a, B, R, P + R, B * R));
 	}
 	return need;
@@ -122,7 +129,7 @@ scratch(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 {
 	size_t start = r->at, most = start;
 	bool tower = has(m, GV_VISION), language = has(m, GV_LANGUAGE);
-	bool joined = has(m, GV_PROJECTOR);
+	bool joined = is_joined(m);
 	int stretch;
 
 	for (stretch = 0; stretch < 4; stretch++) {
@@ -160,7 +167,7 @@ gv_layout(const struct gv_model *m, const struct gv_limits *l, struct acts *a,
 	a->entropy = F32(l->outs);
 	if (has(m, GV_VISION))
 		gv_layout_vision(m, l, a, r);
-	if (has(m, GV_PROJECTOR)) {
+	if (is_joined(m)) {
 		a->own_embeds = ACT(l->images * c->R * c->text.C);
 		gv_layout_connector(m, l, a, true, r);
 	}

@@ -14,8 +14,9 @@ struct lm_layer {
 	size_t n1, wqkv, bqkv, qn, kn, wo, bo, n2, wgu, wd;
 };
 
-/* Offsets of a block with LayerNorm, attention and a GELU MLP: a vision layer,
- * or a Perceiver block (which has wq and wkv apart, and a context norm). */
+/* Offsets of a block with norms, attention and an MLP: a vision layer, or a
+ * Perceiver block (which has wq and wkv apart, and a context norm).  Idefics2's
+ * has no biases, and gate and up (2F,C) as w1. */
 struct vit_layer {
 	size_t nc_w, nc_b; /* Perceiver: norm of the context */
 	size_t n1_w, n1_b, wqkv, bqkv, wq, wkv, wo, bo;
@@ -27,10 +28,10 @@ struct offsets {
 	size_t embed, norm, head;
 	struct lm_layer *lm;
 	/* vision */
-	size_t patch_w, patch_b, pos, post_w, post_b;
+	size_t patch_w, patch_b, class, pos, pre_w, pre_b, post_w, post_b;
 	struct vit_layer *vit;
-	/* resampler */
-	size_t latents, rs_norm_w, rs_norm_b;
+	/* resampler; front: gate and up (2 rs_front,Dv), down */
+	size_t front_gu, front_down, latents, rs_norm_w, rs_norm_b;
 	struct vit_layer *rs;
 	/* projector */
 	size_t p1_w, p1_b, p2_w, p2_b;
@@ -51,10 +52,12 @@ struct lm_acts {
 	float *lse; /* (N,H); likewise */
 };
 
-/* Kept activations of a vision layer or Perceiver block over `rows` rows. */
+/* Kept activations of a vision layer or Perceiver block over `rows` rows.
+ * Perceiver: q (BR,HD), kv (BP+BR,2GD), att (BR,HD), n1 (BP+BR,C); Idefics2's
+ * `pre` is gate and up (BR,2F). */
 struct vit_acts {
 	void *res, *n1, *qkv, *att, *mid, *n2, *pre, *act;
-	void *q, *kv; /* Perceiver: (BR,C), (BP+BR,2C); n1 is (BP+BR,C) */
+	void *q, *kv;
 	float *mean1, *rstd1, *mean2, *rstd2, *lse;
 	float *mean_c, *rstd_c; /* Perceiver: of the context norm, (BP) */
 };
@@ -77,22 +80,31 @@ struct inputs {
 /* The activation block, laid out for some limits. */
 struct acts {
 	/* written once, at the start of the block */
-	int32_t *v_at, *v_len; /* (B+1), (B): patches of each image */
+	int32_t *t_at, *t_len; /* (B+1), (B): rows of each image in the tower */
+	int32_t *f_at, *f_len; /* (B+1), (B): features of each */
 	int32_t *r_q, *r_len; /* (B+1), (B): latents of each */
+	int32_t *class_id; /* (BT): 0 where a class token is, else ~patch */
+	int32_t *patch_at; /* (BP): where the features are in the tower */
+	int32_t *shuffle_at; /* (BP): whose turn a patch is in its row */
 	int32_t *latent_id; /* (BR) */
 	size_t fixed_bytes; /* of these */
 	/* batches */
 	struct inputs slot[SLOTS], in; /* `in` is the one in work */
 	float *logp, *entropy;
 	/* vision */
-	void *patches; /* (BP,3pp) */
+	void *patches; /* (BT,3pp) */
+	void *v_pre; /* (BT,Dv): before the norm in front of the layers */
+	float *pre_mean, *pre_rstd;
 	struct vit_acts *vit; /* [layers] */
-	void *v_fin; /* (BP,Dv) */
+	void *v_fin; /* (BT,Dv) behind the last layer */
+	void *v_sel; /* (BP,Dv) of it, before the last norm */
 	void *features, *own_features; /* (BP,Dv): in.image, or the tower's */
 	float *v_mean, *v_rstd;
 	/* resampler and projector */
+	void *front_gu, *front; /* (BP,2 rs_front), (BP,rs_front) */
+	void *context; /* (BP,rs_C): from that in front */
 	struct vit_acts *rs;
-	void *rs_fin, *rows; /* (BR,Dv) */
+	void *rs_fin, *rows; /* (BR,rs_C); without a projector own_embeds */
 	float *rs_mean, *rs_rstd;
 	void *p_pre, *p_act; /* (BR,pj_C) */
 	void *embeds, *own_embeds; /* (BR,C): in.image, or the projector's */
@@ -109,7 +121,8 @@ struct acts {
 	/* scratch of the backward pass */
 	void *dh; /* (N,C) */
 	void *dn, *dqkv, *dqk, *datt, *dsw, *dsel, *dembeds;
-	void *drows, *dlat, *dkv, *dq, *dctx, *dpj, *dfeat;
+	void *drows, *dlat, *dkv, *dq, *dctx, *datt_rs, *dpj, *dfeat;
+	void *dcontext, *dfront;
 	void *v_dh, *v_dn, *v_dqkv, *v_datt, *v_dpre;
 	void *ws, *head_ws; /* of attention_bwd, xent */
 	/* key/value cache: [L] of (kv_rows,GD) */
@@ -130,7 +143,7 @@ struct gv_model_priv {
 	size_t block_bytes;
 	/* batches on their way, run.c */
 	struct gvk_stream *up; /* copies run here; NULL on a host */
-	struct gvk_stream *side; /* vision.c's second, or NULL */
+	struct gvk_stream *side; /* tower.c's second, or NULL */
 	struct inputs staged[SLOTS]; /* pinned host memory */
 	void *pinned;
 	int turn; /* slot of the next batch */
@@ -141,6 +154,31 @@ struct gv_model_priv {
 	struct lm_acts *lm_store;
 	void **cache_store;
 };
+
+/* A tower and a decoder, with what joins them, which may have no parameters. */
+static inline bool
+is_joined(const struct gv_model *m)
+{
+	return m->cfg.has_text && m->cfg.has_vision &&
+	       m->priv->alloc & 1u << GV_PROJECTOR;
+}
+
+/* Activations by gvk's names. */
+static inline enum gvk_act
+gv_act_of(enum gv_act a)
+{
+	switch (a) {
+	case GV_ACT_GELU_ERF:
+		return GVK_GELU_ERF;
+	case GV_ACT_GELU_QUICK:
+		return GVK_GELU_QUICK;
+	case GV_ACT_SILU:
+		return GVK_SILU;
+	case GV_ACT_GELU_TANH:
+		break;
+	}
+	return GVK_GELU_TANH;
+}
 
 /* Which parts a backward pass goes through (not only: trains). */
 static inline bool
@@ -239,12 +277,12 @@ size_t gv_layout_inputs(const struct gv_model *m, const struct gv_limits *l,
 size_t gv_layout(const struct gv_model *m, const struct gv_limits *l,
     struct acts *a, void *base);
 
-/* vision.c: how many images the tower takes at once within limits `l`: all of
+/* tower.c: how many images the tower takes at once within limits `l`: all of
  * them if a backward pass goes through it, else as many as keep the device
  * busy. */
 int64_t gv_vision_step(const struct gv_model *m, const struct gv_limits *l);
 
-/* vision.c: what passes within p->lim need besides memory. */
+/* tower.c: what passes within p->lim need besides memory. */
 int gv_vision_reserve(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;
 
 /* vision.c: image or features -> features, rows, embeds; and back from
@@ -252,6 +290,14 @@ int gv_vision_reserve(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;
 void gv_vision_forward(
     struct gv_model *m, const struct gv_batch *b, enum gv_input to);
 void gv_vision_backward(struct gv_model *m, const struct gv_batch *b);
+
+/* tower.c: images -> a->features; and back from a->dfeat. */
+void gv_tower_forward(struct gv_model *m, const struct gv_batch *b);
+void gv_tower_backward(struct gv_model *m, const struct gv_batch *b);
+
+/* resampler.c: the features of B images -> a->rows; and back from a->drows. */
+void gv_resample(struct gv_model *m, int64_t B);
+void gv_resample_back(struct gv_model *m, int64_t B);
 
 /* Where arrays begin that lie over others, which end at `at`: nobody needs the
  * ones when the others are in use. */

@@ -10,13 +10,68 @@
 /* Parameters start at multiples of this, so that rows stay aligned. */
 #define PARAM_ALIGN 64
 
-static const char *
-prefix(const struct gv_model *m, enum gv_part p)
-{
-	static const char *const names[GV_PARTS] = {
-	    "vision_tower.", "resampler.", "projector.", "language_model."};
+/* How a family's files call a part's tensors: those whose name within the part
+ * starts with `own` have `disk` instead.  Names within a part are the same in
+ * all families, and those of a model that is this part alone; the first that
+ * fits counts. */
+struct naming {
+	enum gv_part part;
+	const char *own, *disk;
+};
 
-	return strcmp(m->cfg.model_type, "ghostvis") ? "" : names[p];
+static const struct naming ghostvis[] = {
+    {GV_VISION, "", "vision_tower."},
+    {GV_RESAMPLER, "", "resampler."},
+    {GV_PROJECTOR, "", "projector."},
+    {GV_LANGUAGE, "", "language_model."},
+    {GV_PARTS, NULL, NULL},
+};
+
+static const struct naming llava[] = {
+    {GV_VISION, "", "vision_tower."},
+    {GV_PROJECTOR, "fc1.", "multi_modal_projector.linear_1."},
+    {GV_PROJECTOR, "fc2.", "multi_modal_projector.linear_2."},
+    {GV_LANGUAGE, "", "language_model."},
+    {GV_PARTS, NULL, NULL},
+};
+
+static const struct naming idefics[] = {
+    {GV_VISION, "", "model."},
+    {GV_RESAMPLER, "", "model.connector."},
+    {GV_PROJECTOR, "", "model.connector.modality_projection."},
+    {GV_LANGUAGE, "model.", "model.text_model."},
+    {GV_PARTS, NULL, NULL},
+};
+
+static const struct {
+	const char *type;
+	const struct naming *n;
+} families[] = {
+    {"ghostvis", ghostvis},
+    {"llava", llava},
+    {"idefics2", idefics},
+    {"idefics3", idefics},
+    {"smolvlm", idefics},
+};
+
+/* The name on disk of a tensor by its name within its part. */
+static void
+name_of(const struct gv_model *m, enum gv_part part, const char *own, char *to,
+    size_t cap)
+{
+	const struct naming *n = NULL;
+	size_t i;
+
+	for (i = 0; i < sizeof families / sizeof *families; i++)
+		if (!strcmp(families[i].type, m->cfg.model_type))
+			n = families[i].n;
+	while (n && n->own &&
+	       (n->part != part || strncmp(own, n->own, strlen(n->own))))
+		n++;
+	if (n && n->own)
+		snprintf(to, cap, "%s%s", n->disk, own + strlen(n->own));
+	else
+		snprintf(to, cap, "%s", own);
 }
 
 size_t
@@ -27,8 +82,8 @@ gv_table_add(struct gv_table *t, struct gv_spec s, int64_t d0, int64_t d1,
 	struct gv_model_part *part = &m->part[s.part];
 	struct gv_param *p;
 	void *v = m->param;
+	char own[sizeof p->name];
 	va_list ap;
-	size_t len;
 
 	if (t->failed || gv_grow(&v, &t->cap, m->nparams + 1, sizeof *p)) {
 		t->failed = true;
@@ -37,11 +92,10 @@ gv_table_add(struct gv_table *t, struct gv_spec s, int64_t d0, int64_t d1,
 	m->param = v;
 	p = &m->param[m->nparams++];
 	memset(p, 0, sizeof *p);
-	snprintf(p->name, sizeof p->name, "%s", prefix(m, s.part));
-	len = strlen(p->name);
 	va_start(ap, fmt);
-	vsnprintf(p->name + len, sizeof p->name - len, fmt, ap);
+	vsnprintf(own, sizeof own, fmt, ap);
 	va_end(ap);
+	name_of(m, s.part, own, p->name, sizeof p->name);
 	p->part = s.part;
 	p->rank = d1 ? 2 : 1;
 	p->shape[0] = d0;
@@ -130,8 +184,7 @@ gv_table_build(struct gv_model *m, struct gv_error *e)
 	if (c->has_vision)
 		gv_table_vision(&t);
 	if (c->has_vision && c->has_text) {
-		if (c->resampler == GV_RESAMPLER_PERCEIVER)
-			gv_table_perceiver(&t);
+		gv_table_resampler(&t);
 		gv_table_projector(&t);
 	}
 	if (c->has_text)

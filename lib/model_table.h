@@ -39,7 +39,7 @@ size_t gv_table_add(struct gv_table *t, struct gv_spec s, int64_t d0,
 /* model_text.c, model_vision.c: the tensors of each part. */
 void gv_table_decoder(struct gv_table *t);
 void gv_table_vision(struct gv_table *t);
-void gv_table_perceiver(struct gv_table *t);
+void gv_table_resampler(struct gv_table *t);
 void gv_table_projector(struct gv_table *t);
 
 /* Makes the whole table of m->cfg. */

@@ -53,6 +53,7 @@ gv_table_vision(struct gv_table *t)
 	size_t first;
 	int i;
 #define E "vision_model.embeddings."
+#define F "vision_model.pre_layrnorm." /* so spelled in all files */
 #define N "vision_model.post_layernorm."
 
 	o->patch_w = gv_table_add(
@@ -65,9 +66,17 @@ gv_table_vision(struct gv_table *t)
 		m->param[first].shape[2] = c->patch;
 		m->param[first].shape[3] = c->patch;
 	}
-	o->patch_b = gv_table_add(t, zero, c->C, 0, E "patch_embedding.bias");
+	if (c->patch_bias)
+		o->patch_b =
+		    gv_table_add(t, zero, c->C, 0, E "patch_embedding.bias");
+	if (c->class_token)
+		o->class = gv_table_add(t, pos, c->C, 0, E "class_embedding");
 	o->pos =
-	    gv_table_add(t, pos, c->P, c->C, E "position_embedding.weight");
+	    gv_table_add(t, pos, c->T, c->C, E "position_embedding.weight");
+	if (c->pre_norm) {
+		o->pre_w = gv_table_add(t, one, c->C, 0, F "weight");
+		o->pre_b = gv_table_add(t, zero, c->C, 0, F "bias");
+	}
 	for (i = 0; i < c->L; i++) {
 		t->used = i < c->layer;
 		vision_layer(t, &o->vit[i], i);
@@ -77,11 +86,12 @@ gv_table_vision(struct gv_table *t)
 	o->post_b = gv_table_add(t, zero, c->C, 0, N "bias");
 	t->used = true;
 #undef E
+#undef F
 #undef N
 }
 
-void
-gv_table_perceiver(struct gv_table *t)
+static void
+perceiver(struct gv_table *t)
 {
 	struct gv_model *m = t->m;
 	struct offsets *o = &m->priv->at;
@@ -123,19 +133,88 @@ gv_table_perceiver(struct gv_table *t)
 #undef L
 }
 
+static void
+idefics2_block(struct gv_table *t, struct vit_layer *u, int i)
+{
+	const struct gv_config *f = &t->m->cfg;
+	int64_t C = f->rs_C, F = f->rs_F;
+	int64_t Q = f->rs_H * f->rs_D, K = f->rs_G * f->rs_D;
+	struct gv_spec w = gv_spec_matrix(f, GV_RESAMPLER, C, 0);
+	struct gv_spec out = gv_spec_matrix(f, GV_RESAMPLER, Q, f->rs_L);
+	struct gv_spec down = gv_spec_matrix(f, GV_RESAMPLER, F, f->rs_L);
+	struct gv_spec one = gv_spec_ones(GV_RESAMPLER);
+#define L "perceiver_resampler.layers.%d."
+
+	u->n1_w = gv_table_add(t, one, C, 0, L "input_latents_norm.weight", i);
+	u->nc_w = gv_table_add(t, one, C, 0, L "input_context_norm.weight", i);
+	u->wq = gv_table_add(t, w, Q, C, L "self_attn.q_proj.weight", i);
+	u->wkv = gv_table_add(t, w, K, C, L "self_attn.k_proj.weight", i);
+	gv_table_add(
+	    t, gv_spec_joined(w), K, C, L "self_attn.v_proj.weight", i);
+	u->wo = gv_table_add(t, out, C, Q, L "self_attn.o_proj.weight", i);
+	u->n2_w =
+	    gv_table_add(t, one, C, 0, L "post_attention_layernorm.weight", i);
+	u->w1 = gv_table_add(t, w, F, C, L "mlp.gate_proj.weight", i);
+	gv_table_add(t, gv_spec_joined(w), F, C, L "mlp.up_proj.weight", i);
+	u->w2 = gv_table_add(t, down, C, F, L "mlp.down_proj.weight", i);
+#undef L
+}
+
+static void
+idefics2(struct gv_table *t)
+{
+	const struct gv_config *f = &t->m->cfg;
+	struct offsets *o = &t->m->priv->at;
+	int64_t Dv = f->vision.C, C = f->rs_C, F = f->rs_front;
+	struct gv_spec w = gv_spec_matrix(f, GV_RESAMPLER, Dv, 0);
+	struct gv_spec down = gv_spec_matrix(f, GV_RESAMPLER, F, 0);
+	int i;
+#define M "modality_projection."
+#define P "perceiver_resampler."
+
+	o->front_gu = gv_table_add(t, w, F, Dv, M "gate_proj.weight");
+	gv_table_add(t, gv_spec_joined(w), F, Dv, M "up_proj.weight");
+	o->front_down = gv_table_add(t, down, C, F, M "down_proj.weight");
+	o->latents = gv_table_add(
+	    t, gv_spec_rows(f, GV_RESAMPLER, 1), f->R, C, P "latents");
+	for (i = 0; i < f->rs_L; i++)
+		idefics2_block(t, &o->rs[i], i);
+	o->rs_norm_w = gv_table_add(
+	    t, gv_spec_ones(GV_RESAMPLER), C, 0, P "norm.weight");
+#undef M
+#undef P
+}
+
+void
+gv_table_resampler(struct gv_table *t)
+{
+	if (t->m->cfg.resampler == GV_RESAMPLER_PERCEIVER)
+		perceiver(t);
+	if (t->m->cfg.resampler == GV_RESAMPLER_IDEFICS2)
+		idefics2(t);
+}
+
 void
 gv_table_projector(struct gv_table *t)
 {
-	struct gv_model *m = t->m;
-	struct offsets *o = &m->priv->at;
-	int64_t Hp = m->cfg.pj_C;
-	struct gv_spec w1 =
-	    gv_spec_matrix(&m->cfg, GV_PROJECTOR, m->cfg.vision.C, 0);
-	struct gv_spec w2 = gv_spec_matrix(&m->cfg, GV_PROJECTOR, Hp, 0);
+	const struct gv_config *c = &t->m->cfg;
+	struct offsets *o = &t->m->priv->at;
+	int64_t Hp = c->pj_C, C = c->text.C;
+	struct gv_spec w1 = gv_spec_matrix(c, GV_PROJECTOR, c->rs_C, 0);
+	struct gv_spec w2 = gv_spec_matrix(c, GV_PROJECTOR, Hp, 0);
 	struct gv_spec zero = gv_spec_zeros(GV_PROJECTOR);
 
-	o->p1_w = gv_table_add(t, w1, Hp, m->cfg.vision.C, "fc1.weight");
-	o->p1_b = gv_table_add(t, zero, Hp, 0, "fc1.bias");
-	o->p2_w = gv_table_add(t, w2, m->cfg.text.C, Hp, "fc2.weight");
-	o->p2_b = gv_table_add(t, zero, m->cfg.text.C, 0, "fc2.bias");
+	if (c->projector == GV_PROJECTOR_LINEAR) {
+		o->p1_w = gv_table_add(t, w1, C, c->rs_C, "proj.weight");
+		if (c->pj_bias)
+			o->p1_b = gv_table_add(t, zero, C, 0, "proj.bias");
+	}
+	if (c->projector != GV_PROJECTOR_MLP)
+		return;
+	o->p1_w = gv_table_add(t, w1, Hp, c->rs_C, "fc1.weight");
+	if (c->pj_bias)
+		o->p1_b = gv_table_add(t, zero, Hp, 0, "fc1.bias");
+	o->p2_w = gv_table_add(t, w2, C, Hp, "fc2.weight");
+	if (c->pj_bias)
+		o->p2_b = gv_table_add(t, zero, C, 0, "fc2.bias");
 }

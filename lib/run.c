@@ -53,25 +53,51 @@ steps(int32_t *at, int64_t start, int64_t step, int64_t n)
 		at[i] = (int32_t)(start + i * step);
 }
 
-/* Which rows each image has: its patches, and its latents, which are rows
- * 0..R-1 of their table for every image. */
+/* at[i]: the patch of image b that is the i-th of factor^2 in a row, for all
+ * rows. */
+static void
+shuffle(const struct gv_config *c, int32_t *at, int64_t b)
+{
+	int64_t f = c->factor, side = c->vision.grid / f, i, y, x;
+
+	for (i = 0; i < c->vision.P; i++) {
+		y = i / (f * f) / side * f + i % (f * f) / f;
+		x = i / (f * f) % side * f + i % f;
+		at[i] = (int32_t)(b * c->vision.P + y * c->vision.grid + x);
+	}
+}
+
+/* Which rows each image has: in the tower, of features, and its latents, which
+ * are rows 0..R-1 of their table for every image. */
 static int
 put_fixed(struct gv_model *m, struct gv_error *e)
 {
 	const struct acts *a = &m->priv->a;
-	int64_t B = m->priv->lim.images, P = m->cfg.vision.P, R = m->cfg.R, i;
+	const struct gv_vision_config *v = &m->cfg.vision;
+	int64_t B = m->priv->lim.images, T = v->T, P = v->P, R = m->cfg.R, i, j;
 	char *tmp = gv_alloc(a->fixed_bytes, 1);
 	int r;
 
 	if (!tmp)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-#define AT(p) (int32_t *)(void *)(tmp + ((char *)(p) - (char *)m->priv->block))
-	steps(AT(a->v_at), 0, P, B + 1);
-	steps(AT(a->v_len), P, 0, B);
+#define AT(p) ((int32_t *)(void *)(tmp + ((char *)(p) - (char *)m->priv->block)))
+	steps(AT(a->t_at), 0, T, B + 1);
+	steps(AT(a->t_len), T, 0, B);
+	steps(AT(a->f_at), 0, P, B + 1);
+	steps(AT(a->f_len), P, 0, B);
 	steps(AT(a->r_q), 0, R, B + 1);
 	steps(AT(a->r_len), R, 0, B);
-	for (i = 0; i < B; i++)
+	for (i = 0; i < B; i++) {
 		steps(AT(a->latent_id) + i * R, 0, 1, R);
+		if (P < T)
+			steps(AT(a->patch_at) + i * P, i * T + 1, 1, P);
+		/* ~patch of ascending patches, behind the class token's 0 */
+		for (j = 1; v->class_token && j < T; j++)
+			AT(a->class_id)[i * T + j] =
+			    (int32_t)~(i * (T - 1) + j - 1);
+		if (m->cfg.resampler == GV_RESAMPLER_SHUFFLE)
+			shuffle(&m->cfg, AT(a->shuffle_at) + i * P, i);
+	}
 #undef AT
 	gvk_put(m->s, m->priv->block, tmp, a->fixed_bytes);
 	r = gv_model_sync(m, e);
@@ -178,10 +204,11 @@ gv_check_parts(const struct gv_model *m, const struct gv_batch *b,
 		return e->code;
 	if (!b->B || b->input == GV_IN_EMBEDS || to != GV_IN_EMBEDS)
 		return 0;
-	if (m->cfg.resampler == GV_RESAMPLER_PERCEIVER &&
-	    has_part(m, GV_RESAMPLER, e))
+	if (m->part[GV_RESAMPLER].n && has_part(m, GV_RESAMPLER, e))
 		return e->code;
-	return has_part(m, GV_PROJECTOR, e);
+	if (m->part[GV_PROJECTOR].n || !is_joined(m))
+		return has_part(m, GV_PROJECTOR, e);
+	return 0;
 }
 
 /* An array that a batch may lack. */
@@ -532,49 +559,61 @@ static double
 tower_flops(const struct gv_model *m, const struct gv_batch *b, bool backward)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
-	double rows = (double)(b->B * v->P), C = (double)v->C;
+	double rows = (double)(b->B * v->T), C = (double)v->C;
+	double patches = (double)(b->B * v->grid * v->grid);
 	bool back = back_vision(m);
 
-	return 2 * rows * 3 * (double)(v->patch * v->patch) * C *
+	return 2 * patches * 3 * (double)(v->patch * v->patch) * C *
 		   times(backward, false, back) +
 	       (double)v->layer * rows *
-		   (8 * C * C + 4 * C * (double)v->F + 4 * (double)v->P * C) *
+		   (8 * C * C + 4 * C * (double)v->F + 4 * (double)v->T * C) *
 		   times(backward, back, back);
 }
 
+/* Products of a Perceiver: on patches P and latents R, with queries of width Q
+ * and keys of width K. */
 static double
 perceiver_flops(
     const struct gv_model *m, const struct gv_batch *b, bool backward)
 {
-	double P = (double)(b->B * m->cfg.vision.P),
-	       C = (double)m->cfg.vision.C;
-	double R = (double)(b->B * m->cfg.R);
-	double seen = (double)(m->cfg.vision.P + m->cfg.R);
+	const struct gv_config *c = &m->cfg;
+	double P = (double)(b->B * c->vision.P), R = (double)(b->B * c->R);
+	double C = (double)c->rs_C, Q = (double)(c->rs_H * c->rs_D);
+	double K = (double)(c->rs_G * c->rs_D), F = (double)c->rs_F;
+	double seen = (double)(c->vision.P + c->R), f;
 	bool back = back_resampler(m), trains = m->part[GV_RESAMPLER].trains;
+	bool gated = c->resampler == GV_RESAMPLER_IDEFICS2;
 
-	return (double)m->cfg.rs_L *
-	       ((20 * R * C * C + 4 * (P + R) * C * C) *
-		       times(backward, back, trains) +
-		   4 * R * seen * C * times(backward, back, back));
+	f = 4 * R * C * Q + 4 * (P + R) * C * K + (gated ? 6 : 4) * R * C * F;
+	f = (double)c->rs_L * (f * times(backward, back, trains) +
+				  4 * R * seen * Q * times(backward, back, back));
+	return f + 2 * P * (double)c->rs_front *
+		       (2 * (double)c->vision.C *
+			       times(backward, back_vision(m), trains) +
+			   C * times(backward, back, trains));
 }
 
 /* From images, or features, to embeds. */
 static double
 vision_flops(const struct gv_model *m, const struct gv_batch *b, bool backward)
 {
-	double f = 0, hidden = 2 * (double)(b->B * m->cfg.R * m->cfg.pj_C);
+	const struct gv_config *c = &m->cfg;
+	double f = 0, rows = 2 * (double)(b->B * c->R);
+	double in = (double)c->rs_C, out = (double)c->text.C;
 	bool trains = m->part[GV_PROJECTOR].trains;
+	double first = times(backward, back_resampler(m), trains);
 
 	if (b->input == GV_IN_EMBEDS)
 		return 0;
 	if (b->input == GV_IN_IMAGE)
 		f += tower_flops(m, b, backward);
-	if (m->cfg.resampler == GV_RESAMPLER_PERCEIVER)
+	if (c->rs_L)
 		f += perceiver_flops(m, b, backward);
-	f += hidden * (double)m->cfg.vision.C *
-	     times(backward, back_resampler(m), trains);
-	return f + hidden * (double)m->cfg.text.C *
-		       times(backward, back_projector(m), trains);
+	if (c->projector == GV_PROJECTOR_LINEAR)
+		return f + rows * in * out * first;
+	return f + rows * (double)c->pj_C *
+		       (in * first +
+			   out * times(backward, back_projector(m), trains));
 }
 
 double

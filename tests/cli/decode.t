@@ -156,8 +156,8 @@ must_fail 2 "filter and model" gv-decode --filter lanczos -m m a.jpg
 for s in 0 64x x64 64x64x 16385 -5 64x-1 6.5 64x0 1e2 99999999999999999999; do
 	must_fail 2 "--size=$s" gv-decode --size=$s a.jpg
 done
-must_fail 2 "--fit crop" gv-decode -s 8 --fit crop a.jpg
-must_fail 2 "--filter nearest" gv-decode -s 8 --filter nearest a.jpg
+must_fail 2 "--fit letterbox" gv-decode -s 8 --fit letterbox a.jpg
+must_fail 2 "--filter mitchell" gv-decode -s 8 --filter mitchell a.jpg
 must_fail 2 "--max-pixels 0" gv-decode -s 8 --max-pixels 0 a.jpg
 must_fail 2 "an unknown option" gv-decode -s 8 --no-such a.jpg
 must_fail 1 "a full output" sh -c "gv-decode -s 64 '$P' >/dev/full"

@@ -76,7 +76,7 @@ has(enum gv_image_isa isa)
 {
 	uint8_t px[3] = {1, 2, 3};
 	struct gv_image im = {1, 1, px};
-	struct gv_image_rule rule = {1, 1, GV_FIT_SQUASH, GV_BICUBIC};
+	struct gv_image_rule rule = {.height = 1, .width = 1};
 	struct gv_error e = {0};
 
 	return !gv_image_resize_isa(px, &im, &rule, isa, &e);
@@ -130,8 +130,9 @@ versions(void)
 	for (i = 0; i < 150; i++) {
 		int w = 1 + rand() % 70, h = 1 + rand() % 70;
 		struct gv_image im = pattern(w, h, "noise", (uint32_t)i);
-		struct gv_image_rule r = {1 + rand() % 70, 1 + rand() % 70,
-		    GV_FIT_SQUASH, (enum gv_filter)(rand() % 3)};
+		struct gv_image_rule r = {.height = 1 + rand() % 70,
+		    .width = 1 + rand() % 70,
+		    .filter = (enum gv_filter)(rand() % 6)};
 		size_t n = (size_t)(r.width * r.height) * 3;
 		uint8_t *a = malloc(n), *b = malloc(n);
 
@@ -158,10 +159,13 @@ refusals(void)
 		struct gv_image_rule rule;
 		int want;
 	} t[] = {
-	    {{0, 4, GV_FIT_SQUASH, GV_BICUBIC}, GV_ERR_USAGE},
-	    {{4, 0, GV_FIT_SQUASH, GV_BICUBIC}, GV_ERR_USAGE},
-	    {{-1, 4, GV_FIT_SQUASH, GV_BICUBIC}, GV_ERR_USAGE},
-	    {{1, (1 << 24) + 1, GV_FIT_SQUASH, GV_BICUBIC}, GV_ERR_LIMIT},
+	    {{.height = 0, .width = 4}, GV_ERR_USAGE},
+	    {{.height = 4, .width = 0}, GV_ERR_USAGE},
+	    {{.height = -1, .width = 4}, GV_ERR_USAGE},
+	    {{.height = 1, .width = (1 << 24) + 1}, GV_ERR_LIMIT},
+	    {{.height = 1, .width = 1, .fit = GV_FIT_CROP}, GV_ERR_USAGE},
+	    {{.height = 3, .width = 1, .fit = GV_FIT_PAD, .edge = 2},
+		GV_ERR_USAGE},
 	};
 	uint8_t px[3] = {1, 2, 3}, dst[3] = {9, 9, 9};
 	struct gv_image im = {1, 1, px};
@@ -182,7 +186,8 @@ int
 main(void)
 {
 	char text[GV_RULE_TEXT];
-	struct gv_image_rule r = {48, 64, GV_FIT_SQUASH, GV_LANCZOS};
+	struct gv_image_rule r = {
+	    .height = 48, .width = 64, .filter = GV_LANCZOS};
 
 	golden();
 	versions();
