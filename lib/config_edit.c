@@ -110,9 +110,10 @@ static bool
 is_optional(const char *key)
 {
 	static const char *const keys[] = {"head_dim", "text_config.head_dim",
-	    "eos_token_id", "text_config.eos_token_id", "resampler.blocks",
-	    "resampler.heads", "vision_feature_layer", "vision_post_norm",
-	    "init.gain", "init.patch", "init.position", "init.embedding"};
+	    "rope_scaling", "text_config.rope_scaling", "eos_token_id",
+	    "text_config.eos_token_id", "resampler.blocks", "resampler.heads",
+	    "vision_feature_layer", "vision_post_norm", "init.gain",
+	    "init.patch", "init.position", "init.embedding"};
 	size_t i;
 
 	for (i = 0; i < sizeof keys / sizeof *keys; i++)

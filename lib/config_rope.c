@@ -127,7 +127,8 @@ parse_scaling(
 		r->factor = (double)t->max_T / (double)r->original;
 	else if (!gv_obj_get(in, "factor"))
 		return gv_obj_missing(in, "factor");
-	if (gv_obj_f64(in, "factor", 1e-3, 1e6, &r->factor))
+	/* smaller ones turn the last position by more than gvk_rope takes */
+	if (gv_obj_f64(in, "factor", 0.01, 1e6, &r->factor))
 		return s->e->code;
 	if (r->type == GV_ROPE_LLAMA3)
 		return parse_llama3(r, in);

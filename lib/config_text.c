@@ -96,13 +96,17 @@ refuse_window(const struct gv_obj *s, int64_t window)
 
 /* Kinds of layers by name: full attention, and windows where there are some. */
 static int
-check_kinds(const struct gv_obj *s, bool windows, bool *slides)
+check_kinds(const struct gv_obj *s, int64_t L, bool windows, bool *slides)
 {
 	const json_t *kinds = gv_obj_get(s, "layer_types");
 	size_t i;
 
 	if (kinds && !json_is_array(kinds))
 		return gv_obj_bad(s, "layer_types", "a list");
+	if (kinds && json_array_size(kinds) != (size_t)L)
+		return gv_fail(s->e, GV_ERR_MATCH,
+		    "'%slayer_types' names %zu layers, there are %lld", s->at,
+		    json_array_size(kinds), (long long)L);
 	for (i = 0; i < json_array_size(kinds); i++) {
 		const char *k = json_string_value(json_array_get(kinds, i));
 
@@ -124,7 +128,7 @@ check_window(const struct gv_text_config *t, const struct family *f,
 	int64_t window = 4096, full = 28;
 
 	if (f->window == WINDOW_NONE)
-		return check_kinds(s, false, &slides);
+		return check_kinds(s, t->L, false, &slides);
 	if (gv_obj_bool(s, "use_sliding_window", &use) ||
 	    gv_obj_int(s, "sliding_window", 1, INT64_MAX, &window) ||
 	    gv_obj_int(s, "max_window_layers", 0, INT64_MAX, &full))
@@ -134,7 +138,7 @@ check_window(const struct gv_text_config *t, const struct family *f,
 		full = 0;
 	}
 	use = use && !json_is_null(given);
-	if (check_kinds(s, use, &slides))
+	if (check_kinds(s, t->L, use, &slides))
 		return s->e->code;
 	if (f->window == WINDOW_ALL || !gv_obj_get(s, "layer_types"))
 		slides = full < t->L;

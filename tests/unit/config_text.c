@@ -4,6 +4,7 @@
 #include "config_priv.h"
 #include "configs.h"
 #include "model.h"
+#include "philox.h"
 #include "rope.h"
 
 #include <fcntl.h>
@@ -193,8 +194,10 @@ windows(void)
 	gv_config_free(&c);
 	take(qwen3, "{'use_sliding_window':true}", &c, "a window of null");
 	gv_config_free(&c);
-	take(qwen3, "{'layer_types':['full_attention','full_attention']}", &c,
-	    "layers by name");
+	take(qwen3,
+	    "{'num_hidden_layers':2,"
+	    "'layer_types':['full_attention','full_attention']}",
+	    &c, "layers by name");
 	gv_config_free(&c);
 	take(mistral, "{'sliding_window':32768}", &c, "Mistral's of all");
 	gv_config_free(&c);
@@ -220,14 +223,17 @@ static const struct {
 	GV_ERR_NOSUP, "'sliding_window' of 4096"},
     {qwen3,
 	"{'use_sliding_window':true,'sliding_window':64,"
-	"'layer_types':['sliding_attention']}",
+	"'num_hidden_layers':1,'layer_types':['sliding_attention']}",
 	GV_ERR_NOSUP, "'sliding_window' of 64"},
-    {qwen3, "{'layer_types':['sliding_attention']}", GV_ERR_NOSUP,
-	"'layer_types' of 'sliding_attention'"},
-    {qwen3, "{'layer_types':['linear_attention']}", GV_ERR_NOSUP,
-	"'linear_attention'"},
+    {qwen3, "{'num_hidden_layers':1,'layer_types':['sliding_attention']}",
+	GV_ERR_NOSUP, "'layer_types' of 'sliding_attention'"},
+    {qwen3, "{'layer_types':['full_attention']}", GV_ERR_MATCH,
+	"'layer_types' names 1 layers, there are 28"},
+    {qwen3, "{'num_hidden_layers':1,'layer_types':['linear_attention']}",
+	GV_ERR_NOSUP, "'linear_attention'"},
     {qwen3, "{'layer_types':3}", GV_ERR_FORMAT, "'layer_types' is not a list"},
-    {qwen3, "{'layer_types':[3]}", GV_ERR_NOSUP, "'layer_types' of '?'"},
+    {qwen3, "{'num_hidden_layers':1,'layer_types':[3]}", GV_ERR_NOSUP,
+	"'layer_types' of '?'"},
     {mistral, "{'sliding_window':4096}", GV_ERR_NOSUP,
 	"'sliding_window' of 4096"},
     {mistral, "{'sliding_window':'DELETE'}", GV_ERR_NOSUP,
@@ -569,6 +575,84 @@ sampling(void)
 	}
 }
 
+/* ---- chance -------------------------------------------------------------- */
+
+/* Angles that gvk_rope takes, and nothing that is not a number. */
+static bool
+sound(const struct gv_text_config *t)
+{
+	double a = t->rope.attention;
+	int64_t i;
+
+	for (i = 0; i < t->D / 2; i++)
+		if (!(fabs(gv_rope(&t->rope, i, t->D)) * (double)t->max_T <
+			2147483648.0))
+			return false;
+	return a > 0 && a <= 1e3 && t->H % t->G == 0 && t->D % 2 == 0;
+}
+
+/* Bytes changed at random: refused in one line, or a sound model that comes
+ * back as it is written. */
+static void
+mutations(void)
+{
+	static const char *const from[] = {qwen3, llama32, mistral, nano,
+	    "{'model_type':'qwen2','vocab_size':9,'hidden_size':64,"
+	    "'num_hidden_layers':2,'num_attention_heads':4,"
+	    "'intermediate_size':8,'max_position_embeddings':32768,"
+	    "'rope_parameters':{'rope_type':'yarn','factor':4.0,"
+	    "'rope_theta':10.0,'original_max_position_embeddings':8192,"
+	    "'beta_fast':32,'beta_slow':1,'truncate':false,'mscale':0.7,"
+	    "'mscale_all_dim':0.7}}"};
+	static const char bytes[] = "0123456789-.eE{}[],:'ntrual_ x";
+	struct gv_error e = {0};
+	struct gv_config c;
+	struct gv_rng rng;
+	int n, taken = 0, parsed = 0, bad = 0;
+	char text[1024];
+
+	gv_rng_init(&rng, 4, GV_PURPOSE_TEST);
+	for (n = 0; n < 30000; n++) {
+		uint64_t size, k;
+		json_t *o, *again;
+
+		snprintf(text, sizeof text, "%s", from[n % 5]);
+		size = strlen(text);
+		for (k = gv_rng_below(&rng, 3) + 1; k > 0; k--)
+			text[gv_rng_below(&rng, size)] =
+			    bytes[gv_rng_below(&rng, sizeof bytes - 1)];
+		for (k = 0; k < size; k++)
+			text[k] = (char)(text[k] == '\'' ? '"' : text[k]);
+		o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		if (!o)
+			continue;
+		parsed++;
+		gv_error_clear(&e);
+		if (gv_config_parse(&c, o, &e)) {
+			bad += !e.msg[0] || strchr(e.msg, '\n');
+		} else {
+			struct gv_config d;
+
+			taken++;
+			again = gv_config_json(&c);
+			bad += !sound(&c.text);
+			if (gv_config_parse(&d, again, &e)) {
+				printf("# %s: %s\n", e.msg, text);
+				bad++;
+			} else {
+				bad += !same(&c, &d);
+				gv_config_free(&d);
+			}
+			json_decref(again);
+			gv_config_free(&c);
+		}
+		json_decref(o);
+	}
+	ok(parsed > 1000 && taken > 100 && taken < parsed,
+	    "%d of 30000 mutations are JSON, %d of them models", parsed, taken);
+	is_int(bad, 0, "all others are refused in one line");
+}
+
 int
 main(void)
 {
@@ -584,6 +668,7 @@ main(void)
 	round_trips();
 	class_sizes();
 	sampling();
+	mutations();
 	ok(!chdir("/") && !gv_remove_tree(root, &e), "remove everything");
 	return done();
 }
