@@ -372,6 +372,9 @@ check(struct chk *c)
 	for (int i = 0; i < laws; i += 2)
 		draws(c, 2, i % 4 ? 100003 : 151936,
 		    (i % 4 ? BAN : 0) | (i % 3 ? SEEN : 0), law[i]);
+	/* More than a cluster of blocks holds. */
+	draws(c, 1, 450001, BAN | SEEN, law[10]);
+	draws(c, 1, 450004, TIES, law[2]);
 	batches(c);
 	corners(c);
 	penalty(c);
