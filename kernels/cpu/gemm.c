@@ -267,19 +267,33 @@ sum_vec(tile_vec v)
 	return v[0];
 }
 
-/* Element `at` of B, and the vector that begins there. */
-TILE_INLINE float
-b_one(const void *b, const bool raw, int64_t at)
-{
-	return raw ? tile_widen_one(((const uint16_t *)b)[at])
-		   : ((const float *)b)[at];
-}
-
+/* The vector that begins at element `at` of B. */
 TILE_INLINE tile_vec
 b_vec(const void *b, const bool raw, int64_t at)
 {
 	return raw ? tile_widen((const uint16_t *)b + at)
 		   : *(const tile_vec *)((const float *)b + at);
+}
+
+/* The same where only n numbers are left, with zeros behind them. */
+static inline tile_vec
+last_vec(const float *p, int64_t n)
+{
+	tile_vec v = {0};
+
+	memcpy(&v, p, (size_t)n * sizeof *p);
+	return v;
+}
+
+static inline tile_vec
+last_b(const void *b, const bool raw, int64_t at, int64_t n)
+{
+	uint16_t bits[TILE_V] = {0};
+
+	if (!raw)
+		return last_vec((const float *)b + at, n);
+	memcpy(bits, (const uint16_t *)b + at, (size_t)n * sizeof *bits);
+	return tile_widen(bits);
 }
 
 /* Asks for it.  Rows are read four at a time and are often shorter than what
@@ -294,9 +308,25 @@ b_fetch(const void *b, const bool raw, int64_t at)
 	    (const void *)((uintptr_t)b + (uintptr_t)at * size), 0, 2);
 }
 
+/* The numbers of the rows from k on, which don't fill a vector. */
+TILE_INLINE void
+dot_rest(const struct gemm *g, const int R, const int J, const bool raw,
+    int64_t m, int64_t n, int64_t k, tile_vec acc[4][4])
+{
+	int64_t some = g->K - k;
+	int i, j;
+
+	_Pragma("GCC unroll 4") for (j = 0; j < J; j++)
+	{
+		tile_vec bv = last_b(g->b, raw, (n + j) * g->ldb + k, some);
+
+		_Pragma("GCC unroll 4") for (i = 0; i < R; i++) acc[i][j] +=
+		    last_vec(g->a + (m + i) * g->lda + k, some) * bv;
+	}
+}
+
 /* c[i][j] (+)= a row i . b row j for R rows of A and J of B, which are BF16 if
- * `raw`.  A sum runs over TILE_V lanes, whose own sums are added up in order,
- * and over what is left of the rows. */
+ * `raw`.  A sum runs over TILE_V lanes, whose own sums are added up last. */
 TILE_INLINE void
 dot_rows(const struct gemm *g, const int R, const int J, const bool raw,
     int64_t m, int64_t n)
@@ -304,7 +334,6 @@ dot_rows(const struct gemm *g, const int R, const int J, const bool raw,
 	const float *a = g->a + m * g->lda;
 	const int64_t b = n * g->ldb;
 	tile_vec acc[4][4];
-	float sum[4][4];
 	int64_t k;
 	int i, j;
 
@@ -326,21 +355,16 @@ dot_rows(const struct gemm *g, const int R, const int J, const bool raw,
 			    acc[i][j] += av * bv[j];
 		}
 	}
+	if (k < g->K)
+		dot_rest(g, R, J, raw, m, n, k, acc);
 	_Pragma("GCC unroll 4") for (i = 0; i < R; i++)
-	    _Pragma("GCC unroll 4") for (j = 0; j < J; j++) sum[i][j] =
-		sum_vec(acc[i][j]);
-	for (; k < g->K; k++)
-		for (i = 0; i < R; i++)
-			for (j = 0; j < J; j++)
-				sum[i][j] +=
-				    a[i * g->lda + k] *
-				    b_one(g->b, raw, b + j * g->ldb + k);
-	for (i = 0; i < R; i++)
-		for (j = 0; j < J; j++) {
-			float *c = g->c + (m + i) * g->ldc + n + j;
+	    _Pragma("GCC unroll 4") for (j = 0; j < J; j++)
+	{
+		float *c = g->c + (m + i) * g->ldc + n + j;
+		float sum = sum_vec(acc[i][j]);
 
-			*c = g->add ? *c + sum[i][j] : sum[i][j];
-		}
+		*c = g->add ? *c + sum : sum;
+	}
 }
 
 /* All of A's rows, with J rows of B. */
