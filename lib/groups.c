@@ -45,7 +45,7 @@ gv_groups_open(struct gv_groups **out, struct gv_reader *r,
 	if (gv_examples_open(&x->examples, r, c, INT32_MAX, rows, e) ||
 	    gv_reader_need(r, "loss_mask", "U8 (T)", &at, e) ||
 	    gv_reader_need(r, "logp", "F32 (T)", &x->logp, e) ||
-	    gv_reader_need(r, "reward", "plain", &x->reward, e) ||
+	    gv_reader_need(r, "reward", "F32 ()", &x->reward, e) ||
 	    gv_reader_need(r, "group", "plain", &x->group, e) ||
 	    gv_reader_need(r, "sample", "plain", &x->sample, e) ||
 	    gv_reader_need(r, "policy", "plain", &x->policy, e) ||
@@ -278,7 +278,7 @@ static int
 join(struct gv_groups *x, struct gv_group *g, int64_t *last, struct gv_error *e)
 {
 	int64_t group, sample, policy, size = -1;
-	double reward;
+	float reward;
 
 	if (number(x, x->group, &group, e) ||
 	    number(x, x->sample, &sample, e) ||
@@ -287,7 +287,8 @@ join(struct gv_groups *x, struct gv_group *g, int64_t *last, struct gv_error *e)
 		return e->code;
 	if (g->ex.D && group != g->number)
 		return 0;
-	if (gv_value_f64(&x->rec.v[x->reward], &reward) || !isfinite(reward))
+	memcpy(&reward, x->rec.v[x->reward].t.data, sizeof reward);
+	if (!isfinite(reward))
 		return wrong(x, e, "its reward is not a finite number");
 	if (g->ex.D && sample <= *last)
 		return wrong(x, e, "the samples of its group are out of order");
@@ -298,7 +299,7 @@ join(struct gv_groups *x, struct gv_group *g, int64_t *last, struct gv_error *e)
 		snprintf(g->ex.key, sizeof g->ex.key, "%s", x->one.key);
 	g->oldest = g->ex.D && g->oldest < policy ? g->oldest : policy;
 	g->number = group;
-	g->reward[g->ex.D] = reward;
+	g->reward[g->ex.D] = (double)reward;
 	*last = sample;
 	if (append(x, g, e) || add_parts(x, g, e))
 		return e->code;

@@ -52,7 +52,8 @@ make_samples(void)
 			unsigned at = (unsigned)(1000 * g + 100 * d);
 
 			s->T = PROMPT + 3 + (g + 2 * d) % 6;
-			s->reward = g == SAME ? 1 : noise(at + 99);
+			s->reward =
+			    g == SAME ? 1 : (double)(float)noise(at + 99);
 			for (t = 0; t < s->T; t++) {
 				unsigned from =
 				    t < PROMPT ? (unsigned)(1000 * g) : at;
@@ -79,7 +80,7 @@ static void
 write_sample(struct gv_writer *w, int g, int d, const struct odd *odd)
 {
 	const struct sample *s = &samples[g][d];
-	double reward = odd->nan && g == 1 ? (double)NAN : s->reward;
+	float reward = odd->nan && g == 1 ? NAN : (float)s->reward;
 	json_t *parts = json_pack("{s:f}", "exact", s->reward);
 
 	must(gv_writer_begin(w, "", &e), &e);
@@ -87,7 +88,7 @@ write_sample(struct gv_writer *w, int g, int d, const struct odd *odd)
 	must(gv_writer_tensor(w, "loss_mask", 1, &s->T, s->mask, &e), &e);
 	must(gv_writer_tensor(w, "logp", 1, &s->T, s->logp, &e), &e);
 	must(gv_writer_tensor(w, "logp_ref", 1, &s->T, s->ref, &e), &e);
-	must(gv_writer_f64(w, "reward", reward, &e), &e);
+	must(gv_writer_tensor(w, "reward", 0, NULL, &reward, &e), &e);
 	must(gv_writer_json(w, "rewards", parts, &e), &e);
 	must(gv_writer_int(w, "group", g, &e), &e);
 	must(gv_writer_int(w, "sample", d, &e), &e);
@@ -113,7 +114,8 @@ write_stream(const struct odd *odd)
 	must(gv_schema_field(&s, "loss_mask", "U8 (T)", "", &e), &e);
 	must(gv_schema_field(&s, "logp", "F32 (T)", "nat", &e), &e);
 	must(gv_schema_field(&s, "logp_ref", "F32 (T)", "nat", &e), &e);
-	for (i = 0; i < 6 - odd->no_size; i++)
+	must(gv_schema_field(&s, "reward", "F32 ()", "", &e), &e);
+	for (i = 0; i < 5 - odd->no_size; i++)
 		must(gv_schema_field(&s, plain[i], "plain", "", &e), &e);
 	must(gv_out_open(&o, path, true, true, &e), &e);
 	must(gv_writer_open(&w, o, &s, &e), &e);
