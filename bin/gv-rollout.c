@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "gen.h"
 #include "inputs.h"
+#include "logits.h"
 #include "mem.h"
 #include "prompts.h"
 #include "prov.h"
@@ -12,9 +13,9 @@
 
 static struct gv_opt_common common;
 static const char *model_dir, *score_as = "logp";
-static int64_t group = 1, top_k, max_tokens = 256, batch = 64;
+static int64_t group = 1, top_k, max_tokens = 256, batch = 64, largest = -1;
 static double temperature = 1, top_p = 1;
-static bool scoring;
+static bool scoring, pass_images;
 
 static const struct gv_opt opts[] = {
     {"model", 'm', GV_OPT_STR, &model_dir, "DIR", "the model's directory", 0, 0,
@@ -31,11 +32,23 @@ static const struct gv_opt opts[] = {
 	"tokens of a sample at most (256)", 1, GV_MAX_POSITIONS, NULL},
     {"batch", 0, GV_OPT_INT, &batch, "N", "samples that decode together (64)",
 	1, 65536, NULL},
+    {"images", 0, GV_OPT_FLAG, &pass_images, NULL,
+	"pass on what the prompts have of images, for gv-train", 0, 0, NULL},
     {"score", 0, GV_OPT_FLAG, &scoring, NULL,
 	"add the log-probabilities of the records' own tokens", 0, 0, NULL},
     {"score-as", 0, GV_OPT_STR, &score_as, "NAME",
 	"the field that --score writes (logp)", 0, 0, NULL},
+    {"logits", 0, GV_OPT_INT, &largest, "K",
+	"add the K largest logits of every position; 0: all", 0, GV_MAX_VOCAB,
+	NULL},
     {0}};
+
+/* Whether records are looked at as they are, and nothing is drawn. */
+static bool
+reading(void)
+{
+	return scoring || largest >= 0;
+}
 
 static const struct gv_opt_prog prog = {
     "gv-rollout",
@@ -91,7 +104,36 @@ rewritten(const struct gv_field *f)
 	for (i = 0; i < SAMPLE_FIELDS; i++)
 		if (!strcmp(f->name, sample_fields[i].name))
 			return true;
-	return gv_prompt_spent(f);
+	return gv_prompt_spent(f) && !(pass_images && gv_visual_is(f->name));
+}
+
+/* What --score and --logits write, whether the input has it or not. */
+static bool
+added(const struct gv_field *f)
+{
+	if (scoring && !strcmp(f->name, score_as))
+		return true;
+	return largest >= 0 &&
+	       (!strcmp(f->name, "logits") || !strcmp(f->name, "logit_ids"));
+}
+
+static int
+add_fields(struct gv_schema *s, struct gv_error *e)
+{
+	size_t i;
+
+	for (i = 0; i < SAMPLE_FIELDS && !reading(); i++)
+		if (gv_schema_field(s, sample_fields[i].name,
+			sample_fields[i].spec, sample_fields[i].unit, e))
+			return e->code;
+	if (scoring && gv_schema_field(s, score_as, "F32 (T)", "nat", e))
+		return gv_fail_in(e, "cannot write field '%s'", score_as);
+	if (largest >= 0 && gv_schema_field(s, "logits",
+				largest ? "F32 (T,K)" : "F32 (T,V)", "", e))
+		return e->code;
+	if (largest > 0)
+		return gv_schema_field(s, "logit_ids", "I32 (T,K)", "", e);
+	return 0;
 }
 
 /* Leaves in `s` the fields that are passed on, and marks them. */
@@ -103,9 +145,8 @@ choose_fields(struct run *r, struct gv_schema *s)
 	for (i = 0; i < s->nfields; i++) {
 		const struct gv_field *f = &s->fields[i];
 
-		r->keep[i] = scoring ? !gv_visual_is(f->name) &&
-					   strcmp(f->name, score_as) != 0
-				     : !rewritten(f);
+		r->keep[i] = reading() ? !gv_visual_is(f->name) && !added(f)
+				       : !rewritten(f);
 		if (r->keep[i])
 			s->fields[n++] = *f;
 	}
@@ -116,8 +157,18 @@ choose_fields(struct run *r, struct gv_schema *s)
 static json_t *
 arguments(void)
 {
-	if (scoring)
-		return json_pack("[ss]", "--score-as", score_as);
+	json_t *a;
+
+	if (reading()) {
+		a = scoring ? json_pack("[ss]", "--score-as", score_as)
+			    : json_array();
+		if (largest < 0)
+			return a;
+		json_array_append_new(a, json_string("--logits"));
+		json_array_append_new(
+		    a, json_sprintf("%lld", (long long)largest));
+		return a;
+	}
 	return json_pack("[sosososososo]", "--group",
 	    json_sprintf("%lld", (long long)group), "--temperature",
 	    json_sprintf("%.17g", temperature), "--top-k",
@@ -152,24 +203,18 @@ begin(struct run *r, const struct gv_facts *f, struct gv_error *e)
 {
 	json_t *digests = json_object();
 	struct gv_schema s;
-	size_t i;
 
 	if (gv_schema_copy(&s, gv_reader_schema(r->in.first), e))
 		return e->code;
 	choose_fields(r, &s);
-	if (!scoring)
+	if (!reading())
 		snprintf(s.kind, sizeof s.kind, "samples");
-	for (i = 0; i < SAMPLE_FIELDS && !scoring && !e->code; i++)
-		if (gv_schema_field(&s, sample_fields[i].name,
-			sample_fields[i].spec, sample_fields[i].unit, e))
-			break;
-	if (scoring && gv_schema_field(&s, score_as, "F32 (T)", "nat", e))
-		gv_fail_in(e, "cannot write field '%s'", score_as);
-	if (!e->code && !add_digests(r, digests, f, e) &&
+	if (!add_fields(&s, e) && !add_digests(r, digests, f, e) &&
 	    !gv_schema_prog(
 		&s, prog.name, arguments(), json_incref(digests), e) &&
-	    !gv_out_open(&r->o, common.output, true, common.force, e))
-		i = (size_t)gv_writer_open(&r->w, r->o, &s, e);
+	    !gv_out_open(&r->o, common.output, true, common.force, e) &&
+	    gv_writer_open(&r->w, r->o, &s, e))
+		r->w = NULL;
 	json_decref(digests);
 	gv_schema_free(&s);
 	return e->code;
@@ -197,6 +242,10 @@ open_model(struct run *r, struct gv_error *e)
 		if (gv_prov_check_input(
 			gv_reader_schema(in), &f, r->fields.input, e))
 			gv_fail_in(e, "cannot use '%s'", gv_reader_name(in));
+		else if (largest > c.text.V)
+			gv_fail(e, GV_ERR_MATCH,
+			    "--logits %lld, but the model has %lld ids",
+			    (long long)largest, (long long)c.text.V);
 		else if (!begin(r, &f, e) &&
 			 !gv_backend_open(
 			     &r->k, common.device, common.threads, e) &&
@@ -372,13 +421,15 @@ sample(struct run *r, struct gv_error *e)
 	return gv_gen_run(r->g, &work, e);
 }
 
-/* ---- scoring ------------------------------------------------------------- */
+/* ---- scores and logits --------------------------------------------------- */
 
-/* A record that waits for its scores. */
+/* A record that waits for its scores or logits. */
 struct waiting {
 	struct gv_kept kept;
 	struct gv_score_item item;
 	int32_t *target;
+	float *logits; /* (T,K) or (T,V), while they come */
+	int32_t *id; /* (T,K) */
 };
 
 static void
@@ -388,7 +439,33 @@ free_waiting(struct waiting *w)
 	gv_visual_drop(&w->item.visual);
 	gv_free(w->target);
 	gv_free(w->item.logp);
+	gv_free(w->logits);
+	gv_free(w->id);
 	*w = (struct waiting){0};
+}
+
+/* Logits of a position that are written. */
+static int64_t
+columns(const struct run *r)
+{
+	return largest ? largest : r->m->cfg.text.V;
+}
+
+/* Whether the logits of n tokens fit a record, beside all else. */
+static int
+check_room(const struct run *r, size_t n, struct gv_error *e)
+{
+	size_t room = GV_MAX_RECORD - GV_MAX_RECORD / 16;
+	size_t row =
+	    (size_t)columns(r) *
+	    (largest ? sizeof(float) + sizeof(int32_t) : sizeof(float));
+
+	if (largest < 0 || n <= room / row)
+		return 0;
+	return gv_fail(e, GV_ERR_LIMIT,
+	    "the logits of %zu tokens are %.1f GB, which no record holds; "
+	    "--logits K takes the K largest",
+	    n, (double)n * (double)row / 1e9);
 }
 
 /* Copies a record and says what is to be scored in it. */
@@ -399,6 +476,7 @@ take(struct run *r, struct waiting *w, const struct waiting *before,
 	struct gv_score_item *s = &w->item;
 	struct gv_gen_prompt p = {0};
 	struct gv_rec own;
+	size_t i;
 
 	if (gv_prompt_of(&p, &r->fields, rec, e))
 		return e->code;
@@ -406,9 +484,11 @@ take(struct run *r, struct waiting *w, const struct waiting *before,
 	s->logp = gv_alloc(p.n + 1, sizeof *s->logp);
 	if (!w->target || !s->logp)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a record");
+	for (i = 0; i < p.n; i++)
+		w->target[i] = -1;
 	if (gv_keep(&w->kept, rec, r->keep,
 		gv_reader_schema(r->in.first)->nfields, e) ||
-	    gv_prompt_targets(w->target, &r->fields, rec, e) ||
+	    (scoring && gv_prompt_targets(w->target, &r->fields, rec, e)) ||
 	    (p.images && gv_visual_take(&s->visual, r->m, p.input, p.visual,
 			     before ? before->item.visual : NULL, e)))
 		return e->code;
@@ -420,12 +500,14 @@ take(struct run *r, struct waiting *w, const struct waiting *before,
 	if (p.images)
 		s->image_at = own.v[r->fields.image_at].t.data;
 	s->target = w->target;
+	if (check_room(r, p.n, e))
+		return e->code;
 	return gv_score_check(r->m, s, e);
 }
 
 /* logp[i] is of the token after i; a stream has it beside its token. */
 static int
-write_scored(struct run *r, struct waiting *w, struct gv_error *e)
+put_logp(struct run *r, struct waiting *w, struct gv_error *e)
 {
 	int64_t T[1] = {(int64_t)w->item.n};
 	float *logp = w->item.logp;
@@ -433,27 +515,85 @@ write_scored(struct run *r, struct waiting *w, struct gv_error *e)
 	if (w->item.n)
 		memmove(logp + 1, logp, (w->item.n - 1) * sizeof *logp);
 	logp[0] = 0;
+	return gv_writer_tensor(r->w, score_as, 1, T, logp, e);
+}
+
+static int
+put_logits(struct run *r, const struct waiting *w, struct gv_error *e)
+{
+	int64_t shape[2] = {(int64_t)w->item.n, columns(r)};
+
+	if (gv_writer_tensor(r->w, "logits", 2, shape, w->logits, e) ||
+	    !largest)
+		return e->code;
+	return gv_writer_tensor(r->w, "logit_ids", 2, shape, w->id, e);
+}
+
+static int
+write_read(struct run *r, struct waiting *w, struct gv_error *e)
+{
 	if (!gv_writer_begin(r->w, w->kept.key, e) &&
-	    !put_kept(r, &w->kept, e) &&
-	    !gv_writer_tensor(r->w, score_as, 1, T, logp, e) &&
+	    !put_kept(r, &w->kept, e) && (!scoring || !put_logp(r, w, e)) &&
+	    (largest < 0 || !put_logits(r, w, e)) &&
 	    !gv_writer_end_rec(r->w, e))
 		r->tokens += w->item.n;
 	return e->code;
 }
 
+/* What take_logits() works on. */
+struct logits_of {
+	struct run *r;
+	struct waiting *w;
+};
+
+/* Keeps some rows of logits, or the largest of each, until the record is
+ * complete and can be written. */
 static int
-score_batch(struct run *r, struct waiting *w, size_t n, struct gv_error *e)
+take_logits(void *arg, size_t item, size_t at, size_t n, const float *logits,
+    struct gv_error *e)
+{
+	const struct logits_of *l = arg;
+	struct waiting *w = &l->w[item];
+	size_t K = (size_t)columns(l->r), V = (size_t)l->r->m->cfg.text.V, i;
+
+	if (!at) {
+		w->logits = gv_alloc(w->item.n * K, sizeof *w->logits);
+		w->id = gv_alloc(largest ? w->item.n * K : 0, sizeof *w->id);
+		if (!w->logits || !w->id)
+			return gv_fail(e, GV_ERR_NOMEM, "no memory for logits");
+	}
+	for (i = 0; i < n; i++) {
+		float *row = w->logits + (at + i) * K;
+
+		if (largest)
+			gv_logits_top(row, w->id + (at + i) * K, largest,
+			    logits + i * V, (int64_t)V);
+		else
+			memcpy(row, logits + i * V, V * sizeof *row);
+	}
+	if (at + n < w->item.n)
+		return 0;
+	write_read(l->r, w, e);
+	free_waiting(w);
+	return e->code;
+}
+
+static int
+read_batch(struct run *r, struct waiting *w, size_t n, struct gv_error *e)
 {
 	struct gv_score_item *item = gv_alloc(n, sizeof *item);
+	struct logits_of l = {r, w};
 	size_t i;
 
 	if (!item)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a batch");
 	for (i = 0; i < n; i++)
 		item[i] = w[i].item;
-	if (!gv_score(r->m, item, n, e))
-		for (i = 0; i < n && !write_scored(r, &w[i], e); i++)
-			;
+	if ((!scoring || !gv_score(r->m, item, n, e)) &&
+	    (largest < 0 || !gv_logits(r->m, item, n, take_logits, &l, e)))
+		for (i = 0; largest < 0 && i < n; i++)
+			if (write_read(r, &w[i], e))
+				break;
 	for (i = 0; i < n; i++)
 		free_waiting(&w[i]);
 	gv_free(item);
@@ -461,7 +601,7 @@ score_batch(struct run *r, struct waiting *w, size_t n, struct gv_error *e)
 }
 
 static int
-score(struct run *r, struct gv_error *e)
+read_records(struct run *r, struct gv_error *e)
 {
 	struct waiting *w = gv_alloc((size_t)batch, sizeof *w);
 	struct gv_rec rec;
@@ -479,15 +619,15 @@ score(struct run *r, struct gv_error *e)
 				break;
 		}
 		if (n == (size_t)batch) {
-			if (score_batch(r, w, n, e))
+			if (read_batch(r, w, n, e))
 				break;
 			n = 0;
 		}
 		cli_progress(
-		    "%llu records scored", (unsigned long long)r->in.records);
+		    "%llu records read", (unsigned long long)r->in.records);
 	}
 	if (!e->code && n)
-		more = score_batch(r, w, n, e);
+		more = read_batch(r, w, n, e);
 	gv_free(w);
 	return e->code;
 }
@@ -512,7 +652,7 @@ report(const struct run *r, double start)
 		gv_gen_stats(r->g, &s);
 	cli_say(1, "%llu records, %llu tokens %s in %.2f s",
 	    (unsigned long long)r->in.records, (unsigned long long)r->tokens,
-	    scoring ? "scored" : "sampled", seconds() - start);
+	    reading() ? "read" : "sampled", seconds() - start);
 	if (r->g)
 		cli_say(1,
 		    "%llu passes; %llu prompt tokens computed, %llu shared; "
@@ -532,7 +672,7 @@ main(int argc, char **argv)
 	if (!model_dir)
 		cli_usage("no model: -m DIR");
 	if (gv_inputs_open(&r.in, argv + 1, n, &e) || open_model(&r, &e) ||
-	    (scoring ? score(&r, &e) : sample(&r, &e)))
+	    (reading() ? read_records(&r, &e) : sample(&r, &e)))
 		cli_die(&e);
 	report(&r, start);
 	if (gv_writer_close(&r.w, r.bad + r.in.bad, &e) ||

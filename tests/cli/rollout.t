@@ -105,6 +105,35 @@ is "targets are scored where they stand" "$(look '[.targets, .logp[1:] + [0]]
 	| transpose | map((.[0] >= 0) == (.[1] != 0)) | all' <cs.gv |
 	sort -u)" true
 
+# ---- logits
+V=$(jq .text_config.vocab_size "$MODEL/config.json")
+# dump gives tensors without their shapes
+rows='def rows($n): . as $x | [range(0; length; $n) | $x[.:. + $n]];'
+ok "all logits, and scores" roll --logits 0 --score --score-as s -o all.gv si.gv
+is "... a row of V a token" "$(look '(.logits | length) / (.tokens | length)' \
+	<all.gv | sort -u)" "$V"
+is "... whose log-softmax is the score" "$(look "$rows"'. as $r |
+	(.logits | rows('"$V"')) as $z | [range(1; .tokens | length) |
+	select($r.loss_mask[.] > 0) | . as $i | $z[$i - 1] |
+	.[$r.tokens[$i]] - (map(exp) | add | log) - $r.s[$i] | fabs] |
+	max < 0.00001' <all.gv | sort -u)" true
+ok "the largest logits alone" roll --logits 3 -o top.gv si.gv
+is "... are those, in order" "$(look '[.logits, .logit_ids]' <top.gv | cksum)" \
+	"$(look "$rows"'[.logits | rows('"$V"')[] | [. as $z |
+	range(0; length) | [-$z[.], .]] | sort | .[0:3]] |
+	[map(map(-.[0])[]), map(map(.[1])[])]' <all.gv | cksum)"
+is "... of records as they came" "$(look 'del(.logits, .logit_ids)' <top.gv |
+	cksum)" "$(look 'del(.image)' <si.gv | cksum)"
+is "of records that nothing marks" \
+	"$(printf '{"key":"k","tokens":[1,2,3]}\n' |
+	"$MK" tokens 'tokens=I32 (T)' | roll --logits 2 |
+	look '[.logits, .logit_ids] | map(length)')" "[6,6]"
+is "... or that are empty" "$(printf '{"key":"k","tokens":[]}\n' |
+	"$MK" tokens 'tokens=I32 (T)' | roll --logits 0 | look .logits)" "[]"
+must_fail 1 "more logits than the model has ids" \
+	roll --logits $((V + 1)) -o out.gv si.gv
+must_fail 2 "fewer than none" roll --logits -1 si.gv
+
 # ---- what doesn't belong together
 gv-encode-vision -m "$OTHER" --stage full -o stale.gv i.gv
 gv-paste p.gv stale.gv >ps.gv
