@@ -197,11 +197,90 @@ gv_f32_to_f16(float x)
 	return (uint16_t)(sign | ((a >> 13) - (112u << 10)));
 }
 
+/* ---- many at a time ------------------------------------------------------ */
+
+/* Loops over LANES are of a length that the compiler knows, and without
+ * branches, so that it makes vectors of them. */
+#define LANES 16
+
+/* gv_f16_to_f32() by selection: the exponent moves from bias 15 to 127; what
+ * has none is put in front of 2^-14, which is then taken away; infinity and
+ * NaN move once more. */
+static uint32_t
+widen_f16(uint16_t x)
+{
+	uint32_t u = (uint32_t)(x & 0x7fff) << 13, exp = u & 0x0f800000;
+	uint32_t normal = u + 0x38000000;
+	uint32_t small = to_bits(from_bits(u + 0x38800000) - 0x1p-14f);
+
+	normal += exp == 0x0f800000 ? 0x38000000 : 0;
+	return (exp ? normal : small) | (uint32_t)(x & 0x8000) << 16;
+}
+
+/* gv_f32_to_bf16() by selection. */
+static uint16_t
+narrow_bf16(uint32_t u)
+{
+	uint32_t rounded = u + 0x7fff + (u >> 16 & 1);
+
+	rounded = (u & 0x7fffffff) > 0x7f800000 ? u | 0x400000 : rounded;
+	return (uint16_t)(rounded >> 16);
+}
+
+static void
+from_bf16(float *dst, const uint16_t *src, size_t n)
+{
+	size_t i = 0, j;
+
+	for (; n - i >= LANES; i += LANES) {
+		uint32_t v[LANES];
+
+		for (j = 0; j < LANES; j++)
+			v[j] = (uint32_t)src[i + j] << 16;
+		memcpy(dst + i, v, sizeof v);
+	}
+	for (; i < n; i++)
+		dst[i] = gv_bf16_to_f32(src[i]);
+}
+
+static void
+from_f16(float *dst, const uint16_t *src, size_t n)
+{
+	size_t i = 0, j;
+
+	for (; n - i >= LANES; i += LANES) {
+		uint32_t v[LANES];
+
+		for (j = 0; j < LANES; j++)
+			v[j] = widen_f16(src[i + j]);
+		memcpy(dst + i, v, sizeof v);
+	}
+	for (; i < n; i++)
+		dst[i] = gv_f16_to_f32(src[i]);
+}
+
+static void
+to_bf16(uint16_t *dst, const float *src, size_t n)
+{
+	size_t i = 0, j;
+
+	for (; n - i >= LANES; i += LANES) {
+		uint32_t v[LANES];
+		uint16_t h[LANES];
+
+		memcpy(v, src + i, sizeof v);
+		for (j = 0; j < LANES; j++)
+			h[j] = narrow_bf16(v[j]);
+		memcpy(dst + i, h, sizeof h);
+	}
+	for (; i < n; i++)
+		dst[i] = gv_f32_to_bf16(src[i]);
+}
+
 int
 gv_to_f32(float *dst, const void *src, enum gv_dtype from, size_t n,
     struct gv_error *e)
 {
-	const uint16_t *h = src;
 	const uint8_t *b = src;
 	const int32_t *w = src;
 	const double *d = src;
@@ -213,12 +292,10 @@ gv_to_f32(float *dst, const void *src, enum gv_dtype from, size_t n,
 			memmove(dst, src, n * sizeof *dst);
 		return 0;
 	case GV_BF16:
-		for (i = 0; i < n; i++)
-			dst[i] = gv_bf16_to_f32(h[i]);
+		from_bf16(dst, src, n);
 		return 0;
 	case GV_F16:
-		for (i = 0; i < n; i++)
-			dst[i] = gv_f16_to_f32(h[i]);
+		from_f16(dst, src, n);
 		return 0;
 	case GV_F64:
 		for (i = 0; i < n; i++)
@@ -251,8 +328,7 @@ gv_from_f32(
 			memmove(dst, src, n * sizeof *src);
 		return 0;
 	case GV_BF16:
-		for (i = 0; i < n; i++)
-			h[i] = gv_f32_to_bf16(src[i]);
+		to_bf16(dst, src, n);
 		return 0;
 	case GV_F16:
 		for (i = 0; i < n; i++)
