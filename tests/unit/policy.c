@@ -103,7 +103,7 @@ static void
 write_stream(const struct odd *odd)
 {
 	static const char *const plain[] = {
-	    "reward", "rewards", "group", "sample", "policy", "group_size"};
+	    "rewards", "group", "sample", "policy", "group_size"};
 	struct gv_schema s;
 	struct gv_writer *w;
 	struct gv_out *o;
