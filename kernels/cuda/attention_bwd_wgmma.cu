@@ -653,11 +653,10 @@ template <int W> struct bwd_computer {
 	{
 	}
 
-	/* For the warp, whose lanes have come together since they read. */
+	/* Every lane for what it has read itself. */
 	__device__ __forceinline__ void arrive(unsigned bar)
 	{
-		if (lane == 0)
-			hopper_bar_arrive(bar);
+		hopper_bar_arrive(bar);
 	}
 
 	__device__ __forceinline__ void wait_full(void)
@@ -997,10 +996,10 @@ __launch_bounds__(BWD_THREADS, 1) attention_bwd_wgmma(
 
 	if (threadIdx.x == 0) {
 		hopper_bar_init(sm.held, 1);
-		hopper_bar_init(sm.let, BWD_WARPS);
+		hopper_bar_init(sm.let, BWD_WARPS * CUDA_WARP);
 		for (int i = 0; i < z::slots; i++) {
 			hopper_bar_init(sm.full + i * 8, 1);
-			hopper_bar_init(sm.empty + i * 8, BWD_WARPS);
+			hopper_bar_init(sm.empty + i * 8, BWD_WARPS * CUDA_WARP);
 		}
 		hopper_bar_made();
 	}
