@@ -216,9 +216,9 @@ int gv_config_parse(
 void gv_config_free(struct gv_config *c);
 
 /* Writes config.json, preprocessor_config.json (with a vision tower) and
- * generation_config.json (with end ids, or a law to draw by) into an existing directory: the files
- * as they were read, with the values that the struct now has.  Reading them
- * gives the same struct. */
+ * generation_config.json (with end ids, or a law to draw by) into an existing
+ * directory: the files as they were read, with the values that the struct now
+ * has.  Reading them gives the same struct. */
 int gv_config_write(const struct gv_config *c, const char *dir,
     struct gv_error *e) GV_USE_RESULT;
 

@@ -160,8 +160,8 @@ put_layer(json_t *o, const struct gv_config *c)
 		    o, "vision_post_norm", json_boolean(v->post_norm));
 	if (v->class_token &&
 	    (ours || v->P == v->T || json_object_get(o, select)))
-		json_object_set_new(o, select,
-		    json_string(v->P == v->T ? "full" : "default"));
+		json_object_set_new(
+		    o, select, json_string(v->P == v->T ? "full" : "default"));
 }
 
 static void
@@ -318,8 +318,8 @@ gv_config_write(const struct gv_config *c, const char *dir, struct gv_error *e)
 	else
 		r = save(o, dir, "config.json", e);
 	if (!r && c->has_vision)
-		r = save(gv_config_put_rule(c), dir, "preprocessor_config.json",
-		    e);
+		r = save(
+		    gv_config_put_rule(c), dir, "preprocessor_config.json", e);
 	if (!r && c->has_text &&
 	    (c->neos || c->sampling.given || c->generation))
 		r = save(make_generation(c), dir, "generation_config.json", e);

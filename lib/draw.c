@@ -248,8 +248,8 @@ run(struct gv_draw *d, const struct gv_batch *b, const struct slot *s)
 	gvk_logits(m->s, a->logits, a->sel_n,
 	    param(m, GV_LANGUAGE, m->priv->at.head), (float)t->softcap, b->M,
 	    t->C, t->V);
-	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, NULL,
-	    a->in.seed, a->in.counter, &d->law, b->M, t->V, d->ws);
+	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, NULL, a->in.seed,
+	    a->in.counter, &d->law, b->M, t->V, d->ws);
 }
 
 /* The record of such a pass, made if there is none.  *ran: all its ops have
