@@ -23,8 +23,8 @@ static struct gv_image_rule rule;
 static const struct gv_opt opts[] = {
     {"size", 's', GV_OPT_STR, &size, "HxW",
 	"height and width of the result; N is NxN", 0, 0, NULL},
-    {"model", 'm', GV_OPT_STR, &model, "DIR",
-	"take all of it from this model", 0, 0, NULL},
+    {"model", 'm', GV_OPT_STR, &model, "DIR", "take all of it from this model",
+	0, 0, NULL},
     {"fit", 0, GV_OPT_WORD, &fit, NULL,
 	"how pictures of other proportions fit (squash)", 0, 0,
 	"squash|crop|pad"},

@@ -120,8 +120,8 @@ check_rows(const struct gv_config *c, const struct gv_obj *s)
 {
 	int64_t rows = c->R;
 
-	if (gv_obj_int(s, "rows", 1, (int64_t)GV_MAX_GRID * GV_MAX_GRID + 1,
-		&rows))
+	if (gv_obj_int(
+		s, "rows", 1, (int64_t)GV_MAX_GRID * GV_MAX_GRID + 1, &rows))
 		return s->e->code;
 	if (rows == c->R)
 		return 0;
@@ -254,8 +254,8 @@ idefics3(struct gv_config *c, const struct gv_obj *top)
 static int
 idefics2(struct gv_config *c, const struct gv_obj *top)
 {
-	struct gv_obj s = {gv_obj_get(top, "perceiver_config"),
-	    "perceiver_config.", top->e};
+	struct gv_obj s = {
+	    gv_obj_get(top, "perceiver_config"), "perceiver_config.", top->e};
 	enum gv_act act = GV_ACT_SILU;
 
 	c->resampler = GV_RESAMPLER_IDEFICS2;
@@ -280,8 +280,7 @@ idefics2(struct gv_config *c, const struct gv_obj *top)
 	    gv_config_act(&s, "hidden_act", &act))
 		return top->e->code;
 	if (act != GV_ACT_SILU)
-		return gv_obj_nosup(
-		    &s, "hidden_act", gv_config_act_name(act));
+		return gv_obj_nosup(&s, "hidden_act", gv_config_act_name(act));
 	if (c->rs_C != c->text.C) {
 		c->rs_C = c->text.C;
 		c->rs_eps = c->text.eps;

@@ -56,8 +56,8 @@ processor_of(const struct gv_vision_config *v, const char *name)
 }
 
 /* Pillow's numbers of the filters. */
-static const enum gv_filter by_pillow[] = {GV_NEAREST, GV_LANCZOS, GV_BILINEAR,
-    GV_BICUBIC, GV_BOX, GV_HAMMING};
+static const enum gv_filter by_pillow[] = {
+    GV_NEAREST, GV_LANCZOS, GV_BILINEAR, GV_BICUBIC, GV_BOX, GV_HAMMING};
 
 void
 gv_config_rule(struct gv_config *c)
@@ -258,8 +258,8 @@ fill_with_mean(struct gv_image_rule *r, const double mean[3])
 }
 
 static int
-parse_processor(
-    const struct processor **p, const struct gv_config *c, const struct gv_obj *s)
+parse_processor(const struct processor **p, const struct gv_config *c,
+    const struct gv_obj *s)
 {
 	const char *name = NULL, *key = "image_processor_type";
 
@@ -381,8 +381,7 @@ gv_config_put_rule(const struct gv_config *c)
 		    squash ? sides(r->height, r->width)
 			   : json_pack("{s:i}", "shortest_edge", r->edge));
 		if (!squash)
-			bad |=
-			    put(o, "crop_size", sides(r->height, r->width));
+			bad |= put(o, "crop_size", sides(r->height, r->width));
 		if (p->crop || !squash)
 			bad |= put(o, "do_center_crop", json_boolean(!squash));
 		else

@@ -200,8 +200,8 @@ gv_config_post_norm(const struct gv_config *c)
 
 /* The keys stand at the top.  `i` is the layer where they are absent. */
 static int
-parse_layer(struct gv_config *c, const struct gv_obj *s, int64_t i,
-    const char *select)
+parse_layer(
+    struct gv_config *c, const struct gv_obj *s, int64_t i, const char *select)
 {
 	const char *key = "vision_feature_select_strategy";
 	struct gv_vision_config *v = &c->vision;

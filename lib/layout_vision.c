@@ -203,8 +203,8 @@ gv_layout_connector_back(const struct gv_model *m, const struct gv_limits *l,
 
 	a->dembeds = ACT(BR * c->text.C);
 	a->dpj = ACT(BR * max64(c->pj_C, c->rs_F));
-	a->drows = c->projector == GV_PROJECTOR_NONE ? a->dembeds
-						     : ACT(BR * c->rs_C);
+	a->drows =
+	    c->projector == GV_PROJECTOR_NONE ? a->dembeds : ACT(BR * c->rs_C);
 	a->dfeat = ACT(l->images * c->vision.P * c->vision.C);
 	if (c->rs_L && back_resampler(m))
 		perceiver_back(m, l, a, r);

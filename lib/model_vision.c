@@ -179,8 +179,8 @@ idefics2(struct gv_table *t)
 	    t, gv_spec_rows(f, GV_RESAMPLER, 1), f->R, C, P "latents");
 	for (i = 0; i < f->rs_L; i++)
 		idefics2_block(t, &o->rs[i], i);
-	o->rs_norm_w = gv_table_add(
-	    t, gv_spec_ones(GV_RESAMPLER), C, 0, P "norm.weight");
+	o->rs_norm_w =
+	    gv_table_add(t, gv_spec_ones(GV_RESAMPLER), C, 0, P "norm.weight");
 #undef M
 #undef P
 }

@@ -51,11 +51,12 @@ gv_bicubic_grid(
 
 				for (i = 0; i < 4; i++)
 					for (j = 0; j < 4; j++)
-						sum += wy[i] * wx[j] *
-						       (double)src[(row[i] * in +
-								       col[j]) *
-								       C +
-								   c];
+						sum +=
+						    wy[i] * wx[j] *
+						    (double)src[(row[i] * in +
+								    col[j]) *
+								    C +
+								c];
 				dst[c] = (float)sum;
 			}
 		}

@@ -95,8 +95,8 @@ mlp(struct gv_model *m, const struct vit_layer *o, struct vit_acts *u,
 	int64_t C = m->cfg.rs_C, F = m->cfg.rs_F;
 
 	if (gated(m)) {
-		gvk_gated(m->s, u->act, u->pre, m->priv->keep, u->n2,
-		    RP(o->w1), BR, C, F);
+		gvk_gated(m->s, u->act, u->pre, m->priv->keep, u->n2, RP(o->w1),
+		    BR, C, F);
 		gvk_linear(m->s, out, NULL, u->act, RP(o->w2), NULL, u->mid,
 		    GVK_ACT_NONE, BR, F, C);
 		return;
@@ -235,8 +235,8 @@ block_back(struct gv_model *m, const struct vit_layer *o,
 	void *dctx = dcontext_of(m), *datt = a->datt_rs;
 
 	mlp_back(m, o, u, dlat, dh, BR);
-	norm_back(m, dh, dlat, dh, u->mid, u->mean2, u->rstd2, o->n2_w, o->n2_b,
-	    BR);
+	norm_back(
+	    m, dh, dlat, dh, u->mid, u->mean2, u->rstd2, o->n2_w, o->n2_b, BR);
 	gvk_linear_bwd(s, datt, RG(o->wo), NULL, dh, u->att, NULL, RP(o->wo),
 	    GVK_ACT_NONE, false, BR, Q, C);
 	gvk_attention_bwd(s, a->dq, a->dkv, row(m, a->dkv, K), datt, u->att,
@@ -245,8 +245,8 @@ block_back(struct gv_model *m, const struct vit_layer *o,
 	    RP(o->wkv), GVK_ACT_NONE, false, BP + BR, C, 2 * K);
 	gvk_linear_bwd(s, dlat, RG(o->wq), NULL, a->dq, lat, NULL, RP(o->wq),
 	    GVK_ACT_NONE, true, BR, C, Q);
-	norm_back(m, dh, dlat, dh, u->res, u->mean1, u->rstd1, o->n1_w, o->n1_b,
-	    BR);
+	norm_back(
+	    m, dh, dlat, dh, u->res, u->mean1, u->rstd1, o->n1_w, o->n1_b, BR);
 	norm_back(m, dctx, a->dctx, first ? NULL : dctx, context_of(m),
 	    u->mean_c, u->rstd_c, o->nc_w, o->nc_b, BP);
 }
@@ -323,8 +323,8 @@ gv_resample_back(struct gv_model *m, int64_t B)
 		    side, side, C);
 		break;
 	case GV_RESAMPLER_SHUFFLE:
-		gvk_scatter(m->s, a->dfeat, a->drows, a->shuffle_at, B * v->P,
-		    C, C, C);
+		gvk_scatter(
+		    m->s, a->dfeat, a->drows, a->shuffle_at, B * v->P, C, C, C);
 		break;
 	case GV_RESAMPLER_PERCEIVER:
 	case GV_RESAMPLER_IDEFICS2:

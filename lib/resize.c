@@ -35,11 +35,11 @@
 #define X86 1
 #endif
 
-#define BITS     22
-#define HALF     (1 << (BITS - 1))
-#define LANE     16 /* samples that are computed together */
-#define ROWS     4 /* rows that the horizontal pass takes together */
-#define GROUP    4 /* weights that vpdpbusd takes together */
+#define BITS  22
+#define HALF  (1 << (BITS - 1))
+#define LANE  16 /* samples that are computed together */
+#define ROWS  4 /* rows that the horizontal pass takes together */
+#define GROUP 4 /* weights that vpdpbusd takes together */
 
 /* The weights of one axis: output x, 0..out-1 of a window, is made of inputs
  * from[x] .. from[x] + count[x] - 1 with weights w[x * cap ..], zero from
@@ -213,10 +213,10 @@ axis_init(struct axis *a, int32_t in, struct gv_window o, enum gv_filter filter,
 	int32_t x;
 
 	*a = (struct axis){.in = in, .out = o.n};
-	a->cap = (int32_t)ceil(filters[filter].support *
-			       (scale < 1 ? 1 : scale)) *
-		     2 +
-		 1;
+	a->cap =
+	    (int32_t)ceil(filters[filter].support * (scale < 1 ? 1 : scale)) *
+		2 +
+	    1;
 	if (filter == GV_NEAREST)
 		a->cap = 1;
 	a->cap = (a->cap + GROUP - 1) / GROUP * GROUP;
@@ -598,8 +598,7 @@ resize(const struct passes *p, uint8_t *dst, const struct gv_image *im,
 {
 	bool across = wx.total != im->width;
 	size_t stride = (size_t)wx.n * 3;
-	size_t pitch =
-	    across ? gv_align(stride + 1) : (size_t)im->width * 3;
+	size_t pitch = across ? gv_align(stride + 1) : (size_t)im->width * 3;
 	struct axis ax = {0}, ay = {0};
 	struct gv_image part = *im;
 	const uint8_t *src = NULL;

@@ -156,6 +156,20 @@ must_fail 2 "filter and model" gv-decode --filter lanczos -m m a.jpg
 for s in 0 64x x64 64x64x 16385 -5 64x-1 6.5 64x0 1e2 99999999999999999999; do
 	must_fail 2 "--size=$s" gv-decode --size=$s a.jpg
 done
+# ---- other proportions
+ok "crop" gv-decode -s 24 --fit crop --filter lanczos -o crop.gv "$G/base-420.jpg"
+is "its provenance" "$(stat crop.gv '.prog[0] | [.args, .digests]')" \
+	'[["--size","24x24","--fit","crop","--filter","lanczos"],{"preprocess":"24x24 crop lanczos"}]'
+ok "pad" gv-decode -s 24 --fit pad --fill 1,2,3 -o pad.gv "$G/base-420.jpg"
+is "its provenance" "$(stat pad.gv '.prog[0] | [.args, .digests]')" \
+	'[["--size","24x24","--fit","pad","--filter","bicubic","--fill","1,2,3"],{"preprocess":"24x24 pad 1 2 3 bicubic"}]'
+is "what pads is the colour" \
+	"$(gv-cat pad.gv | od -An -v -tu1 | tr -s ' \n' ' ' | grep -c '1 2 3 1 2 3 1 2 3')" 1
+must_fail 2 "crop to what is no square" gv-decode -s 8x9 --fit crop a.jpg
+must_fail 2 "a colour and no padding" gv-decode -s 8 --fill 1,2,3 a.jpg
+must_fail 2 "a colour of two numbers" gv-decode -s 8 --fit pad --fill 1,2 a.jpg
+must_fail 2 "a colour too bright" gv-decode -s 8 --fit pad --fill 1,2,256 a.jpg
+must_fail 2 "a colour and more" gv-decode -s 8 --fit pad --fill 1,2,3x a.jpg
 must_fail 2 "--fit letterbox" gv-decode -s 8 --fit letterbox a.jpg
 must_fail 2 "--filter mitchell" gv-decode -s 8 --filter mitchell a.jpg
 must_fail 2 "--max-pixels 0" gv-decode -s 8 --max-pixels 0 a.jpg

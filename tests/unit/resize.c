@@ -1,8 +1,7 @@
 /* Resizing gives Pillow's bytes (tests/golden/image/resize.txt), the same ones
  * with every instruction set, and writes nowhere else.
  */
-#include "image.h"
-#include "mem.h"
+#include "pattern.h"
 #include "tap.h"
 
 #include <stdlib.h>
@@ -13,41 +12,6 @@
 
 static const char *const isa_name[] = {"best", "c", "avx2", "avx512"};
 static const char *const filter_name[] = {"bicubic", "bilinear", "lanczos"};
-
-static uint32_t lcg;
-
-static uint8_t
-next(void)
-{
-	lcg = lcg * 1664525u + 1013904223u;
-	return (uint8_t)(lcg >> 24);
-}
-
-/* The pictures of tests/golden/make_image.py. */
-static struct gv_image
-pattern(int w, int h, const char *kind, uint32_t seed)
-{
-	struct gv_image im = {w, h, gv_alloc((size_t)(w * h), 3)};
-	int x, y, c;
-	uint8_t *p = im.px;
-
-	lcg = seed;
-	for (y = 0; y < h; y++)
-		for (x = 0; x < w; x++)
-			for (c = 0; c < 3; c++) {
-				int edge = (x / 9 + y / 6 + (int)seed) % 3 == c;
-
-				if (*kind == 's')
-					*p++ =
-					    (uint8_t)(x * (c + 1) +
-						      y * (3 - c) + edge * 96);
-				else if (*kind == 'h')
-					*p++ = next() & 128 ? 255 : 0;
-				else
-					*p++ = next();
-			}
-	return im;
-}
 
 /* Resizes between guard bytes into out; false if one was touched. */
 static bool

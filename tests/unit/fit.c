@@ -1,0 +1,124 @@
+/* Cropped and padded pictures have the bytes of transformers' processors
+ * (tests/golden/image/fit.txt), with every instruction set.
+ */
+#include "pattern.h"
+#include "tap.h"
+
+#include <stdlib.h>
+#include <zlib.h>
+
+#define GOLDEN "tests/golden/image/fit.txt"
+#define LINES  135
+
+static bool
+set_words(struct gv_image_rule *r, const char *fit, const char *filter)
+{
+	int i, j;
+
+	for (i = 0; i < 3 && strcmp(fit, gv_fit_name((enum gv_fit)i)); i++)
+		;
+	for (j = 0; j < 6 && strcmp(filter, gv_filter_name((enum gv_filter)j));
+	     j++)
+		;
+	r->fit = (enum gv_fit)i;
+	r->filter = (enum gv_filter)j;
+	return i < 3 && j < 6;
+}
+
+static void
+golden(void)
+{
+	FILE *f = fopen(GOLDEN, "r");
+	struct gv_image_rule r = {.fill = {122, 116, 104}};
+	char kind[16], fit[16], filter[16];
+	struct gv_error e = {0};
+	unsigned seed, want;
+	int w, h, isa, lines = 0;
+	uint8_t out[64 * 64 * 3];
+
+	ok(f != NULL, "%s is there", GOLDEN);
+	while (f && fscanf(f, "%d %d %15s %u %15s %d %d %15s %x", &w, &h, kind,
+			&seed, fit, &r.width, &r.edge, filter, &want) == 9) {
+		struct gv_image im = pattern(w, h, kind, seed);
+		size_t n = (size_t)(r.width * r.width) * 3;
+		bool good = set_words(&r, fit, filter) && n <= sizeof out;
+
+		r.height = r.width;
+		for (isa = GV_IMAGE_BEST; isa <= GV_IMAGE_AVX512; isa++) {
+			gv_error_clear(&e);
+			if (gv_image_resize_isa(out, &im, &r,
+				(enum gv_image_isa)isa, &e) == GV_ERR_NOSUP)
+				continue; /* not on this machine */
+			good =
+			    good && !e.code && crc32(0, out, (uInt)n) == want;
+		}
+		ok(good, "%dx%d %s: %s to %d of %d, %s", w, h, kind, fit,
+		    r.width, r.edge, filter);
+		gv_image_free(&im);
+		lines++;
+	}
+	is_int(lines, LINES, "all lines of the table were read");
+	if (f)
+		fclose(f);
+}
+
+/* A long picture would need a square of a billion pixels, or a longer side
+ * than any. */
+static void
+refusals(void)
+{
+	static const struct gv_image_rule
+	    pad = {.height = 2, .width = 2, .edge = 2, .fit = GV_FIT_PAD},
+	    crop = {.height = 2, .width = 2, .edge = 4096, .fit = GV_FIT_CROP};
+	uint8_t *px = calloc(32768, 3), dst[12] = {9};
+	struct gv_image im = {32768, 1, px};
+	struct gv_error e = {0};
+
+	is_int(gv_image_resize(dst, &im, &pad, &e), GV_ERR_LIMIT, "%s", e.msg);
+	gv_error_clear(&e);
+	is_int(gv_image_resize(dst, &im, &crop, &e), GV_ERR_LIMIT, "%s", e.msg);
+	ok(dst[0] == 9, "nothing is written");
+	free(px);
+}
+
+static void
+words(void)
+{
+	struct gv_image_rule r = {.height = 224,
+	    .width = 224,
+	    .edge = 224,
+	    .fit = GV_FIT_CROP,
+	    .filter = GV_BICUBIC};
+	char text[GV_RULE_TEXT];
+
+	is_str(gv_image_rule_text(text, sizeof text, &r),
+	    "224x224 crop bicubic", "a rule in words");
+	r.edge = 256;
+	is_str(gv_image_rule_text(text, sizeof text, &r),
+	    "224x224 crop bicubic of 256", "an edge that is longer");
+	r = (struct gv_image_rule){.height = 336,
+	    .width = 336,
+	    .edge = 336,
+	    .fit = GV_FIT_PAD,
+	    .filter = GV_LANCZOS,
+	    .fill = {122, 116, 104}};
+	is_str(gv_image_rule_text(text, sizeof text, &r),
+	    "336x336 pad 122 116 104 lanczos", "a colour");
+	r = (struct gv_image_rule){.height = 16384,
+	    .width = 16384,
+	    .edge = 16777216,
+	    .fit = GV_FIT_PAD,
+	    .filter = GV_LANCZOS,
+	    .fill = {255, 255, 255}};
+	is_str(gv_image_rule_text(text, sizeof text, &r),
+	    "16384x16384 pad 255 255 255 lanczos of 16777216", "the longest");
+}
+
+int
+main(void)
+{
+	golden();
+	refusals();
+	words();
+	return done();
+}
