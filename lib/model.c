@@ -186,9 +186,14 @@ open_model(struct gv_model **m, struct gvk *k, const char *dir, unsigned parts,
 	}
 	/* what may be wrong with the files is found before there are buffers */
 	if (!gv_model_load(*m, st, 0, e) &&
-	    (!forward || !keep_bf16(*m, st, parts, e)) &&
-	    !gv_model_alloc(*m, parts, e))
-		(void)!gv_model_load(*m, st, parts, e);
+	    (!forward || !keep_bf16(*m, st, parts, e))) {
+		if (forward && gvk_is_host(k)) {
+			if (!gv_model_map(*m, st, parts, e))
+				st = NULL; /* the model's now */
+		} else if (!gv_model_alloc(*m, parts, e)) {
+			(void)!gv_model_load(*m, st, parts, e);
+		}
+	}
 	if (e->code)
 		gv_model_close(m);
 	gv_st_close(&st);
@@ -232,6 +237,7 @@ gv_model_close(struct gv_model **out)
 	gvk_free(m->k, p->block);
 	gvk_free(m->k, p->freq);
 	gvk_free(m->k, p->ones);
+	gv_st_close(&p->st);
 	gvk_stream_close(&m->s);
 	gv_config_free(&m->cfg);
 	gv_free(p->at.lm);

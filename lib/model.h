@@ -51,6 +51,7 @@ struct gv_param {
 	int64_t shape[4];
 	enum gv_init init;
 	float std; /* of GV_INIT_NORMAL */
+	bool joined; /* right behind the one before: one matrix with it */
 	bool used; /* takes part in the forward pass (vision layers past
 	                 * vision_feature_layer don't) */
 };

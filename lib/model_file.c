@@ -2,6 +2,7 @@
 #include "model_load.h"
 
 #include "mem.h"
+#include "positions.h"
 #include "banned.h"
 
 #define PIECE ((size_t)1 << 18) /* elements moved at a time */
@@ -26,19 +27,78 @@ zero_gaps(struct gv_model *m, unsigned parts)
 	}
 }
 
+/* The sources of all parameters; a table of positions for another grid than
+ * the model's is made into the model's. */
+struct sources {
+	struct gv_source *src;
+	struct gv_tensor positions;
+	float *data;
+};
+
+static void
+free_sources(struct sources *s)
+{
+	gv_free(s->src);
+	gv_free(s->data);
+}
+
+static int
+find_sources(struct sources *s, const struct gv_model *m,
+    const struct gv_st *st, unsigned parts, struct gv_error *e)
+{
+	int64_t rows;
+	size_t i;
+
+	memset(s, 0, sizeof *s);
+	if (gv_names_match(&s->src, m, st, e))
+		return e->code;
+	for (i = 0; i < m->nparams && parts & 1u << GV_VISION; i++) {
+		if (!gv_positions_differ(m, &m->param[i], &rows))
+			continue;
+		if (gv_positions_resize(
+			&s->positions, &s->data, m, s->src[i].t, e)) {
+			free_sources(s);
+			return e->code;
+		}
+		s->src[i].t = &s->positions;
+		s->src[i].made = true;
+		break;
+	}
+	return 0;
+}
+
 int
 gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
     struct gv_error *e)
 {
-	struct gv_source *src;
-	int r;
+	struct sources s;
 
-	if (gv_names_match(&src, m, st, e))
+	if (find_sources(&s, m, st, parts, e))
 		return e->code;
-	zero_gaps(m, parts);
-	r = gv_load_tensors(m, src, parts, e);
-	gv_free(src);
-	return r;
+	if (parts && m->priv->st) {
+		gv_st_close(&m->priv->st);
+		(void)!gv_map_end(m, e);
+	}
+	if (!e->code) {
+		zero_gaps(m, parts);
+		(void)!gv_load_tensors(m, s.src, parts, e);
+	}
+	free_sources(&s);
+	return e->code;
+}
+
+int
+gv_model_map(
+    struct gv_model *m, struct gv_st *st, unsigned parts, struct gv_error *e)
+{
+	struct sources s;
+
+	if (find_sources(&s, m, st, parts, e))
+		return e->code;
+	if (!gv_map_tensors(m, s.src, parts, e))
+		m->priv->st = st;
+	free_sources(&s);
+	return e->code;
 }
 
 int

@@ -281,40 +281,48 @@ copy_all(struct load *l, struct gv_error *e)
 /* ---- threads ------------------------------------------------------------- */
 
 static int
-readers_of(const struct load *l)
+readers_of(const struct gv_model *m, size_t jobs)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (gvk_is_host(l->m->k))
-		n = gvk_threads(l->m->k);
+	if (gvk_is_host(m->k))
+		n = gvk_threads(m->k);
 	n = n < MAX_READERS ? n : MAX_READERS;
-	n = (size_t)n < l->n ? n : (long)l->n;
+	n = (size_t)n < jobs ? n : (long)jobs;
 	return n > 1 ? (int)n : 1;
 }
 
-/* Runs fn(l) on `n` more threads, or fewer where there are no more; returns how
- * many. */
+/* Runs fn(arg) on `n` more threads, or fewer where there are no more; returns
+ * how many. */
 static int
-start(struct load *l, void *(*fn)(void *), pthread_t *thread, int n)
+start(void *(*fn)(void *), void *arg, pthread_t *thread, int n)
 {
 	int i;
 
 	for (i = 0; i < n; i++)
-		if (pthread_create(&thread[i], NULL, fn, l))
+		if (pthread_create(&thread[i], NULL, fn, arg))
 			break;
 	return i;
+}
+
+void
+gv_load_run(
+    const struct gv_model *m, size_t jobs, void *(*fn)(void *), void *arg)
+{
+	pthread_t thread[MAX_READERS];
+	int n = start(fn, arg, thread, readers_of(m, jobs) - 1);
+
+	fn(arg);
+	while (n > 0)
+		pthread_join(thread[--n], NULL);
 }
 
 static int
 load_host(struct load *l)
 {
-	pthread_t thread[MAX_READERS];
-	int n = start(l, read_all, thread, readers_of(l) - 1);
 	size_t i;
 
-	read_all(l);
-	while (n > 0)
-		pthread_join(thread[--n], NULL);
+	gv_load_run(l->m, l->n, read_all, l);
 	for (i = 0; i < l->n; i++)
 		derive(l, &l->piece[i], l->m->s);
 	return 0;
@@ -336,7 +344,7 @@ load_device(struct load *l, struct gv_error *e)
 	} else {
 		pthread_mutex_init(&l->lock, NULL);
 		pthread_cond_init(&l->change, NULL);
-		n = start(l, fill_slots, thread, readers_of(l));
+		n = start(fill_slots, l, thread, readers_of(l->m, l->n));
 		if (n)
 			r = copy_all(l, e);
 		else
@@ -362,7 +370,7 @@ gv_load_tensors(struct gv_model *m, const struct gv_source *src, unsigned parts,
 
 	for (i = 0; i < m->nparams && !r; i++)
 		if (parts & 1u << m->param[i].part &&
-		    m->part[m->param[i].part].w)
+		    m->part[m->param[i].part].w && src[i].t)
 			r = cut(&l, i);
 	if (r)
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");

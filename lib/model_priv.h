@@ -130,6 +130,7 @@ struct acts {
 };
 
 struct gv_model_priv {
+	struct gv_st *st; /* what parameters are mapped from, or NULL */
 	struct offsets at;
 	size_t esize; /* bytes of a storage element */
 	size_t wsize; /* bytes of a parameter */
@@ -210,7 +211,9 @@ back_language(const struct gv_model *m)
 static inline void *
 param(const struct gv_model *m, enum gv_part p, size_t at)
 {
-	return (char *)m->part[p].w + at * m->priv->wsize;
+	/* in unsigned arithmetic: of a mapped model, see model_load.h, the way
+	 * to a parameter may lead backwards */
+	return (void *)((uintptr_t)m->part[p].w + at * m->priv->wsize);
 }
 
 static inline float *
@@ -230,6 +233,11 @@ row(const struct gv_model *m, void *p, int64_t elements)
  * none yet. */
 int gv_model_alloc(
     struct gv_model *m, unsigned parts, struct gv_error *e) GV_USE_RESULT;
+
+/* model_file.c: parameters of some parts from the mapping of `st`, which the
+ * model then owns; for a forward pass on a host. */
+int gv_model_map(struct gv_model *m, struct gv_st *st, unsigned parts,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* model.c: writes n F32 values of the host to parameters, rounded to their
  * type.  Waits, so `v` need not stay. */

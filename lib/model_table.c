@@ -107,7 +107,8 @@ gv_table_add(struct gv_table *t, struct gv_spec s, int64_t d0, int64_t d1,
 	if (!s.joined)
 		part->n =
 		    (part->n + PARAM_ALIGN - 1) / PARAM_ALIGN * PARAM_ALIGN;
-	p->at = part->n;
+	p->joined = s.joined;
+	p->at = t->place ? t->place[m->nparams - 1] : part->n;
 	part->n += p->n;
 	return p->at;
 }
@@ -164,12 +165,42 @@ gv_spec_joined(struct gv_spec s)
 	return s;
 }
 
+/* Adds all tensors of the configuration. */
+static int
+add_all(struct gv_table *t, struct gv_error *e)
+{
+	const struct gv_config *c = &t->m->cfg;
+
+	if (c->has_vision)
+		gv_table_vision(t);
+	if (c->has_vision && c->has_text) {
+		gv_table_resampler(t);
+		gv_table_projector(t);
+	}
+	if (c->has_text)
+		gv_table_decoder(t);
+	return t->failed ? gv_fail(e, GV_ERR_NOMEM, "out of memory") : 0;
+}
+
+int
+gv_table_place(struct gv_model *m, const size_t *place, struct gv_error *e)
+{
+	struct gv_table t = {
+	    .m = m, .cap = m->nparams, .used = true, .place = place};
+	int i;
+
+	m->nparams = 0;
+	for (i = 0; i < GV_PARTS; i++)
+		m->part[i].n = 0;
+	return add_all(&t, e);
+}
+
 int
 gv_table_build(struct gv_model *m, struct gv_error *e)
 {
 	struct gv_model_priv *p = m->priv;
 	const struct gv_config *c = &m->cfg;
-	struct gv_table t = {m, 0, false, true};
+	struct gv_table t = {.m = m, .used = true};
 
 	p->at.lm = gv_alloc((size_t)c->text.L, sizeof *p->at.lm);
 	p->at.vit = gv_alloc((size_t)c->vision.L, sizeof *p->at.vit);
@@ -181,15 +212,5 @@ gv_table_build(struct gv_model *m, struct gv_error *e)
 	if (!p->at.lm || !p->at.vit || !p->at.rs || !p->lm_store ||
 	    !p->vit_store || !p->rs_store || !p->cache_store)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (c->has_vision)
-		gv_table_vision(&t);
-	if (c->has_vision && c->has_text) {
-		gv_table_resampler(&t);
-		gv_table_projector(&t);
-	}
-	if (c->has_text)
-		gv_table_decoder(&t);
-	if (t.failed)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	return 0;
+	return add_all(&t, e);
 }

@@ -10,6 +10,8 @@ struct gv_table {
 	size_t cap;
 	bool failed; /* out of memory; nothing is added any more */
 	bool used; /* the forward pass reads the tensors that follow */
+	const size_t *place; /* offsets by parameter, or NULL: one behind the
+	                      * other */
 };
 
 /* A tensor's start, shape and first values. */
@@ -41,6 +43,11 @@ void gv_table_decoder(struct gv_table *t);
 void gv_table_vision(struct gv_table *t);
 void gv_table_resampler(struct gv_table *t);
 void gv_table_projector(struct gv_table *t);
+
+/* Makes the table again with other offsets, or with the usual ones (NULL);
+ * the parts' counts of elements are the usual ones either way. */
+int gv_table_place(struct gv_model *m, const size_t *place,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* Makes the whole table of m->cfg. */
 int gv_table_build(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;

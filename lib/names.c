@@ -3,6 +3,7 @@
 
 #include "blocks.h"
 #include "mem.h"
+#include "positions.h"
 #include "banned.h"
 
 /* ---- spellings ----------------------------------------------------------- */
@@ -265,15 +266,17 @@ check(const struct match *x, size_t i)
 {
 	const struct gv_param *p = &x->m->param[i];
 	const struct gv_tensor *t = x->src[i].t;
-	int64_t paired = x->src[i].paired;
+	int64_t paired = x->src[i].paired, shape[4];
 	char want[96], got[96];
 
-	gv_shape_text(want, sizeof want, p->shape, p->rank);
+	memcpy(shape, p->shape, sizeof shape);
+	(void)gv_positions_differ(x->m, p, &shape[0]);
+	gv_shape_text(want, sizeof want, shape, p->rank);
 	if (!t)
 		return gv_fail(x->e, GV_ERR_MATCH, "tensor '%s' %s is missing",
 		    p->name, want);
 	if (t->rank != p->rank ||
-	    memcmp(t->shape, p->shape, (size_t)p->rank * sizeof *p->shape))
+	    memcmp(t->shape, shape, (size_t)p->rank * sizeof *shape))
 		return gv_fail(x->e, GV_ERR_MATCH,
 		    "tensor '%s' is %s, config.json asks for %s", p->name,
 		    gv_shape_text(got, sizeof got, t->shape, t->rank), want);

@@ -51,6 +51,7 @@ void gv_name_read(struct gv_name *n, const char *spelled);
 struct gv_source {
 	const struct gv_tensor *t;
 	int64_t paired; /* gv_st_paired() */
+	bool made; /* not the file's own: it doesn't stay */
 };
 
 /* Finds the tensor of every parameter of `m`: an array of m->nparams, freed
