@@ -4,16 +4,22 @@
  *	head i+1 |8|8|8| ... |8|	a warp has 32 / L groups, and the sums of
  *	 ...				a head are shuffles within its group
  *
- * Bound by memory: 4 bytes an element forward, 6 backward.  A group loads R
- * heads before it uses the first, backward the next head while it works on the
- * present one.  dw is summed in registers over the heads that a group walks, in
- * shared memory over the groups of a block, and by colsum.cu over blocks, whose
- * number depends on the shape only.  The order of a head's sums depends on D.
+ * A group loads R heads before it uses the first, backward the next head while
+ * it works on the present one.  dw is summed in registers over the heads that a
+ * group walks, in shared memory over the groups of a block, and by colsum.cu
+ * over blocks, whose number depends on the shape only.  The order of a head's
+ * sums depends on D.
  *
  * Heads that are not aligned to 16 bytes, or wider than 256, take a warp each
  * and are read once a pass, out of the first-level cache.
  *
- * The next rung: one kernel with gvk_rope, which reads and writes the same.
+ * Bound by memory: 4 bytes an element forward, 6 backward.  On an H100 (November
+ * 2026), in shares of what a copy of the same bytes reaches (2.9 TB/s), 16,384
+ * rows, forward, backward with dw, and without: 16 heads of 128 98 %, 95 %, 95 %;
+ * 14 of 64 95 %, 89 %, 95 %; 10 of 80, where 6 of a group's 16 lanes have
+ * nothing, 85 %, 78 %, 69 %.  A row in a chain of small kernels takes 1.3 us.
+ * The next rung: one kernel with gvk_rope, which reads and writes the same, as
+ * gvk_norm_rope_cache is for decoding.
  */
 #include "cuda.h"
 

@@ -10,8 +10,10 @@
  *
  * Bound by its start and two trips to memory for the few rows of decoding, so
  * it starts before its predecessor ends and every thread reads all that it
- * needs at once; by memory, 4 bytes an element, for many.  The next rung is
- * the end of the product that makes qkv.
+ * needs at once; by memory, 4 bytes an element, for many.  On an H100 (November
+ * 2026) 1 and 64 rows of 16 + 2 x 8 heads of 128 take 1.6 and 1.9 us in a graph,
+ * with NORM 1.9 and 2.4, where norms of their own would make it 3.5 and 4.1.
+ * The next rung is the end of the product that makes qkv.
  */
 #include "rope.cuh"
 
