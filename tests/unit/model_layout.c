@@ -1,7 +1,7 @@
 /* Every array of the activation block is as long as what is written to it: the
  * layout is built again here with gaps between arrays, which stay as they are.
  */
-#include "golden.h"
+#include "joined.h"
 #include "mem.h"
 #include "model_priv.h"
 
@@ -172,6 +172,30 @@ test_model(struct test *t, struct gvk *k, const char *argv0)
 	gv_st_close(&gold);
 }
 
+/* Every combination of what stands between pixels and text; each part alone,
+ * none, and all. */
+static void
+test_joined(struct gvk *k, struct gv_error *e, int tower, int resampler, int p)
+{
+	char name[64];
+	struct test t = {.name = name, .e = e};
+	struct joined_batch x;
+	unsigned all = 0, i;
+
+	snprintf(name, sizeof name, "%s %d %d", joined_tower[tower].name,
+	    resampler, p);
+	t.m = joined_model(k, tower, resampler, p, e);
+	joined_batch(&x, t.m);
+	for (i = 0; i < GV_PARTS; i++)
+		all |= t.m->part[i].n ? 1u << i : 0;
+	test_batch(&t, &x.b, 0);
+	test_batch(&t, &x.b, all);
+	for (i = 0; i < GV_PARTS; i++)
+		if (all & 1u << i)
+			test_batch(&t, &x.b, 1u << i);
+	gv_model_close(&t.m);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -180,6 +204,7 @@ main(int argc, char **argv)
 	struct gv_error e = {0};
 	struct gvk *k;
 	size_t i;
+	int tower, r, p;
 
 	must(gv_backend_open(&k, "cpu", 0, &e), &e);
 	for (i = 0; i < sizeof names / sizeof *names; i++) {
@@ -187,6 +212,11 @@ main(int argc, char **argv)
 
 		test_model(&t, k, argc ? argv[0] : "");
 	}
+	for (tower = 0; tower < JOINED_TOWERS; tower++)
+		for (r = 0; r < JOINED_RESAMPLERS; r++)
+			for (p = 0; p < JOINED_PROJECTORS; p += 2)
+				if (joined_fits(tower, r, p))
+					test_joined(k, &e, tower, r, p);
 	gvk_close(&k);
 	return done();
 }
