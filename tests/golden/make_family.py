@@ -44,18 +44,20 @@ import shutil
 import numpy as np
 import torch
 import transformers as tf
-from make_model import Batch, f32, fill, image
+from make_model import Batch, Perceiver, Projector, f32, fill, image
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from safetensors.torch import save_file as save_torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from transformers.models.idefics3.modeling_idefics3 import Idefics3Connector
 
 SEED = 20260404
 STEPS, WARMUP = 10, 3
-LR = {"vision": 3e-4, "resampler": 1e-3, "projector": 2e-3, "language": 5e-4}
+LR = {"vision": 1e-3, "resampler": 2e-3, "projector": 3e-3, "language": 1.5e-3}
 WD, BETA1, BETA2, EPS, MAX_NORM = 0.1, 0.9, 0.95, 1e-6, 0.5
 NEW = 64  # tokens of greedy text
-MOST = 800  # elements of a tensor whose moves are kept
+MOST = 800  # elements of a tensor whose moves are kept, without images
 
 
 # ---- F64 where transformers insists on F32 ---------------------------------
@@ -118,6 +120,130 @@ def highest(model):
     return model
 
 
+# ---- ours ------------------------------------------------------------------
+
+
+class Shuffle(nn.Module):
+    """Idefics3's rearrangement without its product."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return Idefics3Connector.pixel_shuffle(self, x, self.factor)
+
+
+class Ghost(nn.Module):
+    """model_type ghostvis: transformers' tower and decoder, and what joins
+    them; called as transformers' models are."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = copy.deepcopy(config)
+        v = tf.AutoConfig.for_model(**config.vision)
+        self.vision_tower = tf.AutoModel.from_config(v)
+        t = tf.AutoConfig.for_model(**config.text)
+        self.language_model = tf.AutoModelForCausalLM.from_config(t)
+        config.text_config = self.config.text_config = t
+        r, width = config.resampler, v.hidden_size
+        if r["type"] == "perceiver":
+            self.resampler = Perceiver(
+                width, r["rows"], r["blocks"], r["heads"], v.layer_norm_eps
+            )
+        else:
+            self.resampler = Shuffle(r["factor"])
+            width *= r["factor"] ** 2
+        if config.projector["type"] == "mlp":
+            hidden = config.projector["hidden_size"]
+            self.projector = Projector(width, hidden, t.hidden_size)
+        else:
+            self.projector = nn.Module()
+            self.projector.proj = nn.Linear(width, t.hidden_size, bias=False)
+            self.projector.forward = self.projector.proj.forward
+
+    def vision(self, pixels):
+        out = self.vision_tower(pixels, output_hidden_states=True)
+        layer = self.config.layer
+        x = out.last_hidden_state if layer == -1 else out.hidden_states[layer]
+        x = x[:, 1:] if "clip" in self.config.vision["model_type"] else x
+        project = getattr(self.projector, "proj", self.projector)
+        return x, project(self.resampler(x))
+
+    def embeds(self, ids, pixels):
+        x = self.language_model.get_input_embeddings()(ids)
+        if pixels is None:
+            return x
+        rows = self.vision(pixels)[1].flatten(0, 1)
+        at = (ids == self.config.image_token_id)[..., None]
+        return x.masked_scatter(at, rows)
+
+    def forward(self, input_ids, pixel_values=None, **more):
+        x = self.embeds(input_ids, pixel_values)
+        return self.language_model(inputs_embeds=x, **more)
+
+    def generate(self, input_ids, pixel_values=None, **more):
+        x = self.embeds(input_ids, pixel_values)
+        new = self.language_model.generate(inputs_embeds=x, **more)
+        return torch.cat([input_ids, new], 1)
+
+    def num_parameters(self):
+        return sum(p.numel() for p in self.parameters())
+
+    @staticmethod
+    def spell(name):
+        """Without the tower's own name transformers 5 saves it; we don't."""
+        part, rest = name.split(".", 1)
+        ours = "vision_tower.vision_model."
+        return ours + rest if part == "vision_tower" else name
+
+    def save_pretrained(self, d):
+        os.makedirs(d)
+        save_torch(
+            {
+                self.spell(n): p.detach().contiguous()
+                for n, p in self.named_parameters()
+            },
+            f"{d}/model.safetensors",
+            {"format": "pt"},
+        )
+        c = self.config
+        o = {
+            "model_type": "ghostvis",
+            "text_config": c.text,
+            "vision_config": c.vision,
+            "resampler": c.resampler,
+            "projector": c.projector,
+            "image_token_id": c.image_token_id,
+            "vision_feature_layer": c.layer,
+            "vision_post_norm": c.layer == -1,
+        }
+        with open(f"{d}/config.json", "w") as f:
+            json.dump(o, f, indent=2)
+            f.write("\n")
+
+    @classmethod
+    def from_pretrained(cls, spec, d, dtype):
+        m = cls(spec["config"])
+        have = load_file(f"{d}/model.safetensors")
+        with torch.no_grad():
+            for n, p in m.named_parameters():
+                p.copy_(have[cls.spell(n)].float())
+        for p in m.parameters():  # not the rotary tables, which stay F32
+            p.data = p.data.to(dtype)
+        return m
+
+
+class GhostConfig:
+    model_type = "ghostvis"
+
+    def __init__(self, **keys):
+        self.__dict__.update(keys)
+
+    def get_text_config(self):
+        return self.text_config
+
+
 # ---- a model and its batch -------------------------------------------------
 
 
@@ -137,7 +263,8 @@ class Runner:
             )
             x = (torch.from_numpy(pixels).double() / 255 - mean) / std
             self.pixels = x.permute(0, 3, 1, 2).to(self.dtype).contiguous()
-        self.nested = not isinstance(model, tf.LlavaForConditionalGeneration)
+        self.nested = "idefics" in self.cfg.model_type
+        self.nested |= "smolvlm" in self.cfg.model_type
 
     def inputs(self, ids):
         t = torch.tensor(ids)
@@ -157,6 +284,8 @@ class Runner:
 
     def vision(self):
         """Features and embeds of all images."""
+        if isinstance(self.m, Ghost):
+            return self.m.vision(self.pixels)
         at = self.m.model
         at = at.connector if self.nested else at.multi_modal_projector
         held = []
@@ -186,6 +315,8 @@ class Runner:
 
 
 def part_of(name, family):
+    if name.split(".")[0] in LR:  # resampler, projector
+        return name.split(".")[0]
     if "vision" in name:
         return "vision"
     if "connector" in name and family == "idefics2":
@@ -286,10 +417,11 @@ def adam(runner, batch, names):
         rate.step()
         losses.append(loss.item())
     assert max(norms) > MAX_NORM and losses[-1] < losses[0]
+    most = MOST // 4 if runner.R else MOST
     out = {
         "adam." + names[n]: p.detach() - start[n]
         for n, p in runner.m.named_parameters()
-        if p.grad is not None and p.numel() <= MOST
+        if p.grad is not None and p.numel() <= most
     }
     out["adam/loss"] = torch.tensor(losses)
     out["adam/norm"] = torch.tensor(norms)
@@ -389,6 +521,8 @@ def start(name, spec):
 
 
 def load(spec, d, dtype):
+    if spec["class"] is Ghost:
+        return Ghost.from_pretrained(spec, d, dtype).eval()
     m = spec["class"].from_pretrained(d, dtype=dtype).eval()
     for n, b in m.named_buffers():
         assert "inv_freq" not in n or b.dtype == torch.float32, n
@@ -423,7 +557,7 @@ def make(root, name, spec):
     if px is not None:
         with torch.no_grad():
             res["features"], res["embeds"] = exact.vision()
-            out = exact.m.model
+            out = getattr(exact.m, "model", exact.m)
             out = out.vision_model if exact.nested else out.vision_tower
             for k, h in enumerate(
                 out(exact.pixels[:1], output_hidden_states=True).hidden_states
@@ -461,18 +595,7 @@ def make_tower(root, name, spec):
     )
     x = ((torch.from_numpy(px).double() / 255 - mean) / std).permute(0, 3, 1, 2)
     with torch.no_grad():
-        if spec.get("naflex"):
-            p = m.config.patch_size
-            g = spec["side"] // p
-            x = x.permute(0, 2, 3, 1).reshape(3, g, p, g, p, 3)
-            out = m(
-                x.transpose(2, 3).reshape(3, g * g, p * p * 3),
-                torch.ones(3, g * g),
-                torch.tensor([[g, g]] * 3),
-                output_hidden_states=True,
-            )
-        else:
-            out = m(x, output_hidden_states=True)
+        out = m(x, output_hidden_states=True)
     gold = {f"vision.{k}": f32(h[0]) for k, h in enumerate(out.hidden_states)}
     gold["pixels"] = px
     gold["features"] = f32(spec["features"](out))
@@ -534,7 +657,7 @@ def texts():
             "dtype": BF,
             "generation": {
                 "bos_token_id": 1,
-                "eos_token_id": [2, 3],
+                "eos_token_id": [2, 3, 17, 29, 41],
                 "do_sample": True,
                 "temperature": 0.7,
                 "top_p": 0.8,
@@ -607,15 +730,13 @@ def texts():
             ),
             "dtype": HALF,
         },
-        # SmolLM2: tied, odd numbers of heads
+        # SmolLM2: tied, three heads to each of the keys'
         "smollm2": {
             "class": lm,
             "config": llama(
                 51,
-                hidden_size=36,
-                num_attention_heads=9,
-                num_key_value_heads=3,
-                head_dim=4,
+                num_attention_heads=3,
+                num_key_value_heads=1,
                 rope_parameters=theta(1e5),
             ),
             "dtype": BF,
@@ -751,24 +872,6 @@ def towers():
             "side": 12,
             "pre": siglip_pre(12, 2),
             "features": lambda o: o.last_hidden_state,
-        },
-        # siglip2's own class, at its native grid
-        "siglip2-naflex": {
-            "class": tf.Siglip2VisionModel,
-            "config": tf.Siglip2VisionConfig(
-                **{
-                    k: v
-                    for k, v in tower(
-                        num_patches=9, vision_use_head=False
-                    ).items()
-                    if k != "image_size"
-                }
-            ),
-            "dtype": BF,
-            "side": 12,
-            "pre": siglip_pre(12, 2),
-            "features": lambda o: o.last_hidden_state,
-            "naflex": True,
         },
         # LLaVA's choice of layer is the model's; alone it is the last one
         "clip": {
@@ -910,6 +1013,53 @@ def joined():
     }
 
 
+def ghosts():
+    return {
+        # nanoVLM's way, with CLIP
+        "ghost-shuffle": {
+            "class": Ghost,
+            "config": GhostConfig(
+                text={"model_type": "llama"}
+                | small(
+                    52, rope_parameters=LLAMA3, tie_word_embeddings=False
+                ),
+                vision={"model_type": "clip_vision_model"}
+                | tower(image_size=16, hidden_act="quick_gelu"),
+                resampler={"type": "pixelshuffle", "factor": 2},
+                projector={"type": "linear", "bias": False},
+                image_token_id=51,
+                layer=-2,
+            ),
+            "dtype": HALF,
+            "side": 16,
+            "R": 4,
+            "pre": siglip_pre(16, 3),
+        },
+        "ghost-qwen3": {
+            "class": Ghost,
+            "config": GhostConfig(
+                text={"model_type": "qwen3"}
+                | small(52, rope_parameters=theta(1e6)),
+                vision={"model_type": "siglip_vision_model"}
+                | tower(num_hidden_layers=2, vision_use_head=False),
+                resampler={
+                    "type": "perceiver",
+                    "rows": 5,
+                    "blocks": 2,
+                    "heads": 3,
+                },
+                projector={"type": "mlp", "hidden_size": 28, "act": "gelu"},
+                image_token_id=50,
+                layer=-1,
+            ),
+            "dtype": BF,
+            "side": 12,
+            "R": 5,
+            "pre": siglip_pre(12, 3),
+        },
+    }
+
+
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     o = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -923,6 +1073,7 @@ def main():
         (make, texts()),
         (make_tower, towers()),
         (make, joined()),
+        (make, ghosts()),
     ):
         for name, spec in group.items():
             if not o.names or name in o.names:

@@ -113,6 +113,29 @@ parity_reserve(struct parity *p)
 	must(gv_model_reserve(p->m, &l, &p->e), &p->e);
 }
 
+/* Links the files of a fixture into another directory, but for those whose
+ * names begin with `but`; or takes them away again. */
+static inline void
+link_files(const char *from, const char *to, const char *but, bool undo)
+{
+	char real[PATH_MAX], a[2 * PATH_MAX], b[MOST_DIR + 300];
+	DIR *d = opendir(from);
+	struct dirent *x;
+
+	if (!d || !realpath(from, real))
+		bail(from, "cannot be read");
+	while ((x = readdir(d))) {
+		if (x->d_name[0] == '.' ||
+		    !strncmp(x->d_name, but, strlen(but)))
+			continue;
+		snprintf(a, sizeof a, "%s/%s", real, x->d_name);
+		snprintf(b, sizeof b, "%s/%s", to, x->d_name);
+		if (undo ? unlink(b) : symlink(a, b))
+			bail(b, "cannot be made");
+	}
+	closedir(d);
+}
+
 /* ---- tensors by any name ------------------------------------------------- */
 
 /* The golden tensor "KIND.NAME" that belongs to a parameter, or NULL. */
