@@ -188,6 +188,12 @@ struct gvk_backend {
 	bool (*graph_end)(struct gvk_stream *s, struct gvk_graph **g);
 	void (*graph_run)(struct gvk_stream *s, struct gvk_graph *g);
 	void (*graph_free)(struct gvk *k, struct gvk_graph *g);
+	/* NULL, all three, where memory can't be shared */
+	int (*share)(struct gvk *k, void *p, unsigned char handle[GVK_HANDLE],
+	    char *err, size_t cap);
+	void *(*shared_open)(struct gvk *k,
+	    const unsigned char handle[GVK_HANDLE], char *err, size_t cap);
+	void (*shared_close)(struct gvk *k, void *p);
 };
 
 /* An opened backend.  The opener sets all but the profile. */
@@ -228,7 +234,7 @@ gvk_stream_fail(struct gvk_stream *s, const char *why)
  * library's own GVK_BACKEND_ABI, which changes with this file's structs or
  * with GVK_OPS.  Device n is opened into *k.  Returns 0, or -1 with one line
  * in err; then *k may be filled partly and close is not called. */
-#define GVK_BACKEND_ABI 4
+#define GVK_BACKEND_ABI 5
 typedef int gvk_open_fn(struct gvk *k, int abi, int n, char *err, size_t cap);
 
 /* The CPU backend (host.c). */

@@ -320,6 +320,33 @@ gvk_graph_free(struct gvk *k, struct gvk_graph **g)
 	*g = NULL;
 }
 
+int
+gvk_share(struct gvk *k, void *p, unsigned char handle[GVK_HANDLE], char *err,
+    size_t cap)
+{
+	if (k->backend->share)
+		return k->backend->share(k, p, handle, err, cap);
+	snprintf(err, cap, "%s has no memory to share", gvk_name(k));
+	return -1;
+}
+
+void *
+gvk_shared_open(struct gvk *k, const unsigned char handle[GVK_HANDLE],
+    char *err, size_t cap)
+{
+	if (k->backend->shared_open)
+		return k->backend->shared_open(k, handle, err, cap);
+	snprintf(err, cap, "%s has no memory to share", gvk_name(k));
+	return NULL;
+}
+
+void
+gvk_shared_close(struct gvk *k, void *p)
+{
+	if (p && k->backend->shared_close)
+		k->backend->shared_close(k, p);
+}
+
 /* ---- profile ------------------------------------------------------------ */
 
 static uint64_t

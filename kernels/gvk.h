@@ -87,6 +87,18 @@ void gvk_host_free(struct gvk *k, void *p);
 /* Bytes of device memory: all of it, and what is free now. */
 void gvk_memory(struct gvk *k, size_t *total, size_t *avail);
 
+/* Device memory shared with other processes on the same device.  gvk_share()
+ * describes the block p of gvk_alloc(), which must be of 2 MiB at least (smaller
+ * ones lie within blocks of the driver's) and live as long as anybody uses it: 0, or -1 with one line in err (a host's memory is not shared this way).
+ * gvk_shared_open() gives another process that memory, or NULL with a line;
+ * gvk_shared_close() gives it back. */
+#define GVK_HANDLE 96
+int gvk_share(struct gvk *k, void *p, unsigned char handle[GVK_HANDLE],
+    char *err, size_t cap);
+void *gvk_shared_open(struct gvk *k, const unsigned char handle[GVK_HANDLE],
+    char *err, size_t cap);
+void gvk_shared_close(struct gvk *k, void *p);
+
 int gvk_stream_open(struct gvk *k, struct gvk_stream **s);
 void gvk_stream_close(struct gvk_stream **s);
 struct gvk *gvk_stream_backend(const struct gvk_stream *s);

@@ -273,6 +273,74 @@ cuda_graph_free(struct gvk *k, struct gvk_graph *g)
 		cudaGetLastError();
 }
 
+/* ---- memory of other processes ------------------------------------------ */
+
+/* What a handle holds: CUDA's, and the device that it is of. */
+struct shared {
+	cudaIpcMemHandle_t mem;
+	cudaUUID_t device;
+};
+
+static_assert(sizeof(struct shared) <= GVK_HANDLE, "GVK_HANDLE is too small");
+
+static int
+shared_fail(char *err, size_t cap, const char *what, cudaError_t e)
+{
+	cudaGetLastError();
+	snprintf(err, cap, "%s: %s", what, cudaGetErrorString(e));
+	return -1;
+}
+
+static int
+cuda_share(struct gvk *k, void *p, unsigned char handle[GVK_HANDLE], char *err, size_t cap)
+{
+	struct cudaDeviceProp prop;
+	struct shared h;
+	cudaError_t e;
+
+	memset(handle, 0, GVK_HANDLE);
+	cudaSetDevice(cuda_device_of(k)->n);
+	e = cudaIpcGetMemHandle(&h.mem, p);
+	if (e == cudaSuccess)
+		e = cudaGetDeviceProperties(&prop, cuda_device_of(k)->n);
+	if (e != cudaSuccess)
+		return shared_fail(err, cap, "device memory cannot be shared", e);
+	h.device = prop.uuid;
+	memcpy(handle, &h, sizeof h);
+	return 0;
+}
+
+static void *
+cuda_shared_open(struct gvk *k, const unsigned char handle[GVK_HANDLE], char *err, size_t cap)
+{
+	struct cudaDeviceProp prop;
+	struct shared h;
+	void *p = NULL;
+	cudaError_t e;
+
+	memcpy(&h, handle, sizeof h);
+	cudaSetDevice(cuda_device_of(k)->n);
+	e = cudaGetDeviceProperties(&prop, cuda_device_of(k)->n);
+	if (e == cudaSuccess && memcmp(&prop.uuid, &h.device, sizeof h.device)) {
+		snprintf(err, cap, "it is on another device");
+		return NULL;
+	}
+	if (e == cudaSuccess)
+		e = cudaIpcOpenMemHandle(&p, h.mem, cudaIpcMemLazyEnablePeerAccess);
+	if (e == cudaSuccess)
+		return p;
+	shared_fail(err, cap, "shared device memory cannot be opened", e);
+	return NULL;
+}
+
+static void
+cuda_shared_close(struct gvk *k, void *p)
+{
+	cudaSetDevice(cuda_device_of(k)->n);
+	if (cudaIpcCloseMemHandle(p) != cudaSuccess)
+		cudaGetLastError();
+}
+
 /* ---- tables ------------------------------------------------------------- */
 
 /* In the order of struct gvk_backend. */
@@ -295,6 +363,9 @@ static const struct gvk_backend cuda_backend = {
     cuda_graph_end,
     cuda_graph_run,
     cuda_graph_free,
+    cuda_share,
+    cuda_shared_open,
+    cuda_shared_close,
 };
 
 /* In the order of GVK_OPS. */

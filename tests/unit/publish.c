@@ -1,0 +1,251 @@
+/* Weights from one process to another: versions, what is wanted, a trainer that
+ * finishes, dies, comes again; and what doesn't fit.
+ */
+#include "dir.h"
+#include "golden.h"
+#include "publish.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static struct gv_error e;
+static char dir[MOST_DIR], other[MOST_DIR], run[] = "/tmp/gv-publish-XXXXXX";
+static struct gvk *k;
+
+static struct gv_model *
+open_model(const char *from, bool trains)
+{
+	struct gv_model *m;
+
+	must(gv_model_open(&m, k, from, ~0u, &e), &e);
+	if (trains)
+		must(gv_model_train(m, 1u << GV_LANGUAGE, &e), &e);
+	return m;
+}
+
+static void
+fill(struct gv_model *m, float v)
+{
+	float *w = m->part[GV_LANGUAGE].w;
+	size_t i;
+
+	for (i = 0; i < m->part[GV_LANGUAGE].n; i++)
+		w[i] = v + (float)i;
+}
+
+/* All weights are those that fill(v) makes. */
+static bool
+filled(const struct gv_model *m, float v)
+{
+	const float *w = m->part[GV_LANGUAGE].w;
+	size_t i;
+
+	for (i = 0; i < m->part[GV_LANGUAGE].n; i++)
+		if (w[i] != v + (float)i)
+			return false;
+	return m->part[GV_LANGUAGE].n > 0;
+}
+
+/* A trainer in a process of its own, which does one step a byte that it reads
+ * and tells that it has done it; ended by EOF (finish) or a signal. */
+struct trainer {
+	pid_t pid;
+	int ask, told;
+};
+
+static void
+train(int ask, int told)
+{
+	struct gv_model *m = open_model(dir, true);
+	struct gv_publish *p;
+	int64_t version = 0;
+	char c;
+
+	if (gv_publish_open(&p, m, run, dir, &e))
+		_exit(1);
+	for (;;) {
+		fill(m, (float)(100 * version));
+		if (gv_publish(p, version, (uint64_t)(4 * version), &e))
+			_exit(1);
+		gv_publish_want(p, (uint64_t)(4 * version + 4));
+		version++;
+		if (write(told, "", 1) != 1 || read(ask, &c, 1) != 1)
+			break;
+	}
+	gv_publish_finish(p);
+	gv_publish_close(&p);
+	gv_model_close(&m);
+	_exit(0);
+}
+
+static void
+start(struct trainer *t)
+{
+	int a[2], b[2];
+
+	if (pipe(a) || pipe(b))
+		bail("pipe", "no pipes");
+	fflush(stdout);
+	t->pid = fork();
+	if (t->pid < 0)
+		bail("fork", "no process");
+	if (!t->pid) {
+		close(a[1]);
+		close(b[0]);
+		train(a[0], b[1]);
+	}
+	close(a[0]);
+	close(b[1]);
+	t->ask = a[1];
+	t->told = b[0];
+}
+
+static void
+wait_step(const struct trainer *t)
+{
+	char c;
+
+	if (read(t->told, &c, 1) != 1)
+		bail("trainer", "it has ended");
+}
+
+static void
+step(const struct trainer *t)
+{
+	if (write(t->ask, "", 1) != 1)
+		bail("trainer", "it doesn't listen");
+	wait_step(t);
+}
+
+static int
+end(struct trainer *t, int sig)
+{
+	int status;
+
+	if (sig)
+		kill(t->pid, sig);
+	close(t->ask);
+	waitpid(t->pid, &status, 0);
+	close(t->told);
+	return status;
+}
+
+static void
+test_steps(void)
+{
+	struct gv_model *m = open_model(dir, false);
+	struct gv_follow_state s;
+	struct gv_follow *f;
+	struct trainer t;
+	int64_t version = -1;
+
+	start(&t);
+	must(gv_follow_open(&f, m, run, dir, 20, &e), &e);
+	wait_step(&t);
+	is_int(gv_follow_update(f, &version, &e), 1, "there are first weights");
+	is_int(version, 0, "... of version 0");
+	ok(filled(m, 0), "... and they are in the model");
+	is_int(gv_follow_update(f, &version, &e), 0, "and no newer ones");
+	gv_follow_state(f, &s);
+	is_int((long long)s.wanted, 4, "what is wanted");
+	is_int(gv_follow_wait(f, 3, &e), 1, "a fourth group is wanted at once");
+	step(&t);
+	is_int(gv_follow_wait(f, 8, &e), 1, "newer weights end a wait");
+	step(&t);
+	is_int(gv_follow_update(f, &version, &e), 1, "one may be missed");
+	is_int(version, 2, "... the newest counts");
+	ok(filled(m, 200), "... as a whole");
+	gv_follow_state(f, &s);
+	is_int((long long)s.used, 8, "what has been used up");
+	is_int(end(&t, 0), 0, "the trainer finishes");
+	is_int(gv_follow_wait(f, 100, &e), 0, "that ends a wait");
+	gv_follow_close(&f);
+	is_int(gv_follow_open(&f, m, run, dir, 0.1, &e), GV_ERR_DEVICE,
+	    "where nobody publishes nothing is waited for long: %s", e.msg);
+	gv_error_clear(&e);
+	gv_model_close(&m);
+}
+
+static void
+test_death(void)
+{
+	struct gv_model *m = open_model(dir, false);
+	struct gv_follow *f;
+	struct trainer t;
+	int64_t version;
+
+	start(&t);
+	must(gv_follow_open(&f, m, run, dir, 20, &e), &e);
+	wait_step(&t);
+	is_int(gv_follow_update(f, &version, &e), 1, "a trainer's weights");
+	step(&t);
+	end(&t, SIGKILL);
+	is_int(gv_follow_update(f, &version, &e), 1,
+	    "when it is killed its last ones are still there");
+	is_int(gv_follow_wait(f, 100, &e), GV_ERR_DEVICE, "but a wait ends: %s",
+	    e.msg);
+	gv_error_clear(&e);
+	gv_follow_close(&f);
+	start(&t);
+	must(gv_follow_open(&f, m, run, dir, 20, &e), &e);
+	ok(f != NULL, "another one takes its place");
+	wait_step(&t);
+	{
+		struct gv_model *m2 = open_model(dir, true);
+		struct gv_publish *p = NULL;
+
+		is_int(gv_publish_open(&p, m2, run, dir, &e), GV_ERR_MATCH,
+		    "where one publishes no other may: %s", e.msg);
+		gv_error_clear(&e);
+		gv_model_close(&m2);
+	}
+	end(&t, 0);
+	gv_follow_close(&f);
+	gv_model_close(&m);
+}
+
+static void
+test_strangers(void)
+{
+	struct gv_model *m = open_model(other, false);
+	struct gv_follow *f = NULL;
+	struct trainer t;
+	char path[128];
+	FILE *file;
+
+	start(&t);
+	wait_step(&t);
+	is_int(gv_follow_open(&f, m, run, other, 5, &e), GV_ERR_MATCH,
+	    "another model: %s", e.msg);
+	gv_error_clear(&e);
+	end(&t, 0);
+	snprintf(path, sizeof path, "%s/weights", run);
+	file = fopen(path, "w");
+	if (!file)
+		bail(path, "cannot be written");
+	fputs("not a page", file);
+	fclose(file);
+	is_int(gv_follow_open(&f, m, run, other, 0.1, &e), GV_ERR_DEVICE,
+	    "a file that nobody holds is passed over: %s", e.msg);
+	gv_error_clear(&e);
+	unlink(path);
+	gv_model_close(&m);
+}
+
+int
+main(int argc, char **argv)
+{
+	(void)argc;
+	golden_dir(dir, argv[0], "untied");
+	golden_dir(other, argv[0], "tied");
+	if (!mkdtemp(run))
+		bail(run, "cannot be made");
+	must(gv_backend_open(&k, "cpu", 1, &e), &e);
+	test_steps();
+	test_death();
+	test_strangers();
+	gvk_close(&k);
+	must(gv_dir_remove(run, &e), &e);
+	return done();
+}
