@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#if defined(__AVX2__)
+#if defined(__SSE4_1__)
 #include <immintrin.h>
 #endif
 
@@ -200,6 +200,10 @@ tile_widen(const uint16_t *p)
 	    _mm_loadu_si128((const __m128i *)(const void *)p));
 
 	return (tile_vec)_mm256_slli_epi32(u, 16);
+#elif defined(__SSE4_1__)
+	__m128i u = _mm_cvtepu16_epi32(_mm_loadl_epi64((const void *)p));
+
+	return (tile_vec)_mm_slli_epi32(u, 16);
 #else
 	tile_raw raw = *(const tile_raw *)p;
 
