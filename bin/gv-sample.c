@@ -19,8 +19,8 @@
 
 static struct gv_opt_common common;
 static const char *model_dir, *prompt, *answer;
-static int64_t top_k, max_tokens = 256, batch = 64;
-static double temperature = .7, top_p = 1;
+static int64_t top_k = -1, max_tokens = 256, batch = 64;
+static double temperature = -1, top_p = -1; /* below 0: not given */
 static bool raw, records;
 
 static const struct gv_opt opts[] = {
@@ -35,11 +35,14 @@ static const struct gv_opt opts[] = {
     {"score", 0, GV_OPT_STR, &answer, "TEXT",
 	"don't sample: say how likely TEXT is as the answer", 0, 0, NULL},
     {"temperature", 0, GV_OPT_F64, &temperature, "T",
-	"divides the logits; 0 takes the largest (0.7)", 0, 1e6, NULL},
+	"divides the logits; 0 takes the largest (the model's, or 0.7)", 0, 1e6,
+	NULL},
     {"top-k", 0, GV_OPT_INT, &top_k, "K",
-	"draw among the K likeliest; 0: all (0)", 0, GV_MAX_VOCAB, NULL},
+	"draw among the K likeliest; 0: all (the model's, or 0)", 0,
+	GV_MAX_VOCAB, NULL},
     {"top-p", 0, GV_OPT_F64, &top_p, "P",
-	"draw among the likeliest of mass P; 1: all (1)", 1e-9, 1, NULL},
+	"draw among the likeliest of mass P; 1: all (the model's, or 1)", 1e-9,
+	1, NULL},
     {"max-tokens", 0, GV_OPT_INT, &max_tokens, "N",
 	"tokens of an answer at most (256)", 1, GV_MAX_POSITIONS, NULL},
     {"batch", 0, GV_OPT_INT, &batch, "N",
@@ -180,19 +183,49 @@ open_model(struct run *r, enum gv_input input, struct gv_error *e)
 	return 0;
 }
 
+/* The law by which tokens are drawn: what the command line leaves out is the
+ * model's own, from generation_config.json, or where that says nothing ours. */
+static void
+settle_law(const struct gv_sampling_config *own)
+{
+	bool model = own->given && (temperature < 0 || top_k < 0 || top_p < 0);
+
+	if (temperature < 0)
+		temperature = !own->given   ? .7
+			      : own->sample ? own->temperature
+					    : 0;
+	if (top_k < 0)
+		top_k = own->given ? own->top_k : 0;
+	if (top_p < 0)
+		top_p = own->given ? own->top_p : 1;
+	cli_say(1, "temperature %g, top-k %lld, top-p %g%s", temperature,
+	    (long long)top_k, top_p,
+	    model ? ", as generation_config.json says" : "");
+	if (model && temperature > 0 && own->min_p > 0)
+		cli_say(0,
+		    "generation_config.json's min_p of %g is not applied",
+		    own->min_p);
+	if (model && (own->penalty < 1 || own->penalty > 1))
+		cli_say(0,
+		    "generation_config.json's repetition_penalty of %g is not "
+		    "applied",
+		    own->penalty);
+}
+
 static int
 open_gen(struct run *r, int64_t rows, struct printer *p, struct gv_error *e)
 {
-	const struct gv_gen_law law = {.temperature = (float)temperature,
-	    .top_p = (float)top_p,
-	    .top_k = (int32_t)top_k,
-	    .group = 1,
+	struct gv_gen_law law = {.group = 1,
 	    .max_tokens = max_tokens,
 	    .rows = rows,
 	    .seed = (uint64_t)common.seed,
 	    .on_token = p ? on_token : NULL,
 	    .arg = p};
 
+	settle_law(&r->m->cfg.sampling);
+	law.temperature = (float)temperature;
+	law.top_p = (float)top_p;
+	law.top_k = (int32_t)top_k;
 	if (gv_gen_open(&r->g, r->m, r->t, &law, e))
 		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
 	return 0;
@@ -395,40 +428,71 @@ append_text(const struct run *r, const char *s, struct gv_rendered *x,
 	return 0;
 }
 
-static int
-print_score(const struct run *r, const struct gv_score_item *s,
-    const int32_t *bytes, struct gv_error *e)
+/* The sums of a score. */
+struct sums {
+	double logp, text; /* of all tokens, and of those that spell bytes */
+	long long tokens, bytes;
+};
+
+/* Adds the scored tokens up, and lists them in `ids` and `logps`. */
+static void
+add_up(const struct run *r, const struct gv_score_item *s, const int32_t *bytes,
+    struct sums *to, json_t *ids, json_t *logps)
 {
-	double logp = 0, text = 0, per_byte, ppl;
-	int64_t tokens = 0, length = 0;
 	char quoted[128];
 	size_t i, n;
 
 	for (i = 0; i < s->n; i++) {
+		double logp = (double)s->logp[i];
 		const char *b;
 
 		if (s->target[i] < 0)
 			continue;
 		b = gv_token_bytes(r->t, s->target[i], &n);
-		cli_say(1, "%10.5f  '%s'", (double)s->logp[i],
+		cli_say(1, "%10.5f  '%s'", logp,
 		    gv_quote(quoted, sizeof quoted, b, n));
-		tokens++;
-		logp += (double)s->logp[i];
-		text += bytes[i] ? (double)s->logp[i] : 0;
-		length += bytes[i];
+		json_array_append_new(ids, json_integer(s->target[i]));
+		json_array_append_new(logps, json_real(logp));
+		to->tokens++;
+		to->logp += logp;
+		to->text += bytes[i] ? logp : 0;
+		to->bytes += bytes[i];
 	}
-	if (!tokens)
+}
+
+static int
+print_score(const struct run *r, const struct gv_score_item *s,
+    const int32_t *bytes, struct gv_error *e)
+{
+	json_t *ids = json_array(), *logps = json_array(), *o;
+	struct sums sum = {0};
+	double ppl, per_byte;
+
+	add_up(r, s, bytes, &sum, ids, logps);
+	if (!sum.tokens) {
+		json_decref(ids);
+		json_decref(logps);
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "the text has no token to score");
-	ppl = exp(-logp / (double)tokens);
-	per_byte = length ? -text / log(2) / (double)length : 0;
-	printf(common.json
-		   ? "{\"tokens\": %lld, \"bytes\": %lld, \"logp\": %.9g, "
-		     "\"perplexity\": %.9g, \"bits_per_byte\": %.9g}\n"
-		   : "tokens %lld\nbytes %lld\nlogp %.6f\nperplexity %.6g\n"
-		     "bits_per_byte %.6g\n",
-	    (long long)tokens, (long long)length, logp, ppl, per_byte);
-	return 0;
+	}
+	ppl = exp(-sum.logp / (double)sum.tokens);
+	per_byte = sum.bytes ? -sum.text / log(2) / (double)sum.bytes : 0;
+	o = json_pack("{sI,sI,sf,sf,sf,so,so}", "tokens",
+	    (json_int_t)sum.tokens, "bytes", (json_int_t)sum.bytes, "logp",
+	    sum.logp, "perplexity", ppl, "bits_per_byte", per_byte, "ids", ids,
+	    "logps", logps);
+	if (!o)
+		return gv_fail(e, GV_ERR_NOMEM, "no memory for JSON");
+	if (!common.json)
+		printf("tokens %lld\nbytes %lld\nlogp %.6f\n"
+		       "perplexity %.6g\nbits_per_byte %.6g\n",
+		    sum.tokens, sum.bytes, sum.logp, ppl, per_byte);
+	else if (json_dumpf(o, stdout, JSON_REAL_PRECISION(9)))
+		gv_fail(e, GV_ERR_NOMEM, "no memory for JSON");
+	else
+		putchar('\n');
+	json_decref(o);
+	return e->code;
 }
 
 /* How likely the answer is after the chat or text. */

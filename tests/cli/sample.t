@@ -81,6 +81,40 @@ is "a likelier text has the better score" "$(say --raw --json -p "$ask" \
 	b=$(say --raw --json -p "$ask" --score 'zqjxk' | jq '.logp / .bytes')
 	jq -n "($a) > ($b)")" true
 
+is "--json lists the tokens" "$(say --raw --json --score "$ask" | jq -c '
+	[(.ids | length) == .tokens, (.logps | length) == .tokens,
+	((.logps | add) - .logp | fabs) < 1e-5]')" '[true,true,true]'
+
+# ---- the model's own law
+cp -r model own
+own() { # JSON: the law of model `own`
+	jq -c ". + $1" model/generation_config.json >own/generation_config.json
+}
+# law ARG...: what -v says of the law
+law() {
+	gv-sample -v -m own -p x --max-tokens 1 "$@" 2>&1 >/dev/null |
+		sed -n 's/^gv-sample: \(temperature.*\)/\1/p'
+}
+[ -f model/generation_config.json ] || echo '{}' >model/generation_config.json
+own '{"do_sample": true, "temperature": 0.5, "top_k": 3, "top_p": 0.9}'
+is "generation_config.json's" "$(law)" \
+	"temperature 0.5, top-k 3, top-p 0.9, as generation_config.json says"
+is "... but for what the command line says" "$(law --top-k 0)" \
+	"temperature 0.5, top-k 0, top-p 0.9, as generation_config.json says"
+is "... which may be all of it" \
+	"$(law --temperature 1 --top-k 0 --top-p 1)" \
+	"temperature 1, top-k 0, top-p 1"
+own '{"do_sample": true, "top_k": 1}'
+is "it is drawn by" "$(gv-sample -m own -p "$ask" --max-tokens 12 "$A")" \
+	"$(cat greedy)"
+own '{"do_sample": false}'
+is "no sampling is greedy" "$(gv-sample -m own -p "$ask" --max-tokens 12 "$A")" \
+	"$(cat greedy)"
+own '{"do_sample": true, "repetition_penalty": 1.5}'
+is "what isn't applied is said" "$(gv-sample -m own -p x --max-tokens 1 2>&1 \
+	>/dev/null)" \
+	"gv-sample: generation_config.json's repetition_penalty of 1.5 is not applied"
+
 # ---- a chat on a terminal
 if command -v script >/dev/null; then
 	on_terminal() { # TYPED-FILE ARG...: what gv-sample shows
