@@ -74,6 +74,7 @@ main(int argc, char **argv)
 			    gv_reader_name(r), gv_reader_name(first));
 			break;
 		}
+		gv_reader_tie(r, o);
 		if (copy(w, r, &e))
 			break;
 		bad += gv_reader_bad(r);

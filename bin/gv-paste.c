@@ -210,8 +210,11 @@ main(int argc, char **argv)
 		cli_usage("two streams or more are needed (see --help)");
 	open_all(argv + 1, &e);
 	if (e.code || unite(&s, &e) ||
-	    gv_out_open(&o, common.output, true, common.force, &e) ||
-	    gv_writer_open(&w, o, &s, &e) || paste(w, &e))
+	    gv_out_open(&o, common.output, true, common.force, &e))
+		cli_die(&e);
+	for (i = 0; i < nin; i++)
+		gv_reader_tie(in[i].r, o);
+	if (gv_writer_open(&w, o, &s, &e) || paste(w, &e))
 		cli_die(&e);
 	for (i = 0; i < nin; i++) {
 		cli_say(1, "'%s': %llu bytes", gv_reader_name(in[i].r),

@@ -15,6 +15,14 @@ gv_inputs_open(
 	return 0;
 }
 
+void
+gv_inputs_tie(struct gv_inputs *in, struct gv_out *o)
+{
+	in->tied = o;
+	if (in->now)
+		gv_reader_tie(in->now, o);
+}
+
 /* Ends the present input and opens the next: 1, or 0 if there is none. */
 static int
 advance(struct gv_inputs *in, struct gv_error *e)
@@ -29,6 +37,7 @@ advance(struct gv_inputs *in, struct gv_error *e)
 		return 0;
 	if (gv_reader_open(&in->now, in->path[in->at++], e))
 		return e->code;
+	gv_reader_tie(in->now, in->tied);
 	b = gv_reader_schema(in->now);
 	if (gv_schema_same(a, b, e) || gv_schema_agree(a, b, e))
 		return gv_fail_in(e, "cannot join '%s' to '%s'",

@@ -15,6 +15,7 @@ struct gv_inputs {
 	struct gv_reader *first, *now; /* now is first at first */
 	char *const *path;
 	int n, at; /* operands, and how many have been opened */
+	struct gv_out *tied; /* as gv_reader_tie() has it */
 	uint64_t records; /* read so far */
 	uint64_t bad; /* that earlier programs let pass, of read inputs */
 };
@@ -23,6 +24,9 @@ struct gv_inputs {
  * standard input. */
 int gv_inputs_open(struct gv_inputs *in, char *const *path, int n,
     struct gv_error *e) GV_USE_RESULT;
+
+/* gv_reader_tie() for all of them. */
+void gv_inputs_tie(struct gv_inputs *in, struct gv_out *o);
 
 /* As gv_reader_next(), through all inputs; rec->n counts through them, too.
  * The record is valid until the next call. */

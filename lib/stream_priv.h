@@ -23,6 +23,7 @@ struct gv_reader {
 	uint8_t *buf; /* bytes [start, fill) are not consumed yet */
 	size_t start, fill, cap;
 	bool eof;
+	struct gv_out *tied; /* written out before a wait */
 
 	struct gv_walk w; /* over the current object */
 	uint64_t offset; /* of the current object in the input */

@@ -85,6 +85,24 @@ read_some(int fd, void *buf, size_t n)
 	}
 }
 
+void
+gv_reader_tie(struct gv_reader *r, struct gv_out *o)
+{
+	r->tied = o;
+}
+
+/* Nothing to read yet: lets the output go.  What it can't take is told by the
+ * next write. */
+static void
+flush_tied(const struct gv_reader *r)
+{
+	struct pollfd p = {r->fd, POLLIN, 0};
+	struct gv_error e = {0};
+
+	if (r->tied && poll(&p, 1, 0) == 0)
+		(void)!gv_out_flush(r->tied, &e);
+}
+
 /* Makes room at the end of the buffer for what is missing, but never more
  * than twice what has come. */
 static bool
@@ -125,6 +143,7 @@ more(struct gv_walk *w, size_t need)
 		room = r->cap - r->fill;
 		if (missing < READ_AHEAD)
 			missing = READ_AHEAD;
+		flush_tied(r);
 		n = read_some(
 		    r->fd, r->buf + r->fill, room < missing ? room : missing);
 		if (n < 0)
