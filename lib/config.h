@@ -24,7 +24,8 @@
  *	 "vision_feature_layer": -1, "vision_post_norm": true}
  *
  * Keys of vision_config that are absent have the values of Hugging Face's
- * class, since its files leave them out; a text model's sizes must be there.
+ * class, since its files leave them out.  So have a text model's sizes within
+ * `llava` and the like; else they must be there.
  */
 #ifndef GV_CONFIG_H
 #define GV_CONFIG_H
