@@ -13,7 +13,7 @@
 static const char *const families[] = {"qwen2", "qwen2-yarn", "qwen3",
     "qwen3-64", "llama2", "llama3", "smollm2", "llama-linear", "mistral",
     "nanochat", "llava", "llava-siglip", "idefics2", "idefics3", "smolvlm",
-    "ghost-shuffle", "ghost-qwen3"};
+    "ghost-shuffle", "ghost-qwen3", "ghost-nano"};
 
 static void
 judge(const char *name, const char *what, double err, double peer)

@@ -44,7 +44,7 @@ import shutil
 import numpy as np
 import torch
 import transformers as tf
-from make_model import Batch, Perceiver, Projector, f32, fill, image
+from make_model import AvgPool, Batch, Perceiver, Projector, f32, fill, image
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
@@ -151,6 +151,8 @@ class Ghost(nn.Module):
             self.resampler = Perceiver(
                 width, r["rows"], r["blocks"], r["heads"], v.layer_norm_eps
             )
+        elif r["type"] == "avgpool":
+            self.resampler = AvgPool(r["rows"])
         else:
             self.resampler = Shuffle(r["factor"])
             width *= r["factor"] ** 2
@@ -1034,6 +1036,31 @@ def ghosts():
             "side": 16,
             "R": 4,
             "pre": siglip_pre(16, 3),
+        },
+        # a norm behind the embedding, which image rows go through, too
+        "ghost-nano": {
+            "class": Ghost,
+            "config": GhostConfig(
+                text={"model_type": "nanochat"}
+                | small(
+                    52,
+                    rope_parameters=theta(1e4),
+                    attention_bias=True,
+                    final_logit_softcapping=3.0,
+                ),
+                vision={"model_type": "siglip_vision_model"}
+                | tower(
+                    image_size=13, num_hidden_layers=2, vision_use_head=False
+                ),
+                resampler={"type": "avgpool", "rows": 4},
+                projector={"type": "mlp", "hidden_size": 20, "act": "gelu"},
+                image_token_id=51,
+                layer=-1,
+            ),
+            "dtype": BF,
+            "side": 13,
+            "R": 4,
+            "pre": siglip_pre(13, 3),
         },
         "ghost-qwen3": {
             "class": Ghost,

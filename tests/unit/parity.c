@@ -36,6 +36,8 @@ static const struct fixture fixtures[] = {
 	"vision_feature_layer", "-3"},
     {"ghost-qwen3", 1.9e-6, 1.8e-6, 2.0e-7, 9.0e-6, 1.0e-4,
 	"text_config.rms_norm_eps", "2e-5"},
+    {"ghost-nano", 1.2e-6, 1.1e-6, 7.6e-8, 5.8e-6, 1.0e-4,
+	"text_config.final_logit_softcapping", "3.1"},
     {"idefics2", 3.7e-6, 4.8e-6, 2.4e-7, 2.3e-5, 1.0e-4,
 	"perceiver_config.rms_norm_eps", "1e-4"},
 };
