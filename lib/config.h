@@ -234,8 +234,8 @@ json_t *gv_config_json(const struct gv_config *c);
 json_t *gv_config_preset(const char *name);
 
 /* The vision_config of a published tower by name ("siglip-base-p16-224",
- * "siglip-large-p16-256", "siglip-so400m-p14-384") as a new JSON object, or
- * NULL. */
+ * "siglip-large-p16-256", "siglip-so400m-p14-384", "clip-large-p14-224",
+ * "clip-large-p14-336") as a new JSON object, or NULL. */
 json_t *gv_config_tower(const char *name);
 
 /* All names of the two, separated by ", ": for messages. */

@@ -47,7 +47,8 @@ gv_config_wants_tokenizer(const json_t *o)
 {
 	const char *type = json_string_value(json_object_get(o, "model_type"));
 
-	return !type || strncmp(type, "siglip", 6);
+	return !type ||
+	       (strncmp(type, "siglip", 6) && strncmp(type, "clip", 4));
 }
 
 int
@@ -99,6 +100,15 @@ gv_config_take_tower(json_t *o, const char *tower, struct gv_error *e)
 		    "replace",
 		    tower);
 	}
+	json_object_del(o, "vision_feature_layer");
+	json_object_del(o, "vision_feature_select_strategy");
+	json_object_del(o, "vision_post_norm");
+	/* what LLaVA and others found best in CLIP: one layer less, no norm */
+	if (!strncmp(tower, "clip", 4)) {
+		json_object_set_new(
+		    o, "vision_feature_layer", json_integer(-2));
+		json_object_set_new(o, "vision_post_norm", json_false());
+	}
 	json_object_set_new(o, "vision_config", v);
 	/* the number of heads followed the old width */
 	json_object_del(json_object_get(o, "resampler"), "heads");
@@ -112,7 +122,11 @@ is_optional(const char *key)
 	static const char *const keys[] = {"head_dim", "text_config.head_dim",
 	    "rope_scaling", "text_config.rope_scaling", "eos_token_id",
 	    "text_config.eos_token_id", "resampler.blocks", "resampler.heads",
-	    "vision_feature_layer", "vision_post_norm", "init.gain",
+	    "resampler.factor", "resampler.hidden_size", "resampler.front_size",
+	    "resampler.key_value_heads", "resampler.head_dim",
+	    "resampler.rms_norm_eps", "projector.type", "projector.bias",
+	    "projector.hidden_size", "projector.act", "vision_feature_layer",
+	    "vision_feature_select_strategy", "vision_post_norm", "init.gain",
 	    "init.patch", "init.position", "init.embedding"};
 	size_t i;
 

@@ -65,18 +65,27 @@ gv_config_rule(struct gv_config *c)
 	const struct processor *p = processor_of(&c->vision, NULL);
 	int32_t side = (int32_t)c->vision.image;
 
-	c->rule = (struct gv_image_rule){.height = side,
-	    .width = side,
-	    .fit = p->crop ? GV_FIT_CROP : GV_FIT_SQUASH,
-	    .filter = p->filter,
-	    .edge = p->crop ? side : 0};
+	memset(&c->rule, 0, sizeof c->rule);
+	c->rule.height = c->rule.width = side;
+	c->rule.fit = p->crop ? GV_FIT_CROP : GV_FIT_SQUASH;
+	c->rule.filter = p->filter;
+	c->rule.edge = p->crop ? side : 0;
 }
 
 /* ---- sizes --------------------------------------------------------------- */
 
+/* A file that still says the size that the tower's positions were made for
+ * means the one that they are interpolated to. */
+static void
+as_interpolated(const struct gv_config *c, int64_t *n)
+{
+	if (c->vision.from && *n == c->vision.from)
+		*n = c->vision.image;
+}
+
 /* {"height", "width"}, or a number for both; *found if it says a size. */
 static int
-two_sides(const struct gv_obj *s, const char *key, const char *at, int64_t *h,
+read_sides(const struct gv_obj *s, const char *key, const char *at, int64_t *h,
     int64_t *w, bool *found)
 {
 	const json_t *v = gv_obj_get(s, key);
@@ -101,6 +110,17 @@ two_sides(const struct gv_obj *s, const char *key, const char *at, int64_t *h,
 }
 
 static int
+two_sides(const struct gv_config *c, const struct gv_obj *s, const char *key,
+    const char *at, int64_t *h, int64_t *w, bool *found)
+{
+	int r = read_sides(s, key, at, h, w, found);
+
+	as_interpolated(c, h);
+	as_interpolated(c, w);
+	return r;
+}
+
+static int
 wrong_size(const struct gv_config *c, const struct gv_obj *s, const char *key,
     int64_t h, int64_t w)
 {
@@ -117,7 +137,7 @@ parse_crop(struct gv_config *c, const struct gv_obj *s, int64_t edge, bool crop)
 	int64_t h = c->vision.image, w = h;
 	bool found;
 
-	if (two_sides(s, "crop_size", "crop_size.", &h, &w, &found))
+	if (two_sides(c, s, "crop_size", "crop_size.", &h, &w, &found))
 		return s->e->code;
 	if (!crop)
 		h = w = edge; /* of a square: nothing is cut off */
@@ -144,6 +164,7 @@ parse_any_size(struct gv_config *c, const struct gv_obj *s)
 		return gv_obj_bad(s, "max_image_size", "a size");
 	if (gv_obj_int(&in, "longest_edge", 1, MAX_SIDE, &side))
 		return s->e->code;
+	as_interpolated(c, &side);
 	return side == c->vision.image
 		   ? 0
 		   : wrong_size(c, s, "max_image_size", side, side);
@@ -160,13 +181,14 @@ parse_size(struct gv_config *c, const struct gv_obj *s,
 
 	if (p->any_size)
 		return parse_any_size(c, s);
-	if (two_sides(s, "size", "size.", &h, &w, &found))
+	if (two_sides(c, s, "size", "size.", &h, &w, &found))
 		return s->e->code;
 	if (shortest) {
 		edge = h;
 	} else if (gv_obj_get(&in, "shortest_edge")) {
 		if (gv_obj_int(&in, "shortest_edge", 1, MAX_SIDE, &edge))
 			return s->e->code;
+		as_interpolated(c, &edge);
 		if (gv_obj_get(&in, "longest_edge"))
 			return gv_obj_nosup(s, "size", "longest_edge");
 		shortest = true;
@@ -187,7 +209,7 @@ parse_size(struct gv_config *c, const struct gv_obj *s,
 	if (h != c->vision.image || w != c->vision.image)
 		return wrong_size(c, s, "size", h, w);
 	h = w = c->vision.image;
-	if (crop && two_sides(s, "crop_size", "crop_size.", &h, &w, &found))
+	if (crop && two_sides(c, s, "crop_size", "crop_size.", &h, &w, &found))
 		return s->e->code;
 	return h == c->vision.image && w == h
 		   ? 0

@@ -1,4 +1,4 @@
-/* The models that users call by name: Qwen2.5 blocks and SigLIP towers. */
+/* The models that users call by name: Qwen2.5 blocks, SigLIP and CLIP towers. */
 #include "config.h"
 
 #include "mem.h"
@@ -16,6 +16,10 @@
 	"{'model_type':'siglip_vision_model','image_size':384," \
 	"'patch_size':14,'hidden_size':1152,'intermediate_size':4304," \
 	"'num_hidden_layers':27,'num_attention_heads':16}"
+#define CLIP_LARGE(size) \
+	"{'model_type':'clip_vision_model','image_size':" size "," \
+	"'patch_size':14,'hidden_size':1024,'intermediate_size':4096," \
+	"'num_hidden_layers':24,'num_attention_heads':16}"
 #define SIGLIP_TINY \
 	"{'model_type':'siglip_vision_model','image_size':64," \
 	"'patch_size':4,'hidden_size':64,'intermediate_size':128," \
@@ -65,6 +69,8 @@ static const struct named towers[] = {
     {"siglip-base-p16-224", SIGLIP_BASE},
     {"siglip-large-p16-256", SIGLIP_LARGE},
     {"siglip-so400m-p14-384", SIGLIP_SO400M},
+    {"clip-large-p14-224", CLIP_LARGE("224")},
+    {"clip-large-p14-336", CLIP_LARGE("336")},
 };
 
 const char *
@@ -77,7 +83,7 @@ const char *
 gv_config_towers(void)
 {
 	return "siglip-base-p16-224, siglip-large-p16-256, "
-	       "siglip-so400m-p14-384";
+	       "siglip-so400m-p14-384, clip-large-p14-224, clip-large-p14-336";
 }
 
 /* The object of that name; its text has single quotes for double ones. */
