@@ -6,15 +6,16 @@
 #include "mem.h"
 #include "prompts.h"
 #include "prov.h"
+#include "publish.h"
 #include "score.h"
 
 #include <string.h>
 #include <time.h>
 
 static struct gv_opt_common common;
-static const char *model_dir, *score_as = "logp";
+static const char *model_dir, *run_dir, *score_as = "logp";
 static int64_t group = 1, top_k, max_tokens = 256, batch = 64, largest = -1;
-static double temperature = 1, top_p = 1;
+static double temperature = 1, top_p = 1, patience = 600;
 static bool scoring, pass_images;
 
 static const struct gv_opt opts[] = {
@@ -32,6 +33,11 @@ static const struct gv_opt opts[] = {
 	"tokens of a sample at most (256)", 1, GV_MAX_POSITIONS, NULL},
     {"batch", 0, GV_OPT_INT, &batch, "N", "samples that decode together (64)",
 	1, 65536, NULL},
+    {"follow", 0, GV_OPT_STR, &run_dir, "RUN",
+	"sample with the weights that gv-train --publish RUN has now", 0, 0,
+	NULL},
+    {"wait", 0, GV_OPT_F64, &patience, "S",
+	"seconds that the first of them may take (600)", 0, 1e9, NULL},
     {"images", 0, GV_OPT_FLAG, &pass_images, NULL,
 	"pass on what the prompts have of images, for gv-train", 0, 0, NULL},
     {"score", 0, GV_OPT_FLAG, &scoring, NULL,
@@ -71,6 +77,12 @@ struct run {
 	struct gv_writer *w;
 	bool keep[GV_MAX_FIELDS]; /* fields of the input that are passed on */
 	uint64_t bad, tokens;
+	/* with --follow */
+	struct gv_follow *follow;
+	int64_t version; /* of the weights in use */
+	uint64_t fed, next; /* prompts that samples were drawn for; the first
+	                     * that counts */
+	bool ended; /* the input has */
 };
 
 /* ---- the start ----------------------------------------------------------- */
@@ -215,9 +227,58 @@ begin(struct run *r, const struct gv_facts *f, struct gv_error *e)
 	    !gv_out_open(&r->o, common.output, true, common.force, e) &&
 	    gv_writer_open(&r->w, r->o, &s, e))
 		r->w = NULL;
+	if (!e->code)
+		gv_inputs_tie(&r->in, r->o);
 	json_decref(digests);
 	gv_schema_free(&s);
 	return e->code;
+}
+
+/* Prompts may not bring what weights that train have made. */
+static int
+check_trained(const struct run *r, struct gv_error *e)
+{
+	enum gv_input in = r->fields.input;
+	int p;
+
+	for (p = GV_VISION; p <= GV_PROJECTOR; p++)
+		if (gv_follow_trains(r->follow, (enum gv_part)p) &&
+		    (in == GV_IN_EMBEDS ||
+			(in == GV_IN_FEATURES && p == GV_VISION)))
+			return gv_fail(e, GV_ERR_MATCH,
+			    "the trainer of '%s' trains the %s part, so "
+			    "prompts must bring what it starts from",
+			    run_dir, gv_part_name((enum gv_part)p));
+	return 0;
+}
+
+/* The model of a trainer, which waits for the HEAD of the output. */
+static int
+open_followed(struct run *r, unsigned parts, struct gv_error *e)
+{
+	struct gv_follow_state s;
+
+	if (gv_out_flush(r->o, e) ||
+	    gv_model_open(&r->m, r->k, model_dir, parts, e) ||
+	    gv_follow_open(&r->follow, r->m, run_dir, model_dir, patience, e) ||
+	    check_trained(r, e))
+		return e->code;
+	gv_follow_state(r->follow, &s);
+	r->fed = s.used;
+	r->next = s.next;
+	return 0;
+}
+
+static int
+open_weights(struct run *r, struct gv_error *e)
+{
+	unsigned parts = gv_visual_parts(r->fields.input);
+
+	if (gv_backend_open(&r->k, common.device, common.threads, e))
+		return e->code;
+	return run_dir
+		   ? open_followed(r, parts, e)
+		   : gv_model_open_forward(&r->m, r->k, model_dir, parts, e);
 }
 
 static int
@@ -246,11 +307,7 @@ open_model(struct run *r, struct gv_error *e)
 			gv_fail(e, GV_ERR_MATCH,
 			    "--logits %lld, but the model has %lld ids",
 			    (long long)largest, (long long)c.text.V);
-		else if (!begin(r, &f, e) &&
-			 !gv_backend_open(
-			     &r->k, common.device, common.threads, e) &&
-			 !gv_model_open_forward(&r->m, r->k, model_dir,
-			     gv_visual_parts(r->fields.input), e))
+		else if (!begin(r, &f, e) && !open_weights(r, e))
 			cli_say(1, "%s", gvk_name(r->k));
 	}
 	gv_config_free(&c);
@@ -287,8 +344,10 @@ submit(struct run *r, const struct gv_rec *rec, struct gv_error *e)
 	if (!gv_prompt_of(&p, &r->fields, rec, e) &&
 	    !gv_keep(
 		k, rec, r->keep, gv_reader_schema(r->in.first)->nfields, e) &&
-	    !gv_gen_submit(r->g, &p, e))
+	    !gv_gen_submit(r->g, &p, e)) {
+		r->fed++;
 		return 0;
+	}
 	gv_kept_free(k);
 	gv_free(k);
 	return bad_record(r, rec->n, e);
@@ -302,8 +361,11 @@ feed(void *arg, struct gv_error *e)
 	struct gv_rec rec;
 	int more = gv_inputs_next(&r->in, &rec, e);
 
+	r->ended = more == 0;
 	if (more <= 0)
 		return more;
+	if (rec.n < r->next)
+		return 1; /* the trainer has learned from it */
 	return submit(r, &rec, e) ? e->code : 1;
 }
 
@@ -377,7 +439,7 @@ write_sample(
 	    !gv_writer_int(w, "group", (int64_t)p->number, e) &&
 	    !gv_writer_int(w, "sample", i, e) &&
 	    !gv_writer_int(w, "group_size", group, e) &&
-	    !gv_writer_int(w, "policy", 0, e) &&
+	    !gv_writer_int(w, "policy", r->version, e) &&
 	    !gv_writer_int(w, "seed", common.seed, e) &&
 	    !gv_writer_f64(w, "temperature", temperature, e) &&
 	    !gv_writer_int(w, "top_k", top_k, e) &&
@@ -404,6 +466,45 @@ write_result(void *arg, const struct gv_gen_result *p, struct gv_error *e)
 	return e->code;
 }
 
+/* A prompt, unless nobody wants it yet or newer weights wait for the others to
+ * be done. */
+static int
+feed_wanted(void *arg, struct gv_error *e)
+{
+	struct run *r = arg;
+	struct gv_follow_state s;
+
+	gv_follow_state(r->follow, &s);
+	if (s.version != r->version || r->fed >= s.wanted || s.finished)
+		return 0;
+	return feed(r, e);
+}
+
+/* Takes new weights between prompts; ends with the input, or the trainer. */
+static int
+follow(struct run *r, struct gv_error *e)
+{
+	const struct gv_gen_work work = {feed_wanted, write_result, r};
+	int go = 1, updated;
+
+	while (go > 0 && !r->ended) {
+		updated = gv_follow_update(r->follow, &r->version, e);
+		if (updated < 0)
+			return updated;
+		if (updated) {
+			gv_gen_forget(r->g);
+			cli_say(2, "policy %lld, copied in %.1f ms",
+			    (long long)r->version,
+			    1e3 * gv_follow_seconds(r->follow));
+		}
+		if (gv_gen_run(r->g, &work, e) || gv_out_flush(r->o, e))
+			return e->code;
+		if (!r->ended)
+			go = gv_follow_wait(r->follow, r->fed, e);
+	}
+	return go < 0 ? go : 0;
+}
+
 static int
 sample(struct run *r, struct gv_error *e)
 {
@@ -418,7 +519,7 @@ sample(struct run *r, struct gv_error *e)
 
 	if (gv_gen_open(&r->g, r->m, r->t, &law, e))
 		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
-	return gv_gen_run(r->g, &work, e);
+	return r->follow ? follow(r, e) : gv_gen_run(r->g, &work, e);
 }
 
 /* ---- scores and logits --------------------------------------------------- */
@@ -671,6 +772,8 @@ main(int argc, char **argv)
 
 	if (!model_dir)
 		cli_usage("no model: -m DIR");
+	if (run_dir && reading())
+		cli_usage("--follow is for sampling");
 	if (gv_inputs_open(&r.in, argv + 1, n, &e) || open_model(&r, &e) ||
 	    (reading() ? read_records(&r, &e) : sample(&r, &e)))
 		cli_die(&e);
@@ -679,6 +782,7 @@ main(int argc, char **argv)
 	    gv_out_commit(&r.o, &e))
 		cli_die(&e);
 	gv_gen_close(&r.g);
+	gv_follow_close(&r.follow);
 	gv_model_close(&r.m);
 	gv_tokenizer_close(&r.t);
 	gvk_close(&r.k);

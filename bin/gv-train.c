@@ -5,6 +5,7 @@
 #include "json.h"
 #include "mem.h"
 #include "prov.h"
+#include "publish.h"
 #include "train.h"
 #include "banned.h"
 
@@ -14,7 +15,8 @@
 
 /* The command line, as the table below fills it in. */
 static struct {
-	const char *model, *output, *eval, *log, *dump_grads, *reference;
+	const char *model, *output, *eval, *log, *dump_grads, *reference,
+	    *publish;
 	struct gv_opt_list train;
 	int objective, schedule, dtype, state;
 	int64_t batch, batch_tokens, micro_tokens, micro_images, max_length;
@@ -96,6 +98,9 @@ static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
     {"max-lag", 0, GV_OPT_INT, &o.max_lag, "N",
 	"steps that the weights which sampled may be behind, -1: any (0)", -1,
 	1e9, NULL},
+    {"publish", 0, GV_OPT_STR, &o.publish, "RUN",
+	"give the weights to gv-rollout --follow RUN after every step", 0, 0,
+	NULL},
     {"steps", 0, GV_OPT_INT, &o.steps, "N",
 	"steps of the whole run (from the input's length if it is a file)", 1,
 	1e12, NULL},
@@ -266,7 +271,7 @@ fill_policy(struct gv_policy_run *p, struct gv_model *reference)
 	    (o.scale >= 0 || o.equal >= 0 || o.old >= 0 || o.correct ||
 		o.longest || o.minibatches > 1 || o.epochs > 1 || o.max_lag ||
 		o.clip_low >= 0 || o.clip_high >= 0 || o.kl > 0 ||
-		o.reference || o.leave_one_out))
+		o.reference || o.publish || o.leave_one_out))
 		cli_usage("an option of objectives on samples, but the "
 			  "objective is lm");
 	if (samples && (!o.batch || o.batch_tokens))
@@ -492,6 +497,8 @@ struct run {
 	struct gv_train *t;
 	struct gv_model *m;
 	struct gv_log *log;
+	struct gv_publish *publish;
+	uint64_t before; /* groups used up by the run that is resumed */
 	json_t *args;
 	char dir[GV_PATH_MAX]; /* of checkpoints */
 };
@@ -507,6 +514,7 @@ static void
 resume(struct run *u)
 {
 	char warning[512];
+	uint64_t next;
 	int r = gv_train_resume(
 	    u->t, u->dir, u->args, warning, sizeof warning, &err);
 
@@ -514,9 +522,35 @@ resume(struct run *u)
 		cli_die(&err);
 	if (warning[0])
 		cli_warn("%s", warning);
+	u->before = gv_train_groups(u->t, &next);
 	if (r)
 		cli_say(1, "resumed after step %lld",
 		    (long long)gv_train_steps(u->t));
+}
+
+/* The weights as they are now, for those who follow. */
+static void
+publish(struct run *u)
+{
+	uint64_t next, groups = gv_train_groups(u->t, &next);
+
+	if (u->publish &&
+	    gv_publish(u->publish, gv_train_steps(u->t), groups, next, &err))
+		cli_die(&err);
+}
+
+/* Samplers may be ahead by the lag's steps. */
+static int
+want(void *arg, uint64_t groups, struct gv_error *e)
+{
+	struct run *u = arg;
+
+	(void)e;
+	if (u->publish)
+		gv_publish_want(u->publish,
+		    u->before + groups +
+			(uint64_t)(o.max_lag > 0 ? o.max_lag * o.batch : 0));
+	return 0;
 }
 
 static void
@@ -531,6 +565,7 @@ train(struct run *u, int64_t total)
 			    s.step % o.eval_every == 0 && s.step < total;
 
 		log_step(u->log, &s);
+		publish(u);
 		if (o.objective != GV_LM)
 			cli_progress("step %lld/%lld  reward %.4f  entropy "
 				     "%.3f  length %.1f  gap %.1e",
@@ -558,6 +593,8 @@ train(struct run *u, int64_t total)
 	}
 	if (r < 0)
 		cli_die(&err);
+	if (u->publish)
+		gv_publish_finish(u->publish);
 	/* an input used to its end is checked to its end */
 	if (gv_train_steps(u->t) >= total) {
 		if (gv_train_drain(u->t, &err) < 0)
@@ -631,6 +668,10 @@ run(struct run *u, const struct gv_train_law *law)
 	cli_catch_stop();
 	if (o.resume)
 		resume(u);
+	if (o.publish &&
+	    gv_publish_open(&u->publish, u->m, o.publish, o.model, &err))
+		cli_die(&err);
+	publish(u);
 	train(u, law->schedule.total);
 	if (gv_train_cut(u->t))
 		cli_warn("%llu sequences with images lost their end to "
@@ -643,6 +684,7 @@ run(struct run *u, const struct gv_train_law *law)
 	finish(u);
 	print_profile(u->m);
 	json_decref(u->args);
+	gv_publish_close(&u->publish);
 	if (gv_log_close(&u->log, &err))
 		cli_die(&err);
 }
@@ -682,6 +724,9 @@ main(int argc, char **argv)
 	}
 	fill_law(&law, u.m, in, lr);
 	fill_policy(&law.policy, reference);
+	law.live = o.publish != NULL;
+	law.policy.want = want;
+	law.policy.arg = &u;
 	if (!o.plan && !o.dump_grads)
 		claim_output(&u, &lock);
 	if (gv_train_plan(u.m, parts, &law, &plan, &err) ||

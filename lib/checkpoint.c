@@ -97,7 +97,8 @@ write_state(
     const struct gv_dir *d, const struct gv_run_state *s, struct gv_error *e)
 {
 	char path[GV_PATH_MAX];
-	json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:O,s:s}", "step",
+	json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:s}", "groups",
+	    (json_int_t)s->groups, "next", (json_int_t)s->next, "step",
 	    (json_int_t)s->step, "updates", (json_int_t)s->updates, "records",
 	    (json_int_t)s->records, "tokens", (json_int_t)s->tokens, "args",
 	    s->args, "input", s->input);
@@ -301,6 +302,10 @@ load_dir(const char *dir, struct gv_model *m, struct gv_optim *o,
 		    json_object_get(state, "records"));
 		s->tokens = (uint64_t)json_integer_value(
 		    json_object_get(state, "tokens"));
+		s->groups = (uint64_t)json_integer_value(
+		    json_object_get(state, "groups"));
+		s->next = (uint64_t)json_integer_value(
+		    json_object_get(state, "next"));
 	}
 	json_decref(state);
 	return r;

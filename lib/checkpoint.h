@@ -28,6 +28,8 @@ struct gv_run_state {
 	int64_t updates; /* of the weights; one a step, or several */
 	uint64_t records; /* records of the input used */
 	uint64_t tokens; /* trained tokens seen */
+	uint64_t groups, next; /* of samples: used, and the prompt after
+	                        * them */
 	json_t *args; /* object: what must be the same to go on */
 	char input[65]; /* digest of the input's HEAD */
 };

@@ -187,6 +187,14 @@ gv_gen_close(struct gv_gen **gp)
 	gv_free(g);
 }
 
+void
+gv_gen_forget(struct gv_gen *g)
+{
+	free_prompt(g, &g->taken);
+	drop_prefix(g, &g->shared);
+	gv_visual_drop(&g->last);
+}
+
 bool
 gv_gen_room(const struct gv_gen *g)
 {

@@ -119,6 +119,10 @@ bool gv_gen_room(const struct gv_gen *g);
 int gv_gen_submit(struct gv_gen *g, const struct gv_gen_prompt *p,
     struct gv_error *e) GV_USE_RESULT;
 
+/* Forgets what it knows of earlier prompts: the model has new weights.  Nothing
+ * may be pending. */
+void gv_gen_forget(struct gv_gen *g);
+
 /* Prompts that were submitted and not taken. */
 size_t gv_gen_pending(const struct gv_gen *g);
 

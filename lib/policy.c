@@ -27,6 +27,7 @@ struct gv_policy {
 	double *values;
 	size_t n, cap;
 	uint64_t read; /* groups since the open */
+	int64_t next; /* the number after the last one's */
 	/* a micro-batch */
 	struct piece *piece;
 	size_t pieces, piece_cap;
@@ -240,6 +241,7 @@ collect(
 		if (r <= 0)
 			break;
 		p->read++;
+		p->next = g->number + 1;
 		if (note(p, g, version, s, e))
 			return e->code;
 		if (p->run.drop_equal && equal_rewards(g))
@@ -576,6 +578,8 @@ report(struct gv_policy *p, const struct seen *seen,
 	s->lag = share(seen->lag, seen->groups);
 	s->loss = share(all->loss, s->updates);
 	s->records = gv_groups_records(p->in);
+	s->read = p->read;
+	s->next = p->next;
 	json_object_foreach_safe(p->parts, next, key, v)
 	{
 		json_object_set_new(p->parts, key,

@@ -60,7 +60,8 @@ struct gv_policy_step {
 	double loss; /* mean over updates */
 	int64_t tokens, rows, images; /* over all updates */
 	double flops, waited;
-	uint64_t records; /* of the input */
+	uint64_t records, read; /* of the input: records, groups */
+	int64_t next; /* the number after the last group's */
 };
 
 struct gv_policy;

@@ -39,7 +39,7 @@ struct page {
 	/* ------------------------------------------------------------------ */
 	_Atomic uint32_t event; /* changes with all below */
 	_Atomic uint32_t finished;
-	_Atomic uint64_t wanted, used;
+	_Atomic uint64_t wanted, used, next;
 	_Atomic int64_t version; /* -1: none yet */
 	_Atomic uint32_t now; /* the copy that holds it */
 	/* version + 1 of each copy, before and after it was written */
@@ -255,8 +255,8 @@ gv_publish_open(struct gv_publish **out, struct gv_model *m, const char *run,
 }
 
 int
-gv_publish(
-    struct gv_publish *p, int64_t version, uint64_t groups, struct gv_error *e)
+gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
+    uint64_t next, struct gv_error *e)
 {
 	uint32_t slot = (uint32_t)(p->turn++ % COPIES);
 	double start = seconds();
@@ -279,6 +279,7 @@ gv_publish(
 	atomic_store(&g->ended[slot], version + 1);
 	atomic_store(&g->now, slot);
 	atomic_store(&g->used, groups);
+	atomic_store(&g->next, next);
 	atomic_store(&g->version, version);
 	wake(g);
 	p->took = seconds() - start;
@@ -557,11 +558,18 @@ gv_follow_close(struct gv_follow **out)
 	gv_free(f);
 }
 
+bool
+gv_follow_trains(const struct gv_follow *f, enum gv_part part)
+{
+	return f->m->part[part].n && !f->page->frozen[part][0];
+}
+
 void
 gv_follow_state(const struct gv_follow *f, struct gv_follow_state *s)
 {
 	s->version = atomic_load(&f->page->version);
 	s->used = atomic_load(&f->page->used);
+	s->next = atomic_load(&f->page->next);
 	s->wanted = atomic_load(&f->page->wanted);
 	s->finished = atomic_load(&f->page->finished);
 }

@@ -10,8 +10,8 @@
  *
  *	trainer			sampler
  *	open
- *	publish 0		open: waits for the first weights, skips the
- *	want(n)			     groups that are used up
+ *	publish 0		open: waits for the first weights, goes on with
+ *	want(n)			     the prompt that is next
  *	read n groups		while (group < wanted) sample
  *	update			wait: for weights, or for more that is wanted
  *	publish 1, want(2n)	update
@@ -49,10 +49,10 @@ int gv_publish_open(struct gv_publish **p, struct gv_model *m, const char *run,
     const char *model_dir, struct gv_error *e) GV_USE_RESULT;
 
 /* The model's weights, as they are in order of its stream, are version
- * `version` from now on; `groups` groups have been used up to make them.
- * Waits until they are there. */
+ * `version` from now on; `groups` groups have been used up to make them, and
+ * prompt `next` is the first that has not.  Waits until they are there. */
 int gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
-    struct gv_error *e) GV_USE_RESULT;
+    uint64_t next, struct gv_error *e) GV_USE_RESULT;
 
 /* That many groups in all are wanted. */
 void gv_publish_want(struct gv_publish *p, uint64_t groups);
@@ -75,6 +75,7 @@ struct gv_follow;
 struct gv_follow_state {
 	int64_t version; /* of the newest weights */
 	uint64_t used; /* groups used up when they were made */
+	uint64_t next; /* the first prompt that was not */
 	uint64_t wanted; /* groups in all */
 	bool finished;
 };
@@ -85,6 +86,9 @@ struct gv_follow_state {
 int gv_follow_open(struct gv_follow **f, struct gv_model *m, const char *run,
     const char *model_dir, double seconds, struct gv_error *e) GV_USE_RESULT;
 void gv_follow_close(struct gv_follow **f);
+
+/* The trainer trains this part. */
+bool gv_follow_trains(const struct gv_follow *f, enum gv_part part);
 
 void gv_follow_state(const struct gv_follow *f, struct gv_follow_state *s);
 

@@ -23,7 +23,8 @@ struct gv_train {
 	struct gv_run_state state;
 	struct gv_reader *in;
 	uint64_t begun; /* steps since the open */
-	uint64_t resumed; /* records that an earlier run has used */
+	/* records and groups that an earlier run has used */
+	uint64_t resumed, resumed_groups;
 	uint64_t cut;
 	struct gv_micro next; /* taken from the loader, if `held` */
 	bool held;
@@ -280,6 +281,13 @@ gv_train_steps(const struct gv_train *t)
 }
 
 uint64_t
+gv_train_groups(const struct gv_train *t, uint64_t *next)
+{
+	*next = t->state.next;
+	return t->state.groups;
+}
+
+uint64_t
 gv_train_cut(const struct gv_train *t)
 {
 	return t->cut;
@@ -472,6 +480,8 @@ policy_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 	s->records += t->resumed;
 	t->state.step++;
 	t->state.updates += s->policy.updates;
+	t->state.groups = t->resumed_groups + s->policy.read;
+	t->state.next = (uint64_t)s->policy.next;
 	t->state.records = s->records > before ? s->records : before;
 	t->state.tokens += (uint64_t)s->tokens;
 	s->step = t->state.step;
@@ -518,9 +528,13 @@ int
 gv_train_drain(struct gv_train *t, struct gv_error *e)
 {
 	struct gv_rec rec;
+	int r = 1;
 
+	while (t->policy && (r = gv_reader_next(t->in, &rec, e)) > 0)
+		if (!t->law.live)
+			break;
 	if (t->policy)
-		return gv_reader_next(t->in, &rec, e);
+		return r;
 	return t->held ? 1 : gv_loader_drain(t->loader, e);
 }
 
@@ -698,6 +712,8 @@ gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
 	t->state.updates = s.updates;
 	t->state.records = t->resumed = s.records;
 	t->state.tokens = s.tokens;
+	t->state.groups = t->resumed_groups = s.groups;
+	t->state.next = s.next;
 	r = t->law.live ? 0 : gv_reader_skip(t->in, s.records, e);
 	return r ? r : 1;
 }

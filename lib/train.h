@@ -78,7 +78,7 @@ int gv_train_exact(struct gv_train *t, const char *model_dir,
 int gv_train_step(struct gv_train *t, struct gv_train_step *s,
     struct gv_error *e) GV_USE_RESULT;
 
-/* Looks past the last record used: 0: there the input ends, complete; 1: it has
+/* Looks past the last record used (of a live input: reads it to its end): 0: there the input ends, complete; 1: it has
  * more records; negative: it is damaged there, or its writer failed. */
 int gv_train_drain(struct gv_train *t, struct gv_error *e) GV_USE_RESULT;
 
@@ -103,6 +103,8 @@ int gv_train_save(struct gv_train *t, const char *run, const json_t *args,
 int gv_train_resume(struct gv_train *t, const char *run, const json_t *args,
     char *warning, size_t cap, struct gv_error *e) GV_USE_RESULT;
 int64_t gv_train_steps(const struct gv_train *t); /* done */
+/* Groups of samples used up, and the number of the prompt after them. */
+uint64_t gv_train_groups(const struct gv_train *t, uint64_t *next);
 /* Sequences with images that lost their end to max_length since the open. */
 uint64_t gv_train_cut(const struct gv_train *t);
 

@@ -66,7 +66,8 @@ train(int ask, int told)
 		_exit(1);
 	for (;;) {
 		fill(m, (float)(100 * version));
-		if (gv_publish(p, version, (uint64_t)(4 * version), &e))
+		if (gv_publish(p, version, (uint64_t)(4 * version),
+			(uint64_t)(5 * version), &e))
 			_exit(1);
 		gv_publish_want(p, (uint64_t)(4 * version + 4));
 		version++;
@@ -158,6 +159,7 @@ test_steps(void)
 	ok(filled(m, 200), "... as a whole");
 	gv_follow_state(f, &s);
 	is_int((long long)s.used, 8, "what has been used up");
+	is_int((long long)s.next, 10, "and where to go on");
 	is_int(end(&t, 0), 0, "the trainer finishes");
 	is_int(gv_follow_wait(f, 100, &e), 0, "that ends a wait");
 	gv_follow_close(&f);
