@@ -4,6 +4,7 @@
 #include "json.h"
 #include "mem.h"
 #include "reward.h"
+#include "reward_df.h"
 #include "reward_record.h"
 #include "reward_tally.h"
 
@@ -13,7 +14,7 @@
 
 static struct gv_opt_common common;
 static const char *task_name;
-static bool summary;
+static bool summary, make_df;
 static struct gv_reward_opts opts_of_tasks = {.timeout = 10};
 static struct gv_tally_opts tally_opts = {.pass = 1};
 static struct gv_opt_list by;
@@ -23,6 +24,10 @@ static const struct gv_opt opts[] = {
 	"judge by this task, or sum (each record's field task)", 0, 0, NULL},
     {"format", 0, GV_OPT_STR, &opts_of_tasks.pattern, "REGEX",
 	"what the task format looks for", 0, 0, NULL},
+    {"df", 0, GV_OPT_STR, &opts_of_tasks.df, "FILE",
+	"document frequencies for the task cider", 0, 0, NULL},
+    {"make-df", 0, GV_OPT_FLAG, &make_df, NULL,
+	"write document frequencies of the answers instead", 0, 0, NULL},
     {"max-length", 0, GV_OPT_INT, &opts_of_tasks.max_length, "N",
 	"tokens of an answer that the task length allows", 1, 9e15, NULL},
     {"length-margin", 0, GV_OPT_INT, &opts_of_tasks.length_margin, "N",
@@ -255,6 +260,11 @@ find_fields(struct run *r, struct gv_error *e)
 
 	if (gv_reward_fields(&r->fields, in, e))
 		return e->code;
+	if (make_df)
+		return 0;
+	if (r->fields.text < 0)
+		return gv_fail(e, GV_ERR_MATCH, "'%s' has no field 'text'",
+		    gv_reader_name(in));
 	if (!task_name && r->fields.task < 0)
 		return gv_fail(e, GV_ERR_MATCH,
 		    "'%s' has no field 'task' (name one with --task)",
@@ -302,6 +312,44 @@ report(struct run *r, struct gv_error *e)
 	return e->code;
 }
 
+/* Counts the words of all answers.  Records of one key that follow each other
+ * are of one image. */
+static int
+count_words(struct run *r, struct gv_error *e)
+{
+	struct gv_df *df = NULL;
+	struct gv_rec rec;
+	char *key = NULL;
+	size_t i;
+	int got;
+
+	if (gv_df_open(&df, e))
+		return e->code;
+	while ((got = gv_inputs_next(&r->in, &rec, e)) > 0) {
+		bool next = !key || !*key || strcmp(key, rec.key) != 0;
+
+		if (gv_reward_answers(&r->rec, &r->fields, &rec, e)) {
+			if (bad_record(r, &rec, e))
+				break;
+			continue;
+		}
+		for (i = 0; i < r->rec.in.nanswers && !e->code; i++)
+			(void)!gv_df_add(
+			    df, r->rec.in.answers[i], next && !i, e);
+		gv_free(key);
+		key = gv_strdup(rec.key);
+		if (!key)
+			gv_fail(e, GV_ERR_NOMEM, "out of memory");
+		if (e->code)
+			break;
+	}
+	if (!got && !e->code && !gv_df_write(df, r->o, e))
+		(void)!gv_out_commit(&r->o, e);
+	gv_free(key);
+	gv_df_close(&df);
+	return e->code;
+}
+
 static void
 check_options(struct run *r, struct gv_error *e)
 {
@@ -313,6 +361,9 @@ check_options(struct run *r, struct gv_error *e)
 		cli_usage("--by needs --summary");
 	if (by.n > GV_TALLY_BY)
 		cli_usage("more than %d times --by", GV_TALLY_BY);
+	if (make_df && (summary || task_name))
+		cli_usage("--make-df has nothing to do with --summary or "
+			  "--task");
 	if (task_name && reward_of(r, task_name, &known, e)) {
 		if (e->code == GV_ERR_NOSUP || e->code == GV_ERR_LIMIT)
 			e->code = GV_ERR_USAGE;
@@ -344,10 +395,14 @@ main(int argc, char **argv)
 
 	check_options(&r, &e);
 	if (gv_inputs_open(&r.in, argv + 1, n, &e) || find_fields(&r, &e) ||
-	    gv_out_open(&r.o, common.output, !summary, common.force, &e) ||
-	    (summary ? gv_tally_open(&r.tally, &tally_opts, &e)
-		     : begin(&r, &e)) ||
-	    each_record(&r, &e) || finish(&r, &e))
+	    gv_out_open(
+		&r.o, common.output, !summary && !make_df, common.force, &e))
+		cli_die(&e);
+	gv_inputs_tie(&r.in, r.o);
+	if (make_df ? count_words(&r, &e)
+		    : (summary ? gv_tally_open(&r.tally, &tally_opts, &e)
+			       : begin(&r, &e)) ||
+			  each_record(&r, &e) || finish(&r, &e))
 		cli_die(&e);
 	gv_tally_close(&r.tally);
 	gv_reward_record_free(&r.rec);

@@ -3,7 +3,7 @@
  *
  *	gv_coproc_open(&c, "python3 judge.py", &limits, e)
  *	gv_coproc_ask(c, line, n, &answer, &m, e)	again and again
- *	gv_coproc_finish(c, e)				it ends well, or an error
+ *	gv_coproc_finish(c, e)				it ends well
  *	gv_coproc_close(&c)				kills what is left
  *
  * A question is a line, an answer is a line; the program must flush its output
@@ -14,10 +14,10 @@
  *	  end the program: one that doesn't answer, or doesn't end when
  *	  its input does, is killed.
  *	- After an error or gv_coproc_close() nothing of the program's process
- *	  group is left.  It is killed, too, when the thread that opened it ends, in
- *	  whatever way; its children then see the end of their input.
- *	- It has no descriptors but 0, 1 and 2, of which 2 is read here: the last
- *	  line of it is part of messages.
+ *	  group is left.  It is killed, too, when the thread that opened it
+ *	  ends, in whatever way; its children then see their input end.
+ *	- It has no descriptors but 0, 1 and 2.  What it writes to 2 is read
+ *	  here; the last line is part of messages.
  *	- It can't gain privileges (no_new_privs); no core is dumped; address
  *	  space, size of a file that it writes and number of descriptors are
  *	  limited.  Signals have their default actions, none is blocked.

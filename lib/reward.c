@@ -16,6 +16,7 @@ static const struct gv_task *const tasks[] = {
     &gv_task_mmmu_strict,
     &gv_task_gsm8k,
     &gv_task_gsm8k_flexible,
+    &gv_task_cider,
     &gv_task_format,
     &gv_task_length,
     &gv_task_exec,
@@ -25,7 +26,7 @@ const char *
 gv_reward_names(void)
 {
 	return "exact vqa textvqa mmmu mmmu-strict gsm8k gsm8k-flexible "
-	       "format length exec";
+	       "cider format length exec";
 }
 
 struct part {

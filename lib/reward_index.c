@@ -110,6 +110,14 @@ gv_index_name(const struct gv_index *x, size_t number)
 }
 
 void
+gv_index_clear(struct gv_index *x)
+{
+	if (x->slots)
+		memset(x->slot, 0, x->slots * sizeof *x->slot);
+	x->n = x->names.n = 0;
+}
+
+void
 gv_index_free(struct gv_index *x)
 {
 	gv_free(x->names.s);

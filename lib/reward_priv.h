@@ -82,6 +82,7 @@ int gv_index_add(struct gv_index *x, struct gv_span name, size_t *number,
 /* SIZE_MAX if it has none. */
 size_t gv_index_find(const struct gv_index *x, struct gv_span name);
 struct gv_span gv_index_name(const struct gv_index *x, size_t number);
+void gv_index_clear(struct gv_index *x); /* keeps its memory */
 void gv_index_free(struct gv_index *x);
 
 static inline struct gv_span

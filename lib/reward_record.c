@@ -19,16 +19,13 @@ int
 gv_reward_fields(
     struct gv_reward_fields *f, const struct gv_reader *in, struct gv_error *e)
 {
-	size_t text;
-
-	if (gv_reader_need(in, "text", "plain", &text, e) ||
+	if (optional(in, "text", "plain", &f->text, e) ||
 	    optional(in, "answers", "plain", &f->answers, e) ||
 	    optional(in, "options", "plain", &f->options, e) ||
 	    optional(in, "loss_mask", "U8 (T)", &f->loss_mask, e) ||
 	    optional(in, "task", "plain", &f->task, e) ||
 	    optional(in, "group", "plain", &f->group, e))
 		return e->code;
-	f->text = (int)text;
 	f->schema = gv_reader_schema(in);
 	return 0;
 }
@@ -74,8 +71,8 @@ take_json_value(
 	return 0;
 }
 
-static int
-take_answers(struct gv_reward_record *r, const struct gv_reward_fields *f,
+int
+gv_reward_answers(struct gv_reward_record *r, const struct gv_reward_fields *f,
     const struct gv_rec *rec, struct gv_error *e)
 {
 	if (f->answers < 0)
@@ -89,8 +86,12 @@ take_answers(struct gv_reward_record *r, const struct gv_reward_fields *f,
 		return 0;
 	if (take_json_value(&r->options, &rec->v[f->options], "options", e))
 		return e->code;
-	if (json_is_null(r->options) ||
-	    (json_is_array(r->options) && !json_array_size(r->options)))
+	if (json_is_null(r->options))
+		return 0;
+	if (!json_is_array(r->options))
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "field 'options' is not a list of texts");
+	if (!json_array_size(r->options))
 		return 0;
 	if (spans(&r->span[1], &r->cap[1], &r->in.noptions, r->options,
 		"options", e))
@@ -148,9 +149,11 @@ gv_reward_take(struct gv_reward_record *r, const struct gv_reward_fields *f,
     const struct gv_rec *rec, unsigned needs, struct gv_error *e)
 {
 	memset(&r->in, 0, sizeof r->in);
+	if (f->text < 0)
+		return gv_fail(e, GV_ERR_MATCH, "there is no field 'text'");
 	if (gv_value_text(&rec->v[f->text], &r->in.text.s, &r->in.text.n))
 		return gv_fail(e, GV_ERR_FORMAT, "field 'text' is not text");
-	if (((needs & GV_NEED_ANSWERS) && take_answers(r, f, rec, e)) ||
+	if (((needs & GV_NEED_ANSWERS) && gv_reward_answers(r, f, rec, e)) ||
 	    ((needs & GV_NEED_LENGTH) && take_length(r, f, rec, e)) ||
 	    ((needs & GV_NEED_RECORD) && take_json(r, f, rec, e)))
 		return e->code;

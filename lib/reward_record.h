@@ -1,6 +1,6 @@
 /* Records as what a reward judges: their fields by name.
  *
- *	text		plain text: what was sampled (must be there)
+ *	text		plain text: what was sampled
  *	answers		plain: a text or a list of texts
  *	options		plain: a list of texts; null, or no such field, for
  *			open questions
@@ -25,7 +25,7 @@ struct gv_reward_fields {
 	int text, answers, options, loss_mask, task, group;
 };
 
-/* A missing `text` is GV_ERR_MATCH, as are fields of a wrong type. */
+/* Fields of a wrong type are GV_ERR_MATCH. */
 int gv_reward_fields(struct gv_reward_fields *f, const struct gv_reader *in,
     struct gv_error *e) GV_USE_RESULT;
 
@@ -39,10 +39,16 @@ struct gv_reward_record {
 	char *json;
 };
 
-/* Takes what `needs` (GV_NEED_...) names from a record.  GV_ERR_FORMAT says
- * which field isn't what it should be. */
+/* Takes the text and what `needs` (GV_NEED_...) names from a record.
+ * GV_ERR_FORMAT says which field isn't what it should be, GV_ERR_MATCH which
+ * one no record has. */
 int gv_reward_take(struct gv_reward_record *r, const struct gv_reward_fields *f,
     const struct gv_rec *rec, unsigned needs, struct gv_error *e) GV_USE_RESULT;
+
+/* Takes nothing but answers and options. */
+int gv_reward_answers(struct gv_reward_record *r,
+    const struct gv_reward_fields *f, const struct gv_rec *rec,
+    struct gv_error *e) GV_USE_RESULT;
 void gv_reward_record_free(struct gv_reward_record *r);
 
 /* Writes a plain text or whole number as text that fits a line; false if it is

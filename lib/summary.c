@@ -58,11 +58,9 @@ element(const struct gv_tensor *t, size_t i)
 		return ((const double *)t->data)[i];
 	case GV_F8_E4M3:
 		return from_f8_e4m3(((const uint8_t *)t->data)[i]);
-	case GV_NONE:
-	case GV_DTYPES:
-		break;
+	default: /* none that a stream has */
+		return (double)NAN;
 	}
-	return (double)NAN;
 }
 
 /* Bytes are most of what there is (pixels): count them instead. */

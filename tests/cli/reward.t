@@ -141,6 +141,51 @@ is "lengths are of the answer" "$(gv-reward --task length --max-length 5 \
 	jq -c '.fields[] | select(.name == "reward") |
 		[.min, .max, (.mean * 12 | round)]')" '[-1,0,-6]'
 
+# ---- captions, options ------------------------------------------------------
+
+cat >refs.jsonl <<'X'
+{"key": "a", "answers": ["A man rides a horse.", "A man on a horse"]}
+{"key": "b", "answers": "A man isn't here."}
+{"key": "b", "answers": ["The horse is here"]}
+{"key": "", "answers": []}
+{"key": "", "answers": ["A dog."]}
+X
+"$MK" prompts answers=plain <refs.jsonl >refs.gv
+is "document frequencies" "$(gv-reward --make-df refs.gv | tr '\t' :)" \
+	'gv-df 1 3 4
+3:a
+2:a man
+2:horse
+2:man'
+ok "go to a file" gv-reward --make-df -o refs.df refs.gv
+jq -c '.text = "A man."' refs.jsonl | head -1 |
+	"$MK" samples answers=plain text=plain >cap.gv
+is "and judge captions" "$(gv-reward --task cider --df refs.df \
+	--summary --json cap.gv | jq '.accuracy * 10000 | round')" 11816
+must_fail 2 "no frequencies" gv-reward --task cider cap.gv
+must_fail 1 "frequencies that aren't there" \
+	gv-reward --task cider --df none.df cap.gv
+head -c 30 refs.df >cut.df
+must_fail 1 "cut ones" gv-reward --task cider --df cut.df cap.gv
+must_fail 1 "a stream instead" gv-reward --task cider --df refs.gv cap.gv
+must_fail 2 "two things at once" gv-reward --make-df --summary refs.gv
+: >none.jsonl
+"$MK" prompts answers=plain <none.jsonl >no-refs.gv
+must_fail 1 "no references" gv-reward --make-df no-refs.gv
+
+cat >mc.jsonl <<'X'
+{"text": "(B)", "answers": "B", "options": ["red", "blue"]}
+{"text": "it is 4.", "answers": "4", "options": null}
+{"text": "what", "answers": "A", "options": ["red", "blue"]}
+X
+mk text=plain answers=plain options=plain <mc.jsonl >mc.gv
+is "options, open questions and guesses" "$(gv-reward --summary --json \
+	--task mmmu,mmmu-strict:0 mc.gv | jq -c '.tasks[0].parts')" \
+	'{"mmmu":1,"mmmu-strict":0.666666667}'
+sed 's/\["red", "blue"\]/"red"/' mc.jsonl |
+	mk text=plain answers=plain options=plain >mc2.gv
+must_fail 1 "options that are no list" gv-reward --task mmmu mc2.gv
+
 # ---- a program --------------------------------------------------------------
 
 cat >judge.py <<'X'

@@ -18,6 +18,8 @@ import __future__
 import argparse
 import ast
 import collections
+import copy
+import ctypes
 import glob
 import io
 import json
@@ -25,6 +27,7 @@ import math
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -85,7 +88,8 @@ def only(source, names, given):
 
 def judge(task, records, *options):
     """What gv-reward says of records: their `rewards`, in order."""
-    fields = [(n, "plain", []) for n in records[0] if n != "loss_mask"]
+    fields = [(n, "plain", []) for n in records[0]
+              if n not in ("key", "loss_mask")]
     if "loss_mask" in records[0]:
         fields.append(("loss_mask", "U8", ["T"]))
     out = io.BytesIO()
@@ -115,11 +119,11 @@ def compare(name, task, records, want, *options, close=1e-12, some=True):
     print(f"{name:<28} {len(want):>7} cases  {len(bad):>3} differences  "
           f"largest {worst:.1e}  mean {mean:.4f}")
     if args.golden:
-        golden(name, task, records, want, options, some)
+        golden(name, task, records, want, some)
     return len(bad)
 
 
-def golden(name, task, records, want, options, some):
+def golden(name, task, records, want, some):
     """A file of the default tests: of each result up to 25 cases, without the
     longest."""
     seen = collections.Counter()
@@ -133,7 +137,7 @@ def golden(name, task, records, want, options, some):
             chosen.append(dict(records[i], want=want[i]))
     path = os.path.join(HERE, "reward", name.replace(" ", "-") + ".json")
     with open(path, "w") as f:
-        head = {"task": task, "options": list(options), "from": VERSIONS}
+        head = {"task": task, "from": VERSIONS}
         f.write(json.dumps(head)[:-1] + ', "cases": [\n')
         f.write(",\n".join(json.dumps(c) for c in chosen) + "\n]}\n")
 
@@ -413,7 +417,155 @@ def mmmu():
     return bad
 
 
-SECTIONS = [vqa, textvqa, mmmu, gsm8k]
+WHO = """man woman boy girl dog cat couple of people group of skiers surfer
+ skateboarder man's dog|tennis player|small child|young woman in a red T-shirt
+ baseball player|two cats|3 zebras|a herd of sheep|person wearing jeans|chef
+ man in his 30's|woman with a cell-phone|dogs'|St. Bernard|black-and-white cat
+ |Mr. Bean|teddy bear|street sign|stop sign that says "STOP"|No. 7 bus""".replace(
+     "\n", "|").split("|")
+DOES = """is sitting on|sits on|standing next to|rides|isn't near|are eating
+ |looks at|holding (and eating)|doesn't want|is about to hit|walking past
+ |lies in front of|and|can't reach|playing with|jumps over -- or into|is on top of
+ |has just thrown|won't leave|takes a picture of|they're all around""".replace(
+     "\n", "|").split("|")
+WHAT = """bench|a horse|the beach|an umbrella|a plate of food & a drink|a half-eaten
+ pizza|the street at 7:30 p.m.|a train, a bus and a car|his surf-board|a wave
+ |two-story building|10-speed bike|1,000 birds|$5 bill|a 3-D model|an X-ray
+ |the ocean's edge|a Frisbee|U.S. flag|a wine glass/cup|the "Main St." sign
+ |"don't walk" light|a kite; it's red|a 1950's car|vegetables: carrots, etc.
+ |a mid-air trick|the kitchen counter|a laptop computer|o'clock tower|a café
+ |90% of the sky|a clock reading 10:10|rock 'n' roll poster""".replace(
+     "\n", "|").split("|")
+ENDS = [".", ".", ".", "", "", " .", "!", "?", "...", " in the park.",
+        " on a sunny day", ", smiling.", " while others watch.", "!!", ".  "]
+
+
+def caption():
+    s = (rnd.choice(["A ", "a ", "The ", "Two ", "Some ", "", "An old "]) +
+         " ".join(rnd.choice(x).strip() for x in (WHO, DOES, WHAT)))
+    if rnd.random() < .2:
+        s += " and " + rnd.choice(WHAT).strip()
+    s += rnd.choice(ENDS)
+    k = rnd.random()
+    return s.upper() if k < .03 else s.replace("'", "\u2019") if k < .06 else s
+
+
+def stanford(texts):
+    """What coco-caption's own PTBTokenizer makes of texts."""
+    folder = os.path.join(args.cache, "ptb")
+    jar = os.path.join(folder, "stanford-corenlp-3.4.1.jar")
+    if not os.path.exists(jar):
+        os.makedirs(folder, exist_ok=True)
+        with open(jar, "wb") as f:
+            f.write(file_of("pycocoevalcap", "stanford-corenlp-3.4.1.jar"))
+    src = file_of("pycocoevalcap", "tokenizer/ptbtokenizer.py")
+    here = only(src, ["PTBTokenizer"], {
+        "os": os, "subprocess": subprocess, "tempfile": tempfile,
+        "STANFORD_CORENLP_3_4_1_JAR": jar, "__file__": jar,
+        "PUNCTUATIONS": ast.literal_eval(re.search(
+            rb"PUNCTUATIONS = (\[.*?\])", src, re.S)[1].replace(
+                b"\\\n", b"").decode())})
+    quiet, err = os.open(os.devnull, os.O_WRONLY), os.dup(2)
+    os.dup2(quiet, 2)  # it counts its tokens on standard error
+    try:
+        made = here["PTBTokenizer"]().tokenize(
+            {i: [{"caption": t}] for i, t in enumerate(texts)})
+    finally:
+        os.dup2(err, 2)
+    return [made[i][0] for i in range(len(texts))]
+
+
+class Bytes(ctypes.Structure):
+    _fields_ = [("s", ctypes.c_void_p), ("n", ctypes.c_size_t),
+                ("cap", ctypes.c_size_t)]
+
+
+class Span(ctypes.Structure):
+    _fields_ = [("s", ctypes.c_char_p), ("n", ctypes.c_size_t)]
+
+
+def ours(texts):
+    """What gv_ptb_words() makes of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        so = os.path.join(folder, "ptb.so")
+        subprocess.check_call(["cc", "-shared", "-o", so,
+                               "-Wl,-u,gv_ptb_words",
+                               f"{args.build}/lib/libgv.a", "-lutf8proc"])
+        words = ctypes.CDLL(so).gv_ptb_words
+    words.argtypes = [ctypes.c_void_p, ctypes.c_void_p, Span, ctypes.c_void_p]
+    out, scratch = Bytes(), Bytes()
+    err = ctypes.create_string_buffer(1024)
+    for t in texts:
+        b = t.encode()
+        assert not words(ctypes.byref(out), ctypes.byref(scratch),
+                         Span(b, len(b)), err), err.raw
+        yield ctypes.string_at(out.s, out.n).decode() if out.n else ""
+
+
+def ptb(name, texts, must):
+    texts = [re.sub(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", t)
+             for t in texts]
+    want = stanford(texts)
+    pairs = [(t, w, g) for t, w, g in zip(texts, want, ours(texts))
+             if w.split() != g.split()]
+    for t, w, g in pairs[:5 if must else 2]:
+        print(f"# {name}: {t!r}: got {g!r}, want {w!r}")
+    print(f"{name:<28} {len(texts):>7} cases  {len(pairs):>3} differences"
+          + ("" if must else "  (known)"))
+    return len(pairs) if must else 0
+
+
+def cider():
+    """coco-caption's CiderScorer with the document frequencies of the same
+    references, on the words of its own tokenizer."""
+    if not shutil.which("java"):
+        print("cider: skipped, no java here")
+        return 0
+    n = 60 if args.golden else args.cases // 4
+    bad = ptb("words of captions", [caption() for _ in range(args.cases)], 1)
+    bad += ptb("words of GSM8K", [x for r in solutions() for x in (
+        re.split(r"\n+", re.sub("<<.*?>>|####.*", "", r["answers"][0])))
+        if x.strip()][:args.cases], 0)
+    bad += ptb("words, nasty", [text(8) for _ in range(args.cases)], 0)
+    records = []
+    for i in range(n):
+        refs = [caption() for _ in range(rnd.choice([1, 2, 5, 5, 5]))]
+        if rnd.random() < .7:  # so that some agree
+            refs += [refs[0].replace(rnd.choice("aeiou"), "y", 2)]
+        got = rnd.choice(refs) if rnd.random() < .7 else caption()
+        if rnd.random() < .5:
+            parts = got.split(" ")
+            rnd.shuffle(parts)
+            got = " ".join(parts[:rnd.randint(0, len(parts))]) + " ."
+        records.append({"text": got, "answers": refs, "key": f"k{i}"})
+    flat = [x for r in records for x in (r["text"], *r["answers"])]
+    flat = [re.sub(r"\s", " ", x) for x in flat]
+    made = iter(stanford(flat))
+    scorer = only(file_of("pycocoevalcap", "cider/cider_scorer.py"),
+                  ["precook", "cook_refs", "cook_test", "CiderScorer"],
+                  {"np": np, "math": math, "copy": copy, "defaultdict":
+                   collections.defaultdict})["CiderScorer"](n=4, sigma=6.0)
+    for r in records:
+        got = next(made)
+        scorer += (got, [next(made) for _ in r["answers"]])
+    want = list(map(float, scorer.compute_score()[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        df = os.path.join(folder, "df")
+        out = io.BytesIO()
+        w = stream.Writer(out, "references", [("answers", "plain", [])], [{
+            "name": "x", "ver": "1", "args": [], "digests": {}}])
+        for r in records:
+            w.rec(r["key"], r)
+        w.end()
+        subprocess.run([f"{args.build}/bin/gv-reward", "--make-df", "-o", df],
+                       input=out.getvalue(), check=True)
+        bad += compare("cider", "cider", records, want, "--df", df)
+        if args.golden:
+            shutil.copy(df, os.path.join(HERE, "reward", "cider.df"))
+    return bad
+
+
+SECTIONS = [vqa, textvqa, mmmu, gsm8k, cider]
 
 
 def main():

@@ -251,6 +251,59 @@ annotators(void)
 	gv_reward_close(&r);
 }
 
+/* ---- cider --------------------------------------------------------------- */
+
+static int
+put_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	return !f || fputs(text, f) == EOF || fclose(f) == EOF;
+}
+
+static void
+cider(void)
+{
+	static const char *const wrong[] = {"", "gv-df 1", "gv-df 2 3 0\n",
+	    "gv-df 1 0 0\n", "gv-df 1 -3 0\n", "gv-df 1 3 1\n",
+	    "gv-df 1 3 0\n2\ta\n", "gv-df 1 3 1\n2\ta", "gv-df 1 3 1\n2 a\n",
+	    "gv-df 1 3 1\n1\ta\n", "gv-df 1 3 1\n4\ta\n", "gv-df 1 3 1\n2\t\n",
+	    "gv-df 1 3 2\n2\ta\n2\ta\n",
+	    "gv-df 1 3 1\n99999999999999999999\ta\n"};
+	char path[] = "/tmp/gv-df-XXXXXX";
+	struct gv_reward_opts o = {.df = path};
+	struct gv_reward *r = NULL;
+	struct gv_error e = {0};
+	int fd = mkstemp(path);
+	size_t i;
+
+	ok(fd >= 0 && !close(fd), "a file");
+	for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		ok(!put_file(path, wrong[i]), "with faults");
+		gv_error_clear(&e);
+		is_int(gv_reward_open(&r, "cider", &o, false, &e),
+		    GV_ERR_FORMAT, "row %zu", i);
+	}
+	is_int(
+	    put_file(path, "gv-df 1 4 2\n2\ta\n4\ta dog\n"), 0, "a right one");
+	near(judge_by("cider", &o, "a dog", "A dog.", NULL), 10. / 4, 1e-14,
+	    "runs that all have don't count, those of no length neither");
+	near(judge_by("cider", &o, "a dog runs off", "A dog runs off!", NULL),
+	    10, 1e-14, "the same text");
+	near(judge_by("cider", &o, "cat", "dog", NULL), 0, 0, "another");
+	near(judge_by("cider", &o, ".", ".", NULL), 0, 0, "no words");
+	/* 2 against 1: cos of (2) and (1) is 1, clipped to 1/2; no pairs of the
+	 * one, one of the other */
+	near(judge_by("cider", &o, "dog dog", "dog", NULL),
+	    10. / 4 / 2 * exp(-1. / 72), 1e-14, "clipping and length");
+	gv_error_clear(&e);
+	is_int(gv_reward_open(&r, "cider", &none, false, &e), GV_ERR_USAGE,
+	    "no file");
+	unlink(path);
+	gv_error_clear(&e);
+	ok(gv_reward_open(&r, "cider", &o, false, &e), "a missing one");
+}
+
 /* ---- golden files -------------------------------------------------------- */
 
 static void
@@ -281,8 +334,9 @@ spans(struct gv_span *to, size_t *n, const json_t *v)
 }
 
 static void
-golden(const char *path, const char *name)
+golden(const char *path, const char *name, const char *df)
 {
+	const struct gv_reward_opts opts = {.df = df};
 	struct gv_error e = {0};
 	struct gv_reward *r;
 	struct gv_verdict v;
@@ -292,7 +346,7 @@ golden(const char *path, const char *name)
 	if (gv_json_load(&o, path, (size_t)1 << 20, &e))
 		bail(name, e.msg);
 	if (gv_reward_open(&r, json_string_value(json_object_get(o, "task")),
-		&none, false, &e))
+		&opts, false, &e))
 		bail(name, e.msg);
 	list = json_object_get(o, "cases");
 	ok(json_array_size(list) >= 20, "%s: cases", name);
@@ -327,7 +381,7 @@ static void
 goldens(const char *argv0)
 {
 	const char *slash = strrchr(argv0, '/');
-	char dir[4096] = "tests/golden/reward", path[8192];
+	char dir[4096] = "tests/golden/reward", path[8192], df[8192];
 	struct dirent *d;
 	int n = 0;
 	DIR *f;
@@ -335,6 +389,7 @@ goldens(const char *argv0)
 	if (access(dir, R_OK))
 		snprintf(dir, sizeof dir, "%.*s/../../../tests/golden/reward",
 		    slash ? (int)(slash - argv0) : 1, slash ? argv0 : ".");
+	snprintf(df, sizeof df, "%s/cider.df", dir);
 	f = opendir(dir);
 	if (!f)
 		bail(dir, "no such directory; run this from the source tree");
@@ -344,11 +399,11 @@ goldens(const char *argv0)
 		if (len < 5 || strcmp(d->d_name + len - 5, ".json") != 0)
 			continue;
 		snprintf(path, sizeof path, "%s/%s", dir, d->d_name);
-		golden(path, d->d_name);
+		golden(path, d->d_name, df);
 		n++;
 	}
 	closedir(f);
-	ok(n >= 5, "golden files");
+	ok(n >= 10, "golden files");
 }
 
 int
@@ -362,6 +417,7 @@ main(int argc, char **argv)
 	sums();
 	binary();
 	annotators();
+	cider();
 	goldens(argv[0]);
 	return done();
 }
