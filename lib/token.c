@@ -14,7 +14,8 @@
 /* ---- opening ------------------------------------------------------------- */
 
 static int
-read_json(json_t **o, const char *dir, const char *name, struct gv_error *e)
+read_json(json_t **o, const char *dir, const char *name, size_t flags,
+    struct gv_error *e)
 {
 	size_t cap = strlen(dir) + strlen(name) + 2, n;
 	char *path = gv_alloc(cap, 1), *text;
@@ -28,7 +29,7 @@ read_json(json_t **o, const char *dir, const char *name, struct gv_error *e)
 		gv_free(path);
 		return e->code;
 	}
-	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES | flags, &je);
 	gv_free(text);
 	gv_quote(q, sizeof q, path, strlen(path));
 	gv_free(path);
@@ -129,9 +130,12 @@ open_files(json_t **o, json_t **config, const char *dir, struct gv_error *e)
 			return open_gguf(o, config, dir, e);
 		dir = beside;
 	}
-	if (read_json(o, dir, "tokenizer.json", e))
+	if (read_json(o, dir, "tokenizer.json", 0, e))
 		return e->code;
-	return is_there(dir, name) ? read_json(config, dir, name, e) : 0;
+	/* no limit is 10^30 to transformers, which is no int64_t */
+	return is_there(dir, name)
+		   ? read_json(config, dir, name, JSON_DECODE_INT_AS_REAL, e)
+		   : 0;
 }
 
 static void

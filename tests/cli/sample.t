@@ -115,6 +115,14 @@ is "what isn't applied is said" "$(gv-sample -m own -p x --max-tokens 1 2>&1 \
 	>/dev/null)" \
 	"gv-sample: generation_config.json's repetition_penalty of 1.5 is not applied"
 
+
+# what transformers writes where a tokenizer has no limit
+sed '1s/{/{"model_max_length": 1000000000000000019884624838656,/' \
+	model/tokenizer_config.json >own/tokenizer_config.json
+own '{"do_sample": false}'
+is "a length without limits" "$(gv-sample -m own -p "$ask" --max-tokens 12 \
+	"$A")" "$(cat greedy)"
+
 # ---- a chat on a terminal
 if command -v script >/dev/null; then
 	on_terminal() { # TYPED-FILE ARG...: what gv-sample shows
