@@ -121,7 +121,7 @@ main(int argc, char **argv)
 	}
 	printf("%-12s %8.1f ms\n%.2f GB of weights at %.2f GB/s\n", "all", all,
 	    (double)bytes * 1e-9, (double)bytes * 1e-6 / ms[0][MODEL]);
-	printf("%.0f MiB at most, %.0f of it mapped now\n", memory("VmHWM"),
-	    memory("RssFile"));
+	printf("%.0f MiB at most, of which the files are %.0f\n",
+	    memory("VmHWM"), (double)bytes / 1048576);
 	return 0;
 }
