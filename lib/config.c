@@ -79,6 +79,11 @@ gv_config_parse(struct gv_config *out, const json_t *o, struct gv_error *e)
 		    "nanoVLM's own layout ('vit_hidden_dim') is not supported");
 	if (!type)
 		return gv_fail(e, GV_ERR_FORMAT, "'model_type' is missing");
+	if (!strncmp(type, "siglip2", 7))
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "model type '%s', for images of any proportions, is not "
+		    "supported (SigLIP 2 of one size has the type siglip)",
+		    gv_quote(q, sizeof q, type, strlen(type)));
 	for (i = 0; i < n && strcmp(towers[i], type); i++)
 		;
 	if (i == n && !gv_config_is_text(type) && !gv_config_joins(type))

@@ -1,4 +1,4 @@
-/* The models that users call by name: Qwen2.5 blocks, SigLIP and CLIP towers. */
+/* Models that users call by name: Qwen2.5 blocks, SigLIP and CLIP towers. */
 #include "config.h"
 
 #include "mem.h"

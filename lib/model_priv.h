@@ -28,7 +28,7 @@ struct offsets {
 	size_t embed, norm, head;
 	struct lm_layer *lm;
 	/* vision */
-	size_t patch_w, patch_b, class, pos, pre_w, pre_b, post_w, post_b;
+	size_t patch_w, patch_b, class_row, pos, pre_w, pre_b, post_w, post_b;
 	struct vit_layer *vit;
 	/* resampler; front: gate and up (2 rs_front,Dv), down */
 	size_t front_gu, front_down, latents, rs_norm_w, rs_norm_b;

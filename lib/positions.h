@@ -13,10 +13,6 @@
 
 #include "model_priv.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* Whether parameter p is a table that must be interpolated; then *rows is how
  * many rows it has on disk. */
 bool gv_positions_differ(
@@ -32,7 +28,4 @@ int gv_positions_resize(struct gv_tensor *out, float **data,
 void gv_bicubic_grid(
     float *dst, int64_t out, const float *src, int64_t in, int64_t C);
 
-#ifdef __cplusplus
-}
-#endif
 #endif

@@ -43,8 +43,8 @@
 
 /* The weights of one axis: output x, 0..out-1 of a window, is made of inputs
  * from[x] .. from[x] + count[x] - 1 with weights w[x * cap ..], zero from
- * count[x] on; cap is a multiple of GROUP.  digit[(x * cap / GROUP + g) * 3 + i] holds digit i of
- * the four weights of group g. */
+ * count[x] on; cap is a multiple of GROUP.  digit[(x * cap / GROUP + g) * 3 +
+ * i] holds digit i of the four weights of group g. */
 struct axis {
 	int32_t in, out, cap;
 	int32_t *from, *count, *w;

@@ -67,41 +67,69 @@ shuffle(const struct gv_config *c, int32_t *at, int64_t b)
 	}
 }
 
+/* ids[0] = 0, the class token, then ~patch of image b, of ascending patches. */
+static void
+class_ids(int32_t *ids, int64_t b, int64_t T)
+{
+	int64_t i;
+
+	ids[0] = 0;
+	for (i = 1; i < T; i++)
+		ids[i] = (int32_t) ~(b * (T - 1) + i - 1);
+}
+
+/* Where an array at the start of the activation block is in a copy of that. */
+static int32_t *
+in_copy(const struct gv_model *m, char *copy, const int32_t *array)
+{
+	const char *block = m->priv->block;
+
+	return (int32_t *)(void *)(copy + ((const char *)array - block));
+}
+
 /* Which rows each image has: in the tower, of features, and its latents, which
  * are rows 0..R-1 of their table for every image. */
-static int
-put_fixed(struct gv_model *m, struct gv_error *e)
+static void
+fill_fixed(const struct gv_model *m, char *copy)
 {
 	const struct acts *a = &m->priv->a;
 	const struct gv_vision_config *v = &m->cfg.vision;
-	int64_t B = m->priv->lim.images, T = v->T, P = v->P, R = m->cfg.R, i, j;
-	char *tmp = gv_alloc(a->fixed_bytes, 1);
+	int64_t B = m->priv->lim.images, T = v->T, P = v->P, R = m->cfg.R, i;
+	int32_t *latent = in_copy(m, copy, a->latent_id);
+	int32_t *class_id = in_copy(m, copy, a->class_id);
+	int32_t *patch_at = in_copy(m, copy, a->patch_at);
+	int32_t *shuffle_at = in_copy(m, copy, a->shuffle_at);
+
+	steps(in_copy(m, copy, a->t_at), 0, T, B + 1);
+	steps(in_copy(m, copy, a->t_len), T, 0, B);
+	steps(in_copy(m, copy, a->f_at), 0, P, B + 1);
+	steps(in_copy(m, copy, a->f_len), P, 0, B);
+	steps(in_copy(m, copy, a->r_q), 0, R, B + 1);
+	steps(in_copy(m, copy, a->r_len), R, 0, B);
+	for (i = 0; i < B; i++) {
+		steps(latent + i * R, 0, 1, R);
+		if (P < T)
+			steps(patch_at + i * P, i * T + 1, 1, P);
+		if (v->class_token)
+			class_ids(class_id + i * T, i, T);
+		if (m->cfg.resampler == GV_RESAMPLER_SHUFFLE)
+			shuffle(&m->cfg, shuffle_at + i * P, i);
+	}
+}
+
+static int
+put_fixed(struct gv_model *m, struct gv_error *e)
+{
+	size_t bytes = m->priv->a.fixed_bytes;
+	char *copy = gv_alloc(bytes, 1);
 	int r;
 
-	if (!tmp)
+	if (!copy)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-#define AT(p) ((int32_t *)(void *)(tmp + ((char *)(p) - (char *)m->priv->block)))
-	steps(AT(a->t_at), 0, T, B + 1);
-	steps(AT(a->t_len), T, 0, B);
-	steps(AT(a->f_at), 0, P, B + 1);
-	steps(AT(a->f_len), P, 0, B);
-	steps(AT(a->r_q), 0, R, B + 1);
-	steps(AT(a->r_len), R, 0, B);
-	for (i = 0; i < B; i++) {
-		steps(AT(a->latent_id) + i * R, 0, 1, R);
-		if (P < T)
-			steps(AT(a->patch_at) + i * P, i * T + 1, 1, P);
-		/* ~patch of ascending patches, behind the class token's 0 */
-		for (j = 1; v->class_token && j < T; j++)
-			AT(a->class_id)[i * T + j] =
-			    (int32_t)~(i * (T - 1) + j - 1);
-		if (m->cfg.resampler == GV_RESAMPLER_SHUFFLE)
-			shuffle(&m->cfg, AT(a->shuffle_at) + i * P, i);
-	}
-#undef AT
-	gvk_put(m->s, m->priv->block, tmp, a->fixed_bytes);
+	fill_fixed(m, copy);
+	gvk_put(m->s, m->priv->block, copy, bytes);
 	r = gv_model_sync(m, e);
-	gv_free(tmp);
+	gv_free(copy);
 	return r;
 }
 
@@ -585,12 +613,13 @@ perceiver_flops(
 	bool gated = c->resampler == GV_RESAMPLER_IDEFICS2;
 
 	f = 4 * R * C * Q + 4 * (P + R) * C * K + (gated ? 6 : 4) * R * C * F;
-	f = (double)c->rs_L * (f * times(backward, back, trains) +
-				  4 * R * seen * Q * times(backward, back, back));
-	return f + 2 * P * (double)c->rs_front *
-		       (2 * (double)c->vision.C *
-			       times(backward, back_vision(m), trains) +
-			   C * times(backward, back, trains));
+	f = f * times(backward, back, trains) +
+	    4 * R * seen * Q * times(backward, back, back);
+	return (double)c->rs_L * f +
+	       2 * P * (double)c->rs_front *
+		   (2 * (double)c->vision.C *
+			   times(backward, back_vision(m), trains) +
+		       C * times(backward, back, trains));
 }
 
 /* From images, or features, to embeds. */

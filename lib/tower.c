@@ -170,7 +170,7 @@ embed(struct gv_model *m, const struct lane *n, int64_t first, int64_t B)
 	    v->patch_bias ? VP(p->at.patch_b) : NULL, NULL, GVK_ACT_NONE, N, K,
 	    C);
 	if (v->class_token)
-		gvk_embedding(n->s, y, VP(p->at.class), patches, a->class_id,
+		gvk_embedding(n->s, y, VP(p->at.class_row), patches, a->class_id,
 		    B * v->T, C);
 	gvk_add_pos(n->s, y, VP(p->at.pos), B * v->T, v->T, C);
 	if (v->pre_norm)
@@ -338,7 +338,7 @@ embed_back(struct gv_model *m, int64_t B)
 	}
 	gvk_add_pos_bwd(m->s, VG(p->at.pos), dy, B * v->T, v->T, C);
 	if (v->class_token) {
-		gvk_embedding_bwd(m->s, VG(p->at.class), a->v_datt, dy,
+		gvk_embedding_bwd(m->s, VG(p->at.class_row), a->v_datt, dy,
 		    a->class_id, B * v->T, C, 1, N);
 		dy = a->v_datt;
 	}

@@ -4,6 +4,7 @@
 #include "config_edit.h"
 #include "configs.h"
 #include "model.h"
+#include "philox.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -251,6 +252,73 @@ round_trips(void)
 	}
 }
 
+/* Bytes changed at random: refused in one line, or a model within limits that
+ * comes back as it is written. */
+static void
+mutations(void)
+{
+	static const char *const from[] = {llava, smolvlm, idefics2,
+	    "{'model_type':'ghostvis','text_config':{'model_type':'qwen2',"
+	    "'vocab_size':512,'hidden_size':96,'intermediate_size':384,"
+	    "'num_hidden_layers':2,'num_attention_heads':4,"
+	    "'max_position_embeddings':2048},'vision_config':{'model_type':"
+	    "'clip_vision_model','image_size':64,'patch_size':8,"
+	    "'interpolate_from':48},'resampler':{'type':'idefics2','rows':9,"
+	    "'head_dim':8,'heads':4,'key_value_heads':2},'projector':"
+	    "{'type':'linear','bias':true},'image_token_id':500,"
+	    "'vision_feature_select_strategy':'full'}"};
+	static const char bytes[] = "0123456789-.eE{}[],:'ntrual_ x";
+	struct gv_error e = {0};
+	struct gv_config c, d;
+	struct gv_rng rng;
+	int n, taken = 0, parsed = 0, bad = 0;
+	char text[1024];
+
+	gv_rng_init(&rng, 5, GV_PURPOSE_TEST);
+	for (n = 0; n < 20000; n++) {
+		uint64_t size, k;
+		json_t *o, *again;
+
+		snprintf(text, sizeof text, "%s", from[n % 4]);
+		size = strlen(text);
+		for (k = gv_rng_below(&rng, 3) + 1; k > 0; k--)
+			text[gv_rng_below(&rng, size)] =
+			    bytes[gv_rng_below(&rng, sizeof bytes - 1)];
+		for (k = 0; k < size; k++)
+			text[k] = (char)(text[k] == '\'' ? '"' : text[k]);
+		o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		if (!o)
+			continue;
+		parsed++;
+		gv_error_clear(&e);
+		if (gv_config_parse(&c, o, &e)) {
+			bad += !e.msg[0] || strchr(e.msg, '\n');
+			json_decref(o);
+			continue;
+		}
+		taken++;
+		bad += c.R < 1 || c.R > GV_MAX_GRID * GV_MAX_GRID + 1 ||
+		       c.vision.P > c.vision.T || c.rs_C < 1 ||
+		       c.rs_C > GV_MAX_FFN || c.image_token >= c.text.V ||
+		       (c.rs_L && c.rs_H % c.rs_G);
+		again = gv_config_json(&c);
+		if (gv_config_parse(&d, again, &e)) {
+			printf("# %s: %s\n", e.msg, text);
+			bad++;
+		} else {
+			d.vision.from = c.vision.from; /* is not written */
+			bad += !same(&c, &d);
+			gv_config_free(&d);
+		}
+		json_decref(again);
+		gv_config_free(&c);
+		json_decref(o);
+	}
+	ok(parsed > 1000 && taken > 100 && taken < parsed,
+	    "%d of 20000 mutations are JSON, %d of them models", parsed, taken);
+	is_int(bad, 0, "all others are refused in one line");
+}
+
 /* ---- our own ------------------------------------------------------------- */
 
 static const char ours[] =
@@ -482,6 +550,7 @@ main(void)
 	faults();
 	fresh();
 	round_trips();
+	mutations();
 	combinations();
 	taken();
 	counted();
