@@ -381,7 +381,7 @@ fresh_error(struct parity *p)
 	return logits_error(p);
 }
 
-/* ---- towers alone --------------------------------------------------------- */
+/* ---- towers alone -------------------------------------------------------- */
 
 static const struct fixture towers[] = {
     {"siglip", 8.6e-7, 0, 0, 0, 0, "hidden_act", "\"gelu\""},
