@@ -1,11 +1,11 @@
 /* The digest of a part of a model: which weights made these numbers?
  *
- * SHA-256 over the part's tensors in order of name: for each its name without
- * the part's prefix ("language_model." ...), a NUL, its dtype as safetensors
+ * SHA-256 over the part's tensors in order of name: for each its name within
+ * the part, as gv_name_read() gives it, a NUL, its dtype as safetensors
  * spells it, a NUL, its shape as "(3,4)", a NUL, and its bytes.  So a vision
- * tower or text model has the same digest alone and joined into a model.
- * Tensors that change no result are left out: SigLIP's pooling head
- * ("vision_model.head."), rotary tables and position numbers.
+ * tower or text model has the same digest alone and joined into a model, in
+ * every spelling of its tensors.  Tensors that change no result are left out.
+ * A name that no rule knows counts as text's.
  *
  * Hashing a large model takes seconds, so the digest is remembered in
  * DIR/.gv-digests.json together with size, inode, mtime and ctime of each
