@@ -1,4 +1,4 @@
-/* The fields of a record that a reward looks at. */
+/* The fields of a record that a reward looks at, and those that it gives. */
 #include "reward_record.h"
 
 #include "json.h"
@@ -171,8 +171,30 @@ gv_reward_record_free(struct gv_reward_record *r)
 	*r = (struct gv_reward_record){0};
 }
 
-bool
-gv_reward_label(char *dst, size_t cap, const struct gv_value *v)
+/* ---- in a tally ---------------------------------------------------------- */
+
+int
+gv_reward_by(struct gv_reward_by *b, const struct gv_reader *in,
+    const char *field, bool must, struct gv_error *e)
+{
+	int at = gv_reader_has(in, field);
+
+	if (at < 0 && !must)
+		return 0;
+	if (at < 0)
+		return gv_fail(e, GV_ERR_MATCH, "'%s' has no field '%s'",
+		    gv_reader_name(in), field);
+	if (b->n == GV_TALLY_BY)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "more than %d fields to break down by", GV_TALLY_BY);
+	b->by[b->n].field = field;
+	b->by[b->n++].at = at;
+	return 0;
+}
+
+/* Writes a text or whole number so that it fits a line. */
+static bool
+label(char *dst, size_t cap, const struct gv_value *v)
 {
 	const char *s;
 	int64_t i;
@@ -187,14 +209,90 @@ gv_reward_label(char *dst, size_t cap, const struct gv_value *v)
 	return true;
 }
 
-bool
-gv_reward_group(char *dst, size_t cap, const struct gv_reward_fields *f,
-    const struct gv_rec *rec)
+int
+gv_reward_count(struct gv_tally *t, const struct gv_reward_by *b,
+    const struct gv_reward_fields *f, const struct gv_rec *rec,
+    const struct gv_reward *reward, const struct gv_verdict *v,
+    struct gv_error *e)
 {
-	int64_t i;
+	struct gv_counted c = {.reward = reward, .verdict = v, .nby = b->n};
+	char group[GV_MAX_KEY + 32], value[GV_TALLY_BY][256];
+	int64_t number;
+	size_t i;
 
-	if (f->group < 0 || gv_value_int(&rec->v[f->group], &i))
-		return false;
-	snprintf(dst, cap, "%lld %s", (long long)i, rec->key);
-	return true;
+	if (f->group >= 0 && !gv_value_int(&rec->v[f->group], &number)) {
+		snprintf(group, sizeof group, "%lld %s", (long long)number,
+		    rec->key);
+		c.group = group;
+	}
+	for (i = 0; i < b->n; i++) {
+		c.by[i].field = b->by[i].field;
+		c.by[i].value = value[i];
+		if (!label(value[i], sizeof value[i], &rec->v[b->by[i].at]))
+			return gv_fail(e, GV_ERR_FORMAT,
+			    "field '%s' is neither text nor a whole number",
+			    b->by[i].field);
+	}
+	return gv_tally_add(t, &c, e);
+}
+
+/* ---- judged records ------------------------------------------------------ */
+
+/* The fields that are set here; older ones of the name are replaced. */
+static bool
+is_ours(const char *field)
+{
+	return !strcmp(field, "reward") || !strcmp(field, "rewards");
+}
+
+int
+gv_rewards_begin(struct gv_writer **w, struct gv_out *o,
+    const struct gv_schema *in, json_t *args, json_t *digests,
+    struct gv_error *e)
+{
+	struct gv_schema s;
+	size_t i;
+
+	if (gv_schema_copy(&s, in, e)) {
+		json_decref(args);
+		json_decref(digests);
+		return e->code;
+	}
+	s.nfields = 0;
+	for (i = 0; i < in->nfields && !e->code; i++)
+		if (!is_ours(in->fields[i].name))
+			(void)!gv_schema_add_field(&s, &in->fields[i], e);
+	snprintf(s.kind, sizeof s.kind, "rewards");
+	if (!gv_schema_prog(&s, "gv-reward", args, digests, e) &&
+	    !gv_schema_field(&s, "reward", "F32 ()", "", e) &&
+	    !gv_schema_field(&s, "rewards", "plain", "", e))
+		(void)!gv_writer_open(w, o, &s, e);
+	gv_schema_free(&s);
+	return e->code;
+}
+
+int
+gv_rewards_put(struct gv_writer *w, const struct gv_schema *in,
+    const struct gv_rec *rec, const struct gv_reward *reward,
+    const struct gv_verdict *v, struct gv_error *e)
+{
+	const float x = (float)v->reward;
+	json_t *parts = json_object();
+	size_t i;
+	int err = gv_writer_begin(w, rec->key, e);
+
+	for (i = 0; i < in->nfields && !err; i++)
+		if (!is_ours(in->fields[i].name))
+			err = gv_writer_value(
+			    w, in->fields[i].name, &rec->v[i], e);
+	for (i = 0; i < v->nparts && !err; i++)
+		if (json_object_set_new(parts, gv_reward_part(reward, i, NULL),
+			json_real(v->part[i])))
+			err = gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (!err)
+		err = gv_writer_tensor(w, "reward", 0, NULL, &x, e);
+	if (!err)
+		err = gv_writer_json(w, "rewards", parts, e);
+	json_decref(parts);
+	return err ? err : gv_writer_end_rec(w, e);
 }

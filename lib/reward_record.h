@@ -1,4 +1,4 @@
-/* Records as what a reward judges: their fields by name.
+/* Records as what a reward judges, and judged ones: their fields by name.
  *
  *	text		plain text: what was sampled
  *	answers		plain: a text or a list of texts
@@ -13,6 +13,7 @@
 
 #include "err.h"
 #include "reward.h"
+#include "reward_tally.h"
 #include "stream.h"
 
 #ifdef __cplusplus
@@ -51,13 +52,43 @@ int gv_reward_answers(struct gv_reward_record *r,
     struct gv_error *e) GV_USE_RESULT;
 void gv_reward_record_free(struct gv_reward_record *r);
 
-/* Writes a plain text or whole number as text that fits a line; false if it is
- * something else. */
-bool gv_reward_label(char *dst, size_t cap, const struct gv_value *v);
+/* ---- judged records in a tally ------------------------------------------- */
 
-/* What names the group of a record: its key and group; false if it has none. */
-bool gv_reward_group(char *dst, size_t cap, const struct gv_reward_fields *f,
-    const struct gv_rec *rec);
+/* Fields to break it down by; zero it first. */
+struct gv_reward_by {
+	size_t n;
+	struct {
+		const char *field;
+		int at;
+	} by[GV_TALLY_BY];
+};
+
+/* Adds a field; the name must outlive it.  A field that isn't there is left
+ * out, or GV_ERR_MATCH if it `must` be; too many are GV_ERR_LIMIT. */
+int gv_reward_by(struct gv_reward_by *b, const struct gv_reader *in,
+    const char *field, bool must, struct gv_error *e) GV_USE_RESULT;
+
+/* Adds a record.  Those of one group have the same `group` and key.  A field
+ * to break down by that is neither text nor a whole number is GV_ERR_FORMAT.
+ */
+int gv_reward_count(struct gv_tally *t, const struct gv_reward_by *b,
+    const struct gv_reward_fields *f, const struct gv_rec *rec,
+    const struct gv_reward *reward, const struct gv_verdict *v,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* ---- judged records ------------------------------------------------------ */
+
+/* Starts a stream of kind "rewards": the fields of `in` without `reward` and
+ * `rewards`, then these; its provenance and gv-reward with args and digests,
+ * whose references are taken over. */
+int gv_rewards_begin(struct gv_writer **w, struct gv_out *o,
+    const struct gv_schema *in, json_t *args, json_t *digests,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Writes a record of `in` with its verdict. */
+int gv_rewards_put(struct gv_writer *w, const struct gv_schema *in,
+    const struct gv_rec *rec, const struct gv_reward *reward,
+    const struct gv_verdict *v, struct gv_error *e) GV_USE_RESULT;
 
 #ifdef __cplusplus
 }

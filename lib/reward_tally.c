@@ -554,6 +554,7 @@ int
 gv_tally_print(const json_t *all, struct gv_out *o, struct gv_error *e)
 {
 	const json_t *tasks = json_object_get(all, "tasks");
+	long long bad = json_integer_value(json_object_get(all, "bad"));
 	bool fields = several_fields(tasks);
 	size_t i;
 
@@ -563,5 +564,7 @@ gv_tally_print(const json_t *all, struct gv_out *o, struct gv_error *e)
 	for (i = 0; i < json_array_size(tasks); i++)
 		if (print_task(o, json_array_get(tasks, i), fields, e))
 			return e->code;
-	return print_line(o, all, 0, "all", e);
+	if (print_line(o, all, 0, "all", e) || !bad)
+		return e->code;
+	return gv_out_printf(o, e, "%-*s %9lld\n", WIDTH, "bad", bad);
 }

@@ -87,7 +87,7 @@ int gv_tally_add(struct gv_tally *t, const struct gv_counted *c,
 int gv_tally_json(
     struct gv_tally *t, json_t **out, struct gv_error *e) GV_USE_RESULT;
 
-/* Prints that object as a table. */
+/* Prints that object as a table; an integer "bad" in it, if not 0, too. */
 int gv_tally_print(
     const json_t *tally, struct gv_out *o, struct gv_error *e) GV_USE_RESULT;
 

@@ -136,6 +136,13 @@ is "as text" "$(gv-reward --summary --task exact group.gv | tr -s ' ' |
  pass@2 2 1.0000'
 is "from another reward on" "$(gv-reward --summary --json --pass 0 \
 	--task exact group.gv | jq -c .pass)" '{"1":1,"2":1}'
+is "for some k" "$(gv-reward --summary --json --task exact --pass-at 2 \
+	group.gv | jq -c .pass)" '{"2":1}'
+must_fail 1 "for more than there are" gv-reward --summary --task exact \
+	--pass-at 1 --pass-at 3 group.gv
+must_fail 2 "for falling k" gv-reward --summary --task exact \
+	--pass-at 2 --pass-at 1 group.gv
+must_fail 2 "for no k" gv-reward --summary --task exact --pass-at 0 group.gv
 is "lengths are of the answer" "$(gv-reward --task length --max-length 5 \
 	--length-margin 3 -o - group.gv | gv-stat --json |
 	jq -c '.fields[] | select(.name == "reward") |
@@ -234,6 +241,11 @@ bad_program "that says too much" "more than one line" \
 bad_program "that hangs" "no answer in 0.5 s" 'exec sleep 100'
 bad_program "that doesn't flush" "no answer in 0.5 s" \
 	'cat >/dev/null; yes 1'
+ok "a program is ended with all that it started when the output fails" sh -c '
+	gv-reward --task "exec:sleep 1234 & echo \$! >pid; while read -r l; do
+		echo 1; done" in.gv >/dev/full 2>/dev/null
+	[ $? -eq 1 ] && ! grep -s "^State:[^a-zA-Z]*[^Z	 ]" \
+		"/proc/$(cat pid)/status"'
 bad_program "that ends badly" "status 4" \
 	'while read -r l; do echo 1; done; exit 4'
 bad_program "that goes on at the end" "more than it was asked" \
