@@ -1,6 +1,7 @@
 /* Passes of the decoder that end in draws: two under way, recorded by shape. */
 #include "draw.h"
 
+#include "history.h"
 #include "mem.h"
 #include "model_priv.h"
 
@@ -34,6 +35,7 @@ struct gv_draw {
 	int32_t spare; /* the cache's rows from here on are to fill up */
 	bool graphs; /* the backend may have them */
 	uint8_t *ban; /* device (V) */
+	struct gv_history seen; /* open if the law has a penalty */
 	void *ws;
 	struct gvk_stream *down; /* copies; the work is done on m->s */
 	struct slot slot[GV_DRAW_DEPTH];
@@ -81,6 +83,9 @@ open_memory(struct gv_draw *d, const struct gv_limits *l, const uint8_t *ban,
 	bool good;
 	int i;
 
+	if (d->law.repetition > 0 && d->law.repetition != 1 &&
+	    gv_history_open(&d->seen, k, l->outs, l->max_k, V, e))
+		return e->code;
 	d->ban = gvk_alloc(k, (size_t)V);
 	d->ws = gvk_alloc(k, gvk_sample_ws(k, l->outs, V) + 1);
 	good = d->ban && d->ws && !gvk_stream_open(k, &d->down);
@@ -160,6 +165,7 @@ gv_draw_close(struct gv_draw **dp)
 		gvk_host_free(k, s->id_host);
 		gvk_host_free(k, s->logp_host);
 	}
+	gv_history_close(&d->seen);
 	gvk_free(k, d->ban);
 	gvk_free(k, d->ws);
 	gv_free(d);
@@ -248,8 +254,8 @@ run(struct gv_draw *d, const struct gv_batch *b, const struct slot *s)
 	gvk_logits(m->s, a->logits, a->sel_n,
 	    param(m, GV_LANGUAGE, m->priv->at.head), (float)t->softcap, b->M,
 	    t->C, t->V);
-	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, NULL, a->in.seed,
-	    a->in.counter, &d->law, b->M, t->V, d->ws);
+	gvk_sample(m->s, s->id, s->logp, a->logits, d->ban, d->seen.seen,
+	    a->in.seed, a->in.counter, &d->law, b->M, t->V, d->ws);
 }
 
 /* The record of such a pass, made if there is none.  *ran: all its ops have
@@ -319,6 +325,14 @@ usual(const struct gv_draw *d, const struct gv_batch *b)
 	return r;
 }
 
+void
+gv_draw_seen(struct gv_draw *d, int64_t row, const int32_t *token, size_t n)
+{
+	assert(d->taken == d->put);
+	if (d->seen.seen)
+		gv_history_add(&d->seen, row, token, n);
+}
+
 int
 gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
     struct gv_error *e)
@@ -335,6 +349,8 @@ gv_draw_put(struct gv_draw *d, const struct gv_batch *b, bool chained,
 	if (stage(d, b, &r, slot, e))
 		return e->code;
 	s->M = b->M;
+	if (d->seen.seen && !chained)
+		gv_history_put(&d->seen, d->m->s, b->M);
 	bring(d, &r, slot,
 	    chained ? &d->slot[(d->put - 1) % GV_DRAW_DEPTH] : NULL);
 	if (d->graphs && decodes(&r))

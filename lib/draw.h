@@ -40,6 +40,14 @@ int gv_draw_open(struct gv_draw **d, struct gv_model *m,
     const struct gvk_sampler *law, struct gv_error *e) GV_USE_RESULT;
 void gv_draw_close(struct gv_draw **d);
 
+/* With a law that penalises repetition: what draw `row` of the next pass has
+ * before it, rows ascending, any number of calls a row, before a pass that
+ * isn't chained is put; nothing may be under way.  A chained pass goes on with
+ * the histories of the pass before it, draw by draw.  Without a penalty this
+ * does nothing. */
+void gv_draw_seen(
+    struct gv_draw *d, int64_t row, const int32_t *token, size_t n);
+
 /* Queues a pass.  b has a cache, prefixes (which may be empty), seeds, counters
  * and `out` ascending; everything is copied.  If `chained`, b->id[i] is not
  * looked at for i < M' of the pass before, whose draw i takes its place. */

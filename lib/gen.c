@@ -57,7 +57,9 @@ static int
 check_law(const struct gv_gen_law *l, struct gv_error *e)
 {
 	if (!(l->temperature >= 0) || !isfinite(l->temperature) ||
-	    !(l->top_p > 0 && l->top_p <= 1) || l->top_k < 0)
+	    !(l->top_p > 0 && l->top_p <= 1) || l->top_k < 0 ||
+	    !(l->min_p >= 0 && l->min_p <= 1) || !(l->repetition >= 0) ||
+	    !isfinite(l->repetition))
 		return gv_fail(
 		    e, GV_ERR_USAGE, "a sampling law outside its range");
 	if (l->group < 1 || l->group > 65536 || l->rows < 1 ||

@@ -51,6 +51,8 @@ struct gv_gen_law {
 	float temperature; /* 0: the largest logit */
 	float top_p; /* 1: all */
 	int32_t top_k; /* 0: all */
+	float min_p; /* 0: all */
+	float repetition; /* penalty for prompt and sample so far; 0, 1: none */
 	int32_t group; /* G samples a prompt, at least 1 */
 	int64_t max_tokens; /* of a sample, at least 1 */
 	int64_t rows; /* samples that decode together, at least 1 */

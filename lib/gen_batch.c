@@ -62,7 +62,9 @@ gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
 {
 	const struct gvk_sampler law = {.temperature = g->law.temperature,
 	    .top_p = g->law.top_p,
-	    .top_k = g->law.top_k};
+	    .top_k = g->law.top_k,
+	    .min_p = g->law.min_p,
+	    .repetition = g->law.repetition};
 	const struct gv_limits l = {.images = s->images,
 	    .tokens = s->tokens,
 	    .seqs = s->seqs,
@@ -226,6 +228,21 @@ clear_batch(struct gv_gen *g)
 	a->q_at[0] = 0;
 }
 
+/* What the draws of a pass have before them; one that is chained to the last
+ * pass goes on from there. */
+static void
+put_histories(struct gv_gen *g, const struct pass *p)
+{
+	int64_t i;
+
+	for (i = 0; i < p->M; i++) {
+		const struct sample *s = p->whose[i];
+
+		gv_draw_seen(g->draw, i, s->prompt->token, s->prompt->n);
+		gv_draw_seen(g->draw, i, s->token, s->out.n);
+	}
+}
+
 int
 gv_gen_pass(struct gv_gen *g, struct gv_error *e)
 {
@@ -248,6 +265,8 @@ gv_gen_pass(struct gv_gen *g, struct gv_error *e)
 	g->b.input = g->b.B ? GV_IN_EMBEDS : GV_IN_NONE;
 	if (!p->M)
 		return 0;
+	if (!ahead)
+		put_histories(g, p);
 	if (gv_draw_put(g->draw, &g->b, ahead, e))
 		return e->code;
 	g->begun++;

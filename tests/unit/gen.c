@@ -300,8 +300,28 @@ argmax(const float *logits, bool all)
 	return best;
 }
 
+/* Divides or multiplies the logits of all ids of the prompt and of what has
+ * been drawn, each once. */
 static void
-greedy(void)
+repel(float *z, const struct gv_gen_prompt *p, const struct got *g, float r)
+{
+	bool *seen = gv_alloc((size_t)m->cfg.text.V, sizeof *seen);
+	size_t i;
+
+	if (!seen)
+		fatal("gv_alloc");
+	for (i = 0; i < p->n + g->n; i++) {
+		int32_t id = i < p->n ? p->token[i] : g->token[i - p->n];
+
+		if (!seen[id])
+			z[id] = z[id] > 0 ? z[id] / r : z[id] * r;
+		seen[id] = true;
+	}
+	gv_free(seen);
+}
+
+static void
+greedy(float penalty)
 {
 	struct gv_gen_law law = law_of(1, 4, 0);
 	struct gv_gen_prompt p[PROMPTS];
@@ -309,20 +329,24 @@ greedy(void)
 	size_t i;
 
 	all_prompts(p);
+	law.repetition = penalty;
 	ok(run(&law, p, PROMPTS, got, NULL), "results come in order");
 	reserve();
 	for (i = 0; i < PROMPTS; i++) {
 		memset(&want, 0, sizeof want);
 		while (want.n < 12 && !want.stop) {
-			int32_t id =
-			    argmax(logits_of(&p[i], want.token, want.n), false);
+			float *z = logits_of(&p[i], want.token, want.n);
+			int32_t id;
 
+			repel(z, &p[i], &want, penalty);
+			id = argmax(z, false);
 			want.token[want.n++] = id;
 			want.stop = stops_at(id);
 		}
 		ok(want.n == got[i].n && want.stop == got[i].stop &&
 			!memcmp(want.token, got[i].token, sizeof want.token),
-		    "prompt %zu: greedy ids as without a cache", i);
+		    "prompt %zu: greedy ids as without a cache, penalty %g", i,
+		    (double)penalty);
 	}
 }
 
@@ -395,7 +419,8 @@ groups(void)
  * rows each; then `steps` tokens more.  Chained passes are put before the
  * draws they start from are known, with other ids in their place. */
 static void
-chain(bool chained, int steps, int32_t (*id)[DRAWS], float (*logp)[DRAWS])
+chain(bool chained, float penalty, int steps, int32_t (*id)[DRAWS],
+    float (*logp)[DRAWS])
 {
 	const struct gv_limits l = {.tokens = 18,
 	    .seqs = DRAWS,
@@ -403,7 +428,8 @@ chain(bool chained, int steps, int32_t (*id)[DRAWS], float (*logp)[DRAWS])
 	    .max_q = 7,
 	    .max_k = 16,
 	    .kv_rows = 16 * DRAWS};
-	const struct gvk_sampler law = {.temperature = 1, .top_p = 1};
+	const struct gvk_sampler law = {
+	    .temperature = 1, .top_p = 1, .repetition = penalty};
 	int32_t in[18], pos[18], kv[18], q_at[DRAWS + 1],
 	    p_at[DRAWS] = {0}, p_len[DRAWS] = {0}, k_at[DRAWS],
 	    k_len[DRAWS] = {0}, out[DRAWS];
@@ -444,6 +470,11 @@ chain(bool chained, int steps, int32_t (*id)[DRAWS], float (*logp)[DRAWS])
 			q_at[++b.S] = (int32_t)b.N;
 		}
 		b.max_q = i ? 1 : 7;
+		for (s = 0; s < DRAWS && !(chained && i); s++) {
+			gv_draw_seen(d, s, prompt[4].token, 5 + (size_t)s);
+			for (n = 0; n < i; n++)
+				gv_draw_seen(d, s, &id[n][s], 1);
+		}
 		if (gv_draw_put(d, &b, chained && i, &e))
 			fatal("gv_draw_put");
 		for (put++; put > (chained && i < steps); put--) {
@@ -463,12 +494,17 @@ chains(void)
 	int32_t a[6][DRAWS], b[6][DRAWS];
 	float pa[6][DRAWS], pb[6][DRAWS];
 
-	chain(false, 5, a, pa);
-	chain(true, 5, b, pb);
+	chain(false, 1, 5, a, pa);
+	chain(true, 1, 5, b, pb);
 	ok(!memcmp(a, b, sizeof a) && !memcmp(pa, pb, sizeof pa),
 	    "a chained pass starts from the draws before it");
 	ok(a[0][0] != a[1][0] || a[1][0] != a[2][0] || a[2][0] != a[3][0],
 	    "and they are not all the same");
+	chain(false, 3, 5, b, pb);
+	ok(memcmp(a, b, sizeof a) != 0, "a penalty changes what is drawn");
+	chain(true, 3, 5, a, pa);
+	ok(!memcmp(a, b, sizeof a) && !memcmp(pa, pb, sizeof pa),
+	    "a chained pass goes on with the histories before it");
 }
 
 /* ---- laws ---------------------------------------------------------------- */
@@ -509,6 +545,9 @@ laws(void)
 	law.top_p = 1e-6f;
 	is_int((long long)distinct_first(&law), 1, "a tiny top-p: one id");
 	law.top_p = 1;
+	law.min_p = 1;
+	is_int((long long)distinct_first(&law), 1, "min-p 1: one id");
+	law.min_p = 0;
 	law.temperature = 1e-3f;
 	is_int((long long)distinct_first(&law), 1, "a cold draw: one id");
 	law.temperature = 50;
@@ -720,6 +759,13 @@ bad_prompts(void)
 	gv_gen_close(&g);
 	law.top_p = 0;
 	is_int(gv_gen_open(&g, m, t, &law, &e), GV_ERR_USAGE, "top-p 0");
+	law.top_p = 1;
+	law.min_p = 1.5f;
+	is_int(gv_gen_open(&g, m, t, &law, &e), GV_ERR_USAGE, "min-p 1.5");
+	law.min_p = 0;
+	law.repetition = -1;
+	is_int(
+	    gv_gen_open(&g, m, t, &law, &e), GV_ERR_USAGE, "a penalty of -1");
 	gv_error_clear(&e);
 }
 
@@ -832,7 +878,8 @@ main(void)
 	stop_id = gv_tokenizer_special(t, "<|assistant_end|>");
 	ok(nstops <= 8 && stops_at(stop_id), "the end of a turn is a stop id");
 	make_prompts();
-	greedy();
+	greedy(1);
+	greedy(1.5f);
 	batches();
 	groups();
 	chains();
