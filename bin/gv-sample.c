@@ -19,8 +19,10 @@
 
 static struct gv_opt_common common;
 static const char *model_dir, *prompt, *answer;
-static int64_t top_k = -1, max_tokens = 256, batch = 64;
-static double temperature = -1, top_p = -1; /* below 0: not given */
+static int64_t max_tokens = 256, batch = 64;
+/* The law; below 0: not given. */
+static int64_t top_k = -1;
+static double temperature = -1, top_p = -1, min_p = -1, penalty = -1;
 static bool raw, records;
 
 static const struct gv_opt opts[] = {
@@ -43,6 +45,13 @@ static const struct gv_opt opts[] = {
     {"top-p", 0, GV_OPT_F64, &top_p, "P",
 	"draw among the likeliest of mass P; 1: all (the model's, or 1)", 1e-9,
 	1, NULL},
+    {"min-p", 0, GV_OPT_F64, &min_p, "P",
+	"draw what is at least P times as likely as the likeliest (the "
+	"model's, or 0)",
+	0, 1, NULL},
+    {"repetition-penalty", 0, GV_OPT_F64, &penalty, "F",
+	"make ids that are there already less likely (the model's, or 1)", 1e-6,
+	1e6, NULL},
     {"max-tokens", 0, GV_OPT_INT, &max_tokens, "N",
 	"tokens of an answer at most (256)", 1, GV_MAX_POSITIONS, NULL},
     {"batch", 0, GV_OPT_INT, &batch, "N",
@@ -186,9 +195,10 @@ open_model(struct run *r, enum gv_input input, struct gv_error *e)
 /* The law by which tokens are drawn: what the command line leaves out is the
  * model's own, from generation_config.json, or where that says nothing ours. */
 static void
-settle_law(const struct gv_sampling_config *own)
+settle_law(struct gv_gen_law *law, const struct gv_sampling_config *own)
 {
-	bool model = own->given && (temperature < 0 || top_k < 0 || top_p < 0);
+	bool model = own->given && (temperature < 0 || top_k < 0 || top_p < 0 ||
+				       min_p < 0 || penalty < 0);
 
 	if (temperature < 0)
 		temperature = !own->given   ? .7
@@ -198,18 +208,20 @@ settle_law(const struct gv_sampling_config *own)
 		top_k = own->given ? own->top_k : 0;
 	if (top_p < 0)
 		top_p = own->given ? own->top_p : 1;
-	cli_say(1, "temperature %g, top-k %lld, top-p %g%s", temperature,
-	    (long long)top_k, top_p,
+	if (min_p < 0)
+		min_p = own->given ? own->min_p : 0;
+	if (penalty < 0)
+		penalty = own->given ? own->penalty : 1;
+	cli_say(1,
+	    "temperature %g, top-k %lld, top-p %g, min-p %g, repetition "
+	    "penalty %g%s",
+	    temperature, (long long)top_k, top_p, min_p, penalty,
 	    model ? ", as generation_config.json says" : "");
-	if (model && temperature > 0 && own->min_p > 0)
-		cli_say(0,
-		    "generation_config.json's min_p of %g is not applied",
-		    own->min_p);
-	if (model && (own->penalty < 1 || own->penalty > 1))
-		cli_say(0,
-		    "generation_config.json's repetition_penalty of %g is not "
-		    "applied",
-		    own->penalty);
+	law->temperature = (float)temperature;
+	law->top_p = (float)top_p;
+	law->top_k = (int32_t)top_k;
+	law->min_p = (float)min_p;
+	law->repetition = (float)penalty;
 }
 
 static int
@@ -222,10 +234,7 @@ open_gen(struct run *r, int64_t rows, struct printer *p, struct gv_error *e)
 	    .on_token = p ? on_token : NULL,
 	    .arg = p};
 
-	settle_law(&r->m->cfg.sampling);
-	law.temperature = (float)temperature;
-	law.top_p = (float)top_p;
-	law.top_k = (int32_t)top_k;
+	settle_law(&law, &r->m->cfg.sampling);
 	if (gv_gen_open(&r->g, r->m, r->t, &law, e))
 		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
 	return 0;

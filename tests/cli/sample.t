@@ -96,25 +96,32 @@ law() {
 		sed -n 's/^gv-sample: \(temperature.*\)/\1/p'
 }
 [ -f model/generation_config.json ] || echo '{}' >model/generation_config.json
+rest="min-p 0, repetition penalty 1"
 own '{"do_sample": true, "temperature": 0.5, "top_k": 3, "top_p": 0.9}'
 is "generation_config.json's" "$(law)" \
-	"temperature 0.5, top-k 3, top-p 0.9, as generation_config.json says"
+	"temperature 0.5, top-k 3, top-p 0.9, $rest, as generation_config.json says"
 is "... but for what the command line says" "$(law --top-k 0)" \
-	"temperature 0.5, top-k 0, top-p 0.9, as generation_config.json says"
+	"temperature 0.5, top-k 0, top-p 0.9, $rest, as generation_config.json says"
 is "... which may be all of it" \
-	"$(law --temperature 1 --top-k 0 --top-p 1)" \
-	"temperature 1, top-k 0, top-p 1"
+	"$(law --temperature 1 --top-k 0 --top-p 1 --min-p 0 \
+		--repetition-penalty 1)" "temperature 1, top-k 0, top-p 1, $rest"
 own '{"do_sample": true, "top_k": 1}'
 is "it is drawn by" "$(gv-sample -m own -p "$ask" --max-tokens 12 "$A")" \
 	"$(cat greedy)"
 own '{"do_sample": false}'
 is "no sampling is greedy" "$(gv-sample -m own -p "$ask" --max-tokens 12 "$A")" \
 	"$(cat greedy)"
-own '{"do_sample": true, "repetition_penalty": 1.5}'
-is "what isn't applied is said" "$(gv-sample -m own -p x --max-tokens 1 2>&1 \
-	>/dev/null)" \
-	"gv-sample: generation_config.json's repetition_penalty of 1.5 is not applied"
-
+own '{"do_sample": true, "min_p": 1}'
+is "a min-p of 1 is greedy" "$(gv-sample -m own -p "$ask" --max-tokens 12 \
+	"$A")" "$(cat greedy)"
+own '{"do_sample": false, "repetition_penalty": 1000}'
+is "what repeats is held down" "$(gv-sample -m own --raw -p "$ask" \
+	--max-tokens 40 --json | jq .text)" "$(say --raw -p "$ask" \
+	--max-tokens 40 --temperature 0 --repetition-penalty 1000 --json |
+	jq .text)"
+ok "... and isn't by itself" test "$(say --raw -p "$ask" --max-tokens 40 \
+	--temperature 0)" != "$(say --raw -p "$ask" --max-tokens 40 \
+	--temperature 0 --repetition-penalty 1000)"
 
 # what transformers writes where a tokenizer has no limit
 sed '1s/{/{"model_max_length": 1000000000000000019884624838656,/' \
