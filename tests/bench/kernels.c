@@ -16,8 +16,9 @@
 #include <string.h>
 #include <time.h>
 
-#define FLOATS ((size_t)8 << 20) /* of each operand */
-#define TURNS  400 /* at most */
+#define FLOATS  ((size_t)8 << 20) /* of each operand */
+#define WEIGHTS ((size_t)32 << 20) /* of w: more than a cache holds */
+#define TURNS   400 /* at most */
 
 void openblas_set_num_threads(int n) __attribute__((weak));
 
@@ -25,6 +26,7 @@ static struct gvk *k;
 static struct gvk_stream *s;
 static float *x, *w, *y, *z, *b, *dw; /* operands, of small numbers */
 static float *ws;
+static uint16_t *w_raw; /* w rounded to BF16 */
 static const char *only;
 
 static double
@@ -133,6 +135,15 @@ linear(const struct shape *h)
 }
 
 static void
+linear_raw(const struct shape *h)
+{
+	gvk_set_wtype(s, GVK_BF16);
+	gvk_linear(
+	    s, y, NULL, x, w_raw, NULL, NULL, GVK_ACT_NONE, h->N, h->C, h->O);
+	gvk_set_wtype(s, GVK_F32);
+}
+
+static void
 linear_gelu(const struct shape *h)
 {
 	gvk_linear(s, y, z, x, w, b, NULL, GVK_GELU_TANH, h->N, h->C, h->O);
@@ -181,6 +192,19 @@ products(int64_t N, int64_t C, int64_t O)
 	row("linear", name, linear, &h, flop, "GF/s", flop);
 	row("linear+gelu", name, linear_gelu, &h, flop, "GF/s", flop);
 	row("linear_bwd", name, linear_bwd, &h, 2 * flop, "GF/s", flop);
+}
+
+/* A product whose weights come from memory, as in decoding. */
+static void
+decode(int64_t N, int64_t C, int64_t O)
+{
+	struct shape h = {N, C, O, NULL};
+	double flop = 2.0 * (double)N * (double)C * (double)O;
+	char name[40];
+
+	snprintf(name, sizeof name, "%dx%dx%d", (int)N, (int)C, (int)O);
+	row("linear", name, linear, &h, flop, "GF/s", flop);
+	row("linear bf16", name, linear_raw, &h, flop, "GF/s", flop);
 }
 
 static void
@@ -439,6 +463,10 @@ table(void)
 	products(5600, 512, 128);
 	products(64, 128, 384);
 	products(1, 1536, 1536);
+	decode(1, 896, 32768);
+	decode(8, 896, 32768);
+	decode(32, 896, 32768);
+	decode(512, 896, 4864);
 	gates(2400, 128, 352);
 	head(2400, 128, 512);
 	self_attention("16x256 D24 full", 16, 256, 4, 4, 24, false);
@@ -471,7 +499,11 @@ main(int argc, char **argv)
 		return 1;
 	}
 	x = operand(FLOATS);
-	w = operand(FLOATS);
+	w = operand(WEIGHTS);
+	w_raw = gvk_alloc(k, WEIGHTS * sizeof *w_raw);
+	if (!w_raw)
+		return 1;
+	gvk_convert(s, w_raw, GVK_BF16, w, GVK_F32, WEIGHTS);
 	y = operand(FLOATS);
 	z = operand(FLOATS);
 	b = operand(1 << 20);
