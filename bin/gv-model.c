@@ -1,46 +1,73 @@
-/* gv-model: makes fresh model directories, and shows what is in one. */
+/* gv-model: makes model directories, fresh or out of others, and shows what is
+ * in one. */
 #include "checkpoint.h"
 #include "cli.h"
 #include "config.h"
 #include "config_edit.h"
 #include "dir.h"
+#include "export.h"
 #include "inspect.h"
+#include "join.h"
 #include "json.h"
 #include "mem.h"
 #include "model.h"
+#include "show.h"
 #include "token.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define DTYPES "keep|f32|bf16|f16"
+static const enum gv_dtype dtypes[] = {GV_NONE, GV_F32, GV_BF16, GV_F16};
+#define PARTS "all|language|vision"
+static const enum gv_part parts[] = {GV_PARTS, GV_LANGUAGE, GV_VISION};
+
 static struct gv_opt_common common;
-static const char *tokenizer_dir, *output, *tower;
+static const char *tokenizer_dir, *output, *tower, *image_token, *resampler;
+static const char *device;
 static struct gv_opt_list sets;
-static int dtype_word;
+static int dtype_word, part_word;
+static int64_t shard_bytes, tokens;
 static bool list_tensors, digests;
 
 static const struct gv_opt opts[] = {
+    {"output", 'o', GV_OPT_STR, &output, "DIR",
+	"the directory to make (made whole, then renamed)", 0, 0, NULL},
     {"tokenizer", 0, GV_OPT_STR, &tokenizer_dir, "DIR",
 	"init: take the vocabulary from this directory", 0, 0, NULL},
-    {"output", 'o', GV_OPT_STR, &output, "DIR",
-	"init: the directory to make (made whole, then renamed)", 0, 0, NULL},
-    {"set", 0, GV_OPT_LIST, &sets, "KEY=VALUE",
-	"init: change the configuration; may be repeated", 0, 0, NULL},
     {"vision", 0, GV_OPT_STR, &tower, "NAME",
 	"init: take this vision tower's sizes", 0, 0, NULL},
+    {"resampler", 0, GV_OPT_STR, &resampler, "TYPE",
+	"join: perceiver (default), avgpool, pixelshuffle, none or idefics2", 0,
+	0, NULL},
+    {"image-token", 0, GV_OPT_STR, &image_token, "TEXT",
+	"join: what stands for an image row; appended if it is new", 0, 0,
+	NULL},
+    {"set", 0, GV_OPT_LIST, &sets, "KEY=VALUE",
+	"init, join: change the configuration; may be repeated", 0, 0, NULL},
+    {"part", 0, GV_OPT_WORD, &part_word, NULL, "export: only this part (all)",
+	0, 0, PARTS},
     {"dtype", 0, GV_OPT_WORD, &dtype_word, NULL,
-	"init: how weights are stored (f32)", 0, 0, "f32|bf16"},
-    {"tensors", 0, GV_OPT_FLAG, &list_tensors, NULL, "show: list every tensor",
-	0, 0, NULL},
+	"how weights are stored (init: f32; else keep)", 0, 0, DTYPES},
+    {"shard-size", 0, GV_OPT_INT, &shard_bytes, "BYTES",
+	"join, export: files of at most this size (one file)", 1, 1e15, NULL},
+    {"tensors", 0, GV_OPT_FLAG, &list_tensors, NULL, "list every tensor", 0, 0,
+	NULL},
     {"digest", 0, GV_OPT_FLAG, &digests, NULL,
 	"show: the SHA-256 of each part's weights", 0, 0, NULL},
+    {"tokens", 0, GV_OPT_INT, &tokens, "N",
+	"show: of the batch whose memory is counted (4096)", 1, 1 << 24, NULL},
+    {"device", 0, GV_OPT_STR, &device, "DEVICE",
+	"show: whose memory is counted: auto, cpu, cuda[:N]", 0, 0, NULL},
     {0}};
 
 static const struct gv_opt_prog prog = {
     "gv-model",
     "init CONFIG|PRESET --tokenizer DIR -o MODEL [--set KEY=VALUE ...]\n"
+    "       gv-model join TEXT VISION -o MODEL [--resampler TYPE] [--set ...]\n"
+    "       gv-model export MODEL -o DIR [--part PART] [--dtype TYPE]\n"
     "       gv-model show [--tensors] [--digest] [--json] MODEL",
-    "make a fresh model, or show what is in one",
+    "make models, fresh or out of others, and show what is in one",
     GV_OPT_C_SEED | GV_OPT_C_JSON,
     opts,
 };
@@ -78,7 +105,7 @@ static int
 fill(struct gv_model *m, const char *dir, struct gv_error *e)
 {
 	if (gv_model_init(m, (uint64_t)common.seed, e) ||
-	    gv_model_save(m, dir, dtype_word ? GV_BF16 : GV_F32, e))
+	    gv_model_save(m, dir, dtype_word ? dtypes[dtype_word] : GV_F32, e))
 		return e->code;
 	return tokenizer_dir ? gv_model_copy_files(tokenizer_dir, dir, e) : 0;
 }
@@ -89,23 +116,17 @@ write_model(struct gv_config *c, struct gv_error *e)
 	struct gv_model *m = NULL;
 	struct gvk *k = NULL;
 	struct gv_dir *d;
-	int r;
 
-	r = gv_backend_open(&k, "cpu", 1, e);
-	if (!r)
-		r = gv_model_new(&m, k, c, ~0u, e);
-	if (!r)
-		r = gv_dir_begin(&d, output, e);
-	if (!r) {
-		r = fill(m, gv_dir_tmp(d), e);
-		if (r)
+	if (!gv_backend_open(&k, "cpu", 1, e) &&
+	    !gv_model_new(&m, k, c, ~0u, e) && !gv_dir_begin(&d, output, e)) {
+		if (fill(m, gv_dir_tmp(d), e))
 			gv_dir_abort(&d);
 		else
-			r = gv_dir_commit(&d, e);
+			(void)!gv_dir_commit(&d, e);
 	}
 	gv_model_close(&m);
 	gvk_close(&k);
-	return r;
+	return e->code;
 }
 
 static int
@@ -129,112 +150,87 @@ init(const char *name, struct gv_error *e)
 	return r;
 }
 
-/* ---- show ---------------------------------------------------------------- */
+/* ---- the others ---------------------------------------------------------- */
 
-/* The sentence in front of the table. */
+/* One line of JSON. */
 static void
-print_config(const struct gv_config *c)
+put_json(const json_t *o, struct gv_error *e)
 {
-	static const char *const how[] = {"no resampler", "average pooling",
-	    "pixel shuffle", "a Perceiver", "Idefics2's Perceiver"};
-	const struct gv_vision_config *v = &c->vision;
-	const struct gv_text_config *t = &c->text;
+	char *s = gv_json_text(o, JSON_COMPACT);
 
-	printf("%s\n", c->model_type);
-	if (c->has_vision)
-		printf("vision: %lldx%lld pixels, %lld patches of %lld, "
-		       "%lld of %lld layers x %lld, %lld heads\n",
-		    (long long)v->image, (long long)v->image, (long long)v->P,
-		    (long long)v->patch, (long long)v->layer, (long long)v->L,
-		    (long long)v->C, (long long)v->H);
-	if (c->has_vision && c->has_text)
-		printf("rows: %lld an image, by %s; placeholder %d\n",
-		    (long long)c->R, how[c->resampler], c->image_token);
-	if (c->has_text)
-		printf("language: vocabulary %lld, %lld layers x %lld, %lld "
-		       "heads, %lld key/value heads of %lld\n",
-		    (long long)t->V, (long long)t->L, (long long)t->C,
-		    (long long)t->H, (long long)t->G, (long long)t->D);
+	if (s)
+		puts(s);
+	else
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	gv_free(s);
 }
 
-static long long
-num(const json_t *o, const char *key)
+/* What was put together, after it is there. */
+static void
+report(json_t *o, struct gv_error *e)
 {
-	return (long long)json_integer_value(json_object_get(o, key));
+	if (!list_tensors)
+		json_object_del(o, "list");
+	if (common.json) {
+		put_json(o, e);
+	} else if (!common.quiet) {
+		gv_show_tensors(stdout, o);
+		if (json_object_get(o, "from"))
+			gv_show_join(stdout, o);
+		gv_show_parts(stdout, o);
+	}
+	json_decref(o);
 }
 
-static void
-print_table(const json_t *o)
+static int
+join(char **dir, struct gv_error *e)
 {
-	const json_t *parts = json_object_get(o, "parts"), *p;
-	const char *hex;
-	size_t i;
+	struct gv_join_law law = {resampler, image_token, sets.v, sets.n,
+	    (uint64_t)common.seed, dtypes[dtype_word], shard_bytes};
+	json_t *o;
 
-	printf("\n%-10s %8s %13s %14s  %s\n", "part", "tensors", "parameters",
-	    "bytes", "dtype");
-	for (i = 0; i < json_array_size(parts); i++) {
-		p = json_array_get(parts, i);
-		printf("%-10s %8lld %13lld %14lld  %s\n",
-		    json_string_value(json_object_get(p, "part")),
-		    num(p, "tensors"), num(p, "parameters"), num(p, "bytes"),
-		    json_string_value(json_object_get(p, "dtype")));
-	}
-	printf("%-10s %8lld %13lld %14lld\n", "all", num(o, "tensors"),
-	    num(o, "parameters"), num(o, "bytes"));
-	for (i = 0; i < json_array_size(parts); i++) {
-		p = json_array_get(parts, i);
-		hex = json_string_value(json_object_get(p, "digest"));
-		if (hex)
-			printf("%s%-10s %s\n", i ? "" : "\n",
-			    json_string_value(json_object_get(p, "part")), hex);
-	}
+	if (!gv_join(dir[0], dir[1], output, &law, &o, e))
+		report(o, e);
+	return e->code;
 }
 
-static void
-print_tensors(const json_t *list)
+static int export(const char *dir, struct gv_error *e)
 {
-	size_t i, k;
+	struct gv_export_law law = {
+	    parts[part_word], dtypes[dtype_word], shard_bytes};
+	json_t *o;
 
-	for (i = 0; i < json_array_size(list); i++) {
-		const json_t *t = json_array_get(list, i);
-		const json_t *shape = json_object_get(t, "shape");
-		const char *name =
-		    json_string_value(json_object_get(t, "name"));
-		char q[200];
-
-		printf("%s%s %s (", i ? "" : "\n",
-		    gv_quote(q, sizeof q, name, strlen(name)),
-		    json_string_value(json_object_get(t, "dtype")));
-		for (k = 0; k < json_array_size(shape); k++)
-			printf("%s%lld", k ? "," : "",
-			    (long long)json_integer_value(
-				json_array_get(shape, k)));
-		puts(")");
-	}
+	if (!gv_export(dir, output, &law, &o, e))
+		report(o, e);
+	return e->code;
 }
 
 static int
 show(const char *dir, struct gv_error *e)
 {
-	unsigned what = (list_tensors ? GV_INSPECT_TENSORS : 0) |
-			(digests ? GV_INSPECT_DIGESTS : 0);
+	struct gv_inspect_law law = {.tokens = tokens};
+	const char *env = getenv("GV_DEVICE");
 	struct gv_config c;
 	json_t *o;
-	char *s;
 
-	if (gv_inspect(&o, dir, what, e))
+	law.what = (list_tensors ? GV_INSPECT_TENSORS : 0) |
+		   (digests ? GV_INSPECT_DIGESTS : 0);
+	law.device = device ? device : env && *env ? env : "auto";
+	if (gv_inspect(&o, dir, &law, e))
 		return e->code;
 	if (common.json) {
-		s = gv_json_text(o, JSON_COMPACT);
-		if (s)
-			puts(s);
-		else
-			gv_fail(e, GV_ERR_NOMEM, "out of memory");
-		gv_free(s);
+		put_json(o, e);
 	} else if (!gv_config_open(&c, dir, e)) {
-		print_config(&c);
-		print_table(o);
-		print_tensors(json_object_get(o, "list"));
+		gv_show_facts(stdout, &c);
+		putchar('\n');
+		gv_show_tree(stdout, o);
+		putchar('\n');
+		gv_show_memory(stdout, o);
+		putchar('\n');
+		gv_show_parts(stdout, o);
+		if (list_tensors)
+			putchar('\n');
+		gv_show_tensors(stdout, o);
 		gv_config_free(&c);
 	}
 	json_decref(o);
@@ -243,26 +239,39 @@ show(const char *dir, struct gv_error *e)
 
 /* ---- the beginning ------------------------------------------------------- */
 
-/* An option of the other command is a mistake. */
-static void
-check_init(int n)
-{
-	if (n != 2)
-		cli_usage("init takes one configuration (see --help)");
-	if (!output)
-		cli_usage("init needs -o DIR");
-	if (list_tensors || digests || common.json)
-		cli_usage("--tensors, --digest and --json are for show");
-}
+enum { INIT = 1, JOIN = 2, EXPORT = 4, SHOW = 8 };
 
+/* An option of another command is a mistake. */
 static void
-check_show(int n)
+check(const char *what, unsigned command, int operands, int n)
 {
-	if (n != 2)
-		cli_usage("show takes one model directory (see --help)");
-	if (output || tokenizer_dir || tower || sets.n || dtype_word ||
-	    common.seed)
-		cli_usage("show takes only --tensors, --digest and --json");
+	const struct {
+		const char *name;
+		bool given;
+		unsigned of;
+	} all[] = {{"-o", output, INIT | JOIN | EXPORT},
+	    {"--tokenizer", tokenizer_dir, INIT}, {"--vision", tower, INIT},
+	    {"--resampler", resampler, JOIN},
+	    {"--image-token", image_token, JOIN},
+	    {"--set", sets.n > 0, INIT | JOIN},
+	    {"--seed", common.seed != 0, INIT | JOIN},
+	    {"--part", part_word != 0, EXPORT},
+	    {"--dtype", dtype_word != 0, INIT | JOIN | EXPORT},
+	    {"--shard-size", shard_bytes > 0, JOIN | EXPORT},
+	    {"--tensors", list_tensors, JOIN | EXPORT | SHOW},
+	    {"--json", common.json, JOIN | EXPORT | SHOW},
+	    {"--digest", digests, SHOW}, {"--tokens", tokens > 0, SHOW},
+	    {"--device", device, SHOW}};
+	size_t i;
+
+	if (n - 1 != operands)
+		cli_usage("%s takes %d operand%s (see --help)", what, operands,
+		    operands > 1 ? "s" : "");
+	for (i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i].given && !(all[i].of & command))
+			cli_usage("%s has no option %s", what, all[i].name);
+	if (!output && command != SHOW)
+		cli_usage("%s needs -o DIR", what);
 }
 
 int
@@ -273,13 +282,20 @@ main(int argc, char **argv)
 	struct gv_error e = {0};
 
 	if (!strcmp(what, "init")) {
-		check_init(n);
+		check(what, INIT, 1, n);
 		r = init(argv[2], &e);
+	} else if (!strcmp(what, "join")) {
+		check(what, JOIN, 2, n);
+		r = join(argv + 2, &e);
+	} else if (!strcmp(what, "export")) {
+		check(what, EXPORT, 1, n);
+		r = export(argv[2], &e);
 	} else if (!strcmp(what, "show")) {
-		check_show(n);
+		check(what, SHOW, 1, n);
 		r = show(argv[2], &e);
 	} else {
-		cli_usage("the first operand is init or show (see --help)");
+		cli_usage("the first operand is init, join, export or show "
+			  "(see --help)");
 	}
 	if (r)
 		cli_die(&e);

@@ -115,23 +115,37 @@ gv_config_take_tower(json_t *o, const char *tower, struct gv_error *e)
 	return 0;
 }
 
-/* Keys that a configuration may have without having a value for them yet. */
+/* Keys that a configuration may have without having a value for them yet; those
+ * of a text model may stand at the top or in text_config. */
 static bool
 is_optional(const char *key)
 {
-	static const char *const keys[] = {"head_dim", "text_config.head_dim",
-	    "rope_scaling", "text_config.rope_scaling", "eos_token_id",
-	    "text_config.eos_token_id", "resampler.blocks", "resampler.heads",
-	    "resampler.factor", "resampler.hidden_size", "resampler.front_size",
-	    "resampler.key_value_heads", "resampler.head_dim",
-	    "resampler.rms_norm_eps", "projector.type", "projector.bias",
-	    "projector.hidden_size", "projector.act", "vision_feature_layer",
-	    "vision_feature_select_strategy", "vision_post_norm", "init.gain",
-	    "init.patch", "init.position", "init.embedding"};
+	static const char *const keys[] = {"resampler.rows", "resampler.factor",
+	    "resampler.blocks", "resampler.heads", "resampler.key_value_heads",
+	    "resampler.head_dim", "resampler.hidden_size",
+	    "resampler.front_size", "resampler.rms_norm_eps", "projector.type",
+	    "projector.bias", "projector.hidden_size", "projector.act",
+	    "interpolate_from", "vision_config.interpolate_from",
+	    "vision_feature_layer", "vision_post_norm",
+	    "vision_feature_select_strategy", "init.gain", "init.patch",
+	    "init.position", "init.embedding", NULL};
+	static const char *const text[] = {"head_dim", "rope_scaling",
+	    "rope_scaling.rope_type", "rope_scaling.factor",
+	    "rope_scaling.low_freq_factor", "rope_scaling.high_freq_factor",
+	    "rope_scaling.original_max_position_embeddings",
+	    "rope_scaling.beta_fast", "rope_scaling.beta_slow",
+	    "rope_scaling.truncate", "rope_scaling.attention_factor",
+	    "eos_token_id", NULL};
+	static const char inside[] = "text_config.";
 	size_t i;
 
-	for (i = 0; i < sizeof keys / sizeof *keys; i++)
+	for (i = 0; keys[i]; i++)
 		if (!strcmp(keys[i], key))
+			return true;
+	if (!strncmp(key, inside, sizeof inside - 1))
+		key += sizeof inside - 1;
+	for (i = 0; text[i]; i++)
+		if (!strcmp(text[i], key))
 			return true;
 	return false;
 }

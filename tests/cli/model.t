@@ -1,5 +1,5 @@
 #!/bin/sh
-# gv-model: fresh models, what is in one, and damage named.
+# gv-model: fresh models, models out of others, what is in one, damage named.
 # shellcheck source=tests/cli/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -123,7 +123,7 @@ damage "a layer that is not there" "layers.2.* is missing"
 jq '.text_config.intermediate_size = 128' m/config.json >d/config.json
 damage "another width" "config.json asks for"
 jq '.model_type = "llama"' m/config.json >d/config.json
-damage "another model type" "'llama' is not supported"
+damage "another model type" "'vocab_size' is missing"
 echo '{' >d/config.json
 damage "a damaged configuration" "not valid JSON"
 rm d/config.json

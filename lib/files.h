@@ -1,0 +1,32 @@
+/* The small files of a model directory: JSON, and all of a vocabulary. */
+#ifndef GV_FILES_H
+#define GV_FILES_H
+
+#include "err.h"
+#include "token.h"
+
+#include <jansson.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Writes DIR/name, which appears complete. */
+int gv_json_save(const json_t *o, const char *dir, const char *name,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Copies the vocabulary of a model to the directory `to`, with what belongs to
+ * it.  That of a GGUF file is as gv_tokenizer_open() finds it. */
+int gv_copy_tokenizer(
+    const char *from, const char *to, struct gv_error *e) GV_USE_RESULT;
+
+/* Appends a special token that stands for a row of an image to the vocabulary
+ * in `dir`, behind all ids that there are, and says in tokenizer_config.json
+ * that it is the `image_token`. */
+int gv_append_image_token(const char *dir, const char *text, int32_t id,
+    struct gv_error *e) GV_USE_RESULT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
