@@ -90,8 +90,8 @@ field(void)
 static int
 begin(struct run *r, const struct gv_config *c, struct gv_error *e)
 {
-	static const char *const parts[] = {
-	    "preprocess", "vision", "resampler", "projector"};
+	static const char *const names[] = {
+	    "preprocess", "vision", "features", "resampler", "projector"};
 	const struct gv_facts f = {model_dir, c, NULL};
 	json_t *digests = json_object();
 	struct gv_schema s;
@@ -109,8 +109,8 @@ begin(struct run *r, const struct gv_config *c, struct gv_error *e)
 	snprintf(s.kind, sizeof s.kind, "%s", field());
 	snprintf(spec, sizeof spec, "%s (N,%lld,%lld)", dtype ? "BF16" : "F32",
 	    (long long)r->shape[1], (long long)r->shape[2]);
-	for (i = 0; i < (stage == FULL ? 4 : 2) && !e->code; i++)
-		if (gv_prov_add(digests, &f, parts[i], e))
+	for (i = 0; i < (stage == FULL ? 5 : 3) && !e->code; i++)
+		if (gv_prov_add(digests, &f, names[i], e))
 			break;
 	if (!e->code && !gv_schema_field(&s, field(), spec, "", e) &&
 	    !gv_schema_prog(&s, prog.name,

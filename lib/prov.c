@@ -5,7 +5,7 @@
 #include "mem.h"
 #include "banned.h"
 
-#define NAMES 6
+#define NAMES 7
 
 static const struct name {
 	const char *name;
@@ -17,6 +17,7 @@ static const struct name {
     {"projector", GV_PROJECTOR, "projector"},
     {"language", GV_LANGUAGE, "language model"},
     {"tokenizer", -1, "tokenizer"},
+    {"features", -1, "reading of the vision tower"},
     {"preprocess", -1, "rule for images"},
 };
 
@@ -28,6 +29,22 @@ find(const char *name)
 	for (i = 0; i < NAMES - 1 && strcmp(names[i].name, name); i++)
 		;
 	return &names[i];
+}
+
+/* What the features are beyond the tower's weights: which layer's output, with
+ * what behind it, of pixels scaled how. */
+static void
+reading(char out[GV_DIGEST], const struct gv_vision_config *v)
+{
+	bool class_row = v->class_token && v->P == v->T;
+	char text[160];
+
+	snprintf(text, sizeof text,
+	    "layer %lld/%lld%s%s %.3g %.3g %.3g %.3g %.3g %.3g",
+	    (long long)v->layer, (long long)v->L, v->post_norm ? " norm" : "",
+	    class_row ? " class" : "", v->mean[0], v->mean[1], v->mean[2],
+	    v->std[0], v->std[1], v->std[2]);
+	snprintf(out, GV_DIGEST, "%.*s", GV_DIGEST - 1, text);
 }
 
 /* The model's digest, "" if it has nothing of that name. */
@@ -43,6 +60,8 @@ value(char out[GV_DIGEST], const struct gv_facts *f, const struct name *n,
 	if (!strcmp(n->name, "tokenizer") && f->tokenizer)
 		snprintf(
 		    out, GV_DIGEST, "%s", gv_tokenizer_digest(f->tokenizer));
+	if (!strcmp(n->name, "features") && c->has_vision)
+		reading(out, &c->vision);
 	if (!strcmp(n->name, "preprocess") && c->has_vision)
 		gv_image_rule_text(out, GV_DIGEST, &c->rule);
 	return 0;
@@ -99,7 +118,8 @@ gv_prov_check_input(const struct gv_schema *s, const struct gv_facts *f,
 	if (input != GV_IN_NONE && gv_prov_check(s, f, "preprocess", e))
 		return e->code;
 	if ((input == GV_IN_FEATURES || input == GV_IN_EMBEDS) &&
-	    gv_prov_check(s, f, "vision", e))
+	    (gv_prov_check(s, f, "vision", e) ||
+		gv_prov_check(s, f, "features", e)))
 		return e->code;
 	if (input == GV_IN_EMBEDS && (gv_prov_check(s, f, "resampler", e) ||
 					 gv_prov_check(s, f, "projector", e)))

@@ -5,6 +5,10 @@
  *	vision resampler projector language	SHA-256 of the part's tensors
  *	tokenizer				SHA-256 of the vocabulary
  *	preprocess				the rule, "64x64 squash bicubic"
+ *	features				what they are of the tower:
+ *		"layer 23/24 norm class", the last two if the norm behind the
+ *		last layer is applied and if the class token is one of them,
+ *		then mean and deviation of pixels
  */
 #ifndef GV_PROV_H
 #define GV_PROV_H
@@ -38,8 +42,8 @@ int gv_prov_check(const struct gv_schema *s, const struct gv_facts *f,
     const char *name, struct gv_error *e) GV_USE_RESULT;
 
 /* Checks all that tokens and images which enter a model as `input` depend on:
- * the tokenizer; the rule for pixels; for features the tower, too; for embeds
- * also resampler and projector. */
+ * the tokenizer; the rule for pixels; for features the tower and what of it
+ * they are, too; for embeds also resampler and projector. */
 int gv_prov_check_input(const struct gv_schema *s, const struct gv_facts *f,
     enum gv_input input, struct gv_error *e) GV_USE_RESULT;
 

@@ -42,7 +42,7 @@ is "equal pictures give equal rows" \
 is "other pictures others" "$(look .embeds <e.gv | sort -u | wc -l)" 4
 is "provenance" "$(gv-stat --json e.gv | jq -rc '.prog[-1] |
 	[.name, .args, (.digests | keys)]')" \
-	'["gv-encode-vision",["--stage","full","--dtype","f32"],["preprocess","projector","vision"]]'
+	'["gv-encode-vision",["--stage","full","--dtype","f32"],["features","preprocess","projector","vision"]]'
 is "the digest is of the weights" "$(enc full i.gv | gv-stat --json |
 	jq -r '.prog[-1].digests.vision')" \
 	"$(enc encoder i.gv | gv-stat --json | jq -r '.prog[-1].digests.vision')"
@@ -77,6 +77,13 @@ must_fail 1 "pixels of another filter" enc full -o out.gv soft.gv
 is "... which says so" "$(cat "$T/.err")" "gv-encode-vision: cannot use\
  'soft.gv': made with another rule for images (64x64 squash bilinear) than the\
  model's (64x64 squash bicubic)"
+gv-paste -o pf.gv p.gv f.gv
+ok "features are taken" gv-rollout -m "$MODEL" --max-tokens 1 -o r.gv pf.gv
+cp -r "$MODEL" plain
+jq '.vision_post_norm = false' "$MODEL/config.json" >plain/config.json
+must_fail 1 "features behind a norm where there is none" \
+	gv-rollout -m plain --max-tokens 1 -o r.gv pf.gv
+is "... which says so" "$(grep -c 'another reading of the vision tower (layer 2/2 norm 0.5 0.5 0.5 0.5 0.5 0.5) than the model' "$T/.err")" 1
 must_fail 1 "a stream without pixels" enc full -o out.gv p.gv
 must_fail 2 "no stage" gv-encode-vision -m "$MODEL" i.gv
 must_fail 2 "a stage that isn't one" enc half i.gv
