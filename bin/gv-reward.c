@@ -185,12 +185,13 @@ arguments(void)
 static int
 begin(struct run *r, struct gv_error *e)
 {
-	json_t *digests = json_object();
 	char digest[GV_DIGEST];
+	json_t *digests;
 	struct gv_map m;
 
 	if (summary)
 		return gv_tally_open(&r->tally, &tally_opts, e);
+	digests = json_object();
 	if (task_opts.df && !gv_map_open(&m, task_opts.df, e)) {
 		if (gv_sha_of(m.data, m.size, digest))
 			json_object_set_new(digests, "df", json_string(digest));
