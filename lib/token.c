@@ -67,6 +67,8 @@ default_system(const json_t *config)
 	static const char *const known[] = {
 	    "You are Qwen, created by Alibaba Cloud. You are a helpful "
 	    "assistant.",
+	    "You are a helpful AI assistant named SmolLM, trained by Hugging "
+	    "Face",
 	    "You are a helpful assistant."};
 	const json_t *tmpl = json_object_get(config, "chat_template");
 	const char *s;
