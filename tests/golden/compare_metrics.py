@@ -20,6 +20,7 @@ import ast
 import collections
 import copy
 import ctypes
+import fractions
 import glob
 import io
 import json
@@ -86,8 +87,8 @@ def only(source, names, given):
 # ---- this tree --------------------------------------------------------------
 
 
-def judge(task, records, *options):
-    """What gv-reward says of records: their `rewards`, in order."""
+def judge_raw(task, records, *options):
+    """What gv-reward prints about records."""
     fields = [(n, "plain", []) for n in records[0]
               if n not in ("key", "loss_mask")]
     if "loss_mask" in records[0]:
@@ -98,10 +99,15 @@ def judge(task, records, *options):
     for i, r in enumerate(records):
         w.rec(r.get("key", f"k{i}"), r)
     w.end()
-    run = subprocess.run(
+    return subprocess.run(
         [f"{args.build}/bin/gv-reward", "--task", task, *options],
-        input=out.getvalue(), stdout=subprocess.PIPE, check=True)
-    return [r["rewards"] for r in stream.read(run.stdout) if r["gv"] == "rec"]
+        input=out.getvalue(), stdout=subprocess.PIPE, check=True).stdout
+
+
+def judge(task, records, *options):
+    """Their `rewards`, in order."""
+    return [r["rewards"] for r in
+            stream.read(judge_raw(task, records, *options)) if r["gv"] == "rec"]
 
 
 def compare(name, task, records, want, *options, close=1e-12, some=True):
@@ -565,7 +571,54 @@ def cider():
     return bad
 
 
-SECTIONS = [vqa, textvqa, mmmu, gsm8k, cider]
+def length():
+    """DAPO, equation 13 (verl doesn't stop at -1)."""
+    bad = 0
+    for _ in range(20):
+        most = rnd.choice([1, 2, 10, 100, 1000])
+        margin = rnd.randint(0, most)
+        sizes = [rnd.randint(0, most + most // 5 + 1) for _ in range(200)]
+        sizes += [0, most - margin, most - margin + 1, most, most + 1]
+        records = [{"text": "", "loss_mask": np.array(
+            [0] * rnd.randint(0, 5) + [1][:n] +
+            [rnd.randint(0, 1) for _ in range(n - 1)], dtype=np.uint8)}
+            for n in sizes]
+        want = [-1. if n > most else
+                ((most - margin) - n) / margin if n > most - margin else 0.
+                for n in sizes]
+        got = [r["length"] for r in judge(
+            "length", records, "--max-length", str(most), "--length-margin",
+            str(margin))]
+        bad += sum(abs(g - w) > 1e-12 for g, w in zip(got, want))
+    print(f"{'length':<28} {20 * 205:>7} cases  {bad:>3} differences")
+    return bad
+
+
+def pass_at_k():
+    """Chen et al. 2021, equation 1, in whole numbers."""
+    bad = n = 0
+    for _ in range(100):
+        sizes = [rnd.randint(2, 12) for _ in range(rnd.randint(1, 30))]
+        records, want = [], {k: 0 for k in range(1, min(sizes) + 1)}
+        for g, size in enumerate(sizes):
+            right = rnd.randint(0, size)
+            for i in range(size):
+                records.append({"text": "a", "group": g, "key": "",
+                                "answers": "a" if i < right else "b"})
+            for k in want:
+                want[k] += fractions.Fraction(
+                    math.comb(size, k) - math.comb(size - right, k),
+                    math.comb(size, k) * len(sizes))
+        rnd.shuffle(records)
+        got = json.loads(judge_raw("exact", records, "--summary", "--json",
+                                   *(f"--pass-at={k}" for k in want)))["pass"]
+        n += len(want)
+        bad += sum(abs(got[str(k)] - float(w)) > 1e-8 for k, w in want.items())
+    print(f"{'pass@k':<28} {n:>7} cases  {bad:>3} differences")
+    return bad
+
+
+SECTIONS = [vqa, textvqa, mmmu, gsm8k, cider, length, pass_at_k]
 
 
 def main():
