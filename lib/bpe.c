@@ -260,8 +260,8 @@ merge_list(const struct gv_tokenizer *t, struct list *l, uint32_t n)
 	}
 }
 
-/* The ids of single bytes; one that the vocabulary lacks is left out, as Hugging
- * Face does (SmolLM's lacks control bytes).  Returns how many. */
+/* The ids of single bytes; one that the vocabulary lacks is left out, as
+ * Hugging Face does (SmolLM's lacks control bytes).  Returns how many. */
 static size_t
 ids_of_bytes(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
 {

@@ -5,18 +5,19 @@
  * class that transformers has since dropped, or in GGUF's or nanochat's words.
  * gv_name_read() brings a spelling to its part and one name within the part,
  *
- *	vision		vision_model.embeddings.  .encoder.  .post_layernorm.
+ *	vision		vision_model.embeddings, .encoder, .post_layernorm
  *	resampler	as behind "resampler." or "model.connector."
  *	projector	as behind "projector.", "multi_modal_projector."
- *	language	model.embed_tokens.  model.layers.  model.norm.  lm_head.
+ *	language	model.embed_tokens, .layers, .norm; lm_head
  *
  * by the spelling alone, without the configuration:
  *
  *	Qwen, Llama	model.layers.  language_model.model.layers.
  *			model.language_model.layers.  model.text_model.layers.
  *			layers.
- *	towers		vision_model.  vision_tower.vision_model.  vision_tower.
- *			model.vision_tower.  model.vision_model.  encoder.
+ *	towers		vision_model.  vision_tower.vision_model.
+ *			vision_tower.  model.vision_tower.
+ *			model.vision_model.  encoder.
  *	nanochat	transformer.h.N.attn.c_q
  *	GGUF		blk.N.attn_q
  *

@@ -596,7 +596,7 @@ no_weights(const char *dir, struct gv_error *e)
 			return gv_fail(e, GV_ERR_NOSUP,
 			    "'%s' is not read; in its directory run: python3 "
 			    "-c 'import glob, torch, safetensors.torch as s; "
-			    "s.save_file({k: v.clone() for f in "
+			    "s.save_file({k: v.contiguous().clone() for f in "
 			    "glob.glob(\"pytorch_model*.bin\") for k, v in "
 			    "torch.load(f, \"cpu\", weights_only=True)"
 			    ".items()}, \"model.safetensors\")'",

@@ -430,7 +430,8 @@ test_faults(struct test *t)
 		"tensor 'lm_head.weight' (47,20) is missing"},
 	    {"untied", "a tensor of another shape",
 		{.shorten = "model.norm.weight"},
-		"tensor 'model.norm.weight' is (19), config.json asks for (20)"},
+		"tensor 'model.norm.weight' is (19), config.json asks for "
+		"(20)"},
 	    {"none", "a convolution of another shape",
 		{.shorten = "vision_tower.vision_model.embeddings."
 			    "patch_embedding.weight"},

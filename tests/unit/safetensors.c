@@ -509,6 +509,12 @@ shards(void)
 	mkdir("d", 0777);
 	is_int(try_index(NULL, &e), GV_ERR_FORMAT, "an empty directory");
 	ok(strstr(e.msg, "holds neither") != NULL, "which says so");
+	put("d/pytorch_model.bin", "", 0);
+	is_int(try_index(NULL, &e), GV_ERR_NOSUP, "PyTorch's own file");
+	ok(strstr(e.msg, "python3 -c 'import glob, torch") &&
+		strstr(e.msg, "\"model.safetensors\")'"),
+	    "with the command that converts it");
+	unlink("d/pytorch_model.bin");
 	make("d/1", one, strlen(one), 1);
 	make("d/2", two, strlen(two), 1);
 	make("d/12", both, strlen(both), 2);
