@@ -8,7 +8,7 @@
 #include <math.h>
 #include <time.h>
 
-#define MOST_READ 32 /* times the groups of a step, when equal ones drop */
+#define MOST_READ 10 /* times the groups of a step, when equal ones drop */
 
 /* Samples d0..d1-1 of group g, as they stand in a micro-batch. */
 struct piece {
@@ -26,7 +26,7 @@ struct gv_policy {
 	double **advantage; /* of each group, into `values` */
 	double *values;
 	size_t n, cap;
-	uint64_t read; /* groups since the open */
+	uint64_t read, wanted; /* groups since the open */
 	int64_t next; /* the number after the last one's */
 	/* a micro-batch */
 	struct piece *piece;
@@ -211,13 +211,13 @@ room_for_group(struct gv_policy *p, struct gv_error *e)
 static int
 want(struct gv_policy *p, int64_t more, struct gv_error *e)
 {
-	if (!p->run.want)
-		return 0;
-	return p->run.want(p->run.arg, p->read + (uint64_t)more, e);
+	p->wanted = p->read + (uint64_t)more;
+	return p->run.want ? p->run.want(p->run.arg, p->wanted, e) : 0;
 }
 
 /* Reads groups until there are enough that can be learned from.  The input's
- * end makes the last step a smaller one. */
+ * end makes the last step a smaller one, and so do too many that can't: no more
+ * are wanted then, but those that are come still, of this step's weights. */
 static int
 collect(
     struct gv_policy *p, int64_t version, struct seen *s, struct gv_error *e)
@@ -231,10 +231,14 @@ collect(
 	p->parts = json_object();
 	if (!p->parts)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	while ((int64_t)p->n < need && s->groups < MOST_READ * need) {
+	while ((int64_t)p->n < need) {
+		bool more = s->groups < MOST_READ * need;
 		struct gv_group *g;
 
-		if (want(p, need - (int64_t)p->n, e) || room_for_group(p, e))
+		if (!more && p->read == p->wanted)
+			break;
+		if ((more && want(p, need - (int64_t)p->n, e)) ||
+		    room_for_group(p, e))
 			return e->code;
 		g = &p->group[p->n];
 		r = gv_groups_next(p->in, g, e);
