@@ -149,9 +149,10 @@ add_token(struct tokens *t, int64_t id, int kind, const char *s, size_t n)
 	}
 	bad = json_object_set_new(t->vocab, key, json_integer(id));
 	if (special || kind == TYPE_USER) {
-		o = json_pack("{s:I, s:O, s:b, s:b}", "id", (json_int_t)id,
-		    "content", content, "special", (int)special, "normalized",
-		    0);
+		o = json_pack("{s:I, s:O, s:b, s:b, s:b, s:b, s:b}", "id",
+		    (json_int_t)id, "content", content, "single_word", 0,
+		    "lstrip", 0, "rstrip", 0, "normalized", 0, "special",
+		    (int)special);
 		bad |= json_array_append_new(t->added, o);
 	}
 	json_decref(content);
@@ -205,7 +206,8 @@ read_merges(const struct gv_gguf *g, json_t *merges, struct gv_error *e)
 	return 0;
 }
 
-/* tokenizer.json around its lists, which it holds; NULL without memory. */
+/* tokenizer.json around its lists, which it holds; NULL without memory.  What
+ * says nothing to us is for Hugging Face's library, which asks for it. */
 static json_t *
 assemble(const struct cut *cut, json_t *vocab, json_t *merges, json_t *added)
 {
@@ -214,13 +216,14 @@ assemble(const struct cut *cut, json_t *vocab, json_t *merges, json_t *added)
 	    cut->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
 
 	return json_pack("{s:s, s:o, s:{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, "
-			 "{s:s, s:b, s:b}]}, s:{s:s}, s:O, s:{s:s, s:b, s:O, "
-			 "s:O}}",
+			 "{s:s, s:b, s:b, s:b}]}, s:{s:s, s:b, s:b, s:b}, "
+			 "s:O, s:{s:s, s:b, s:O, s:O}}",
 	    "version", "1.0", "normalizer", nfc, "pre_tokenizer", "type",
 	    "Sequence", "pretokenizers", "type", "Split", "pattern", "Regex",
 	    pattern, "behavior", "Isolated", "invert", 0, "type", "ByteLevel",
-	    "add_prefix_space", 0, "use_regex", 0, "decoder", "type",
-	    "ByteLevel", "added_tokens", added, "model", "type", "BPE",
+	    "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0, "decoder",
+	    "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
+	    "use_regex", 0, "added_tokens", added, "model", "type", "BPE",
 	    "ignore_merges", (int)cut->ignore_merges, "vocab", vocab, "merges",
 	    merges);
 }
@@ -270,7 +273,10 @@ make_config(const struct gv_gguf *g, const struct cut *cut, json_t *config,
 	    gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &add_bos, e) ||
 	    gguf_get_text(g, "tokenizer.chat_template", &s, &n, e))
 		return e->code;
-	if (json_object_set_new(config, "add_bos_token", json_boolean(add_bos)))
+	if (json_object_set_new(
+		config, "add_bos_token", json_boolean(add_bos)) ||
+	    json_object_set_new(config, "tokenizer_class",
+		json_string("PreTrainedTokenizerFast")))
 		return no_memory(e);
 	if (!s)
 		return 0;

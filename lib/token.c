@@ -145,6 +145,7 @@ take_config(struct gv_tokenizer *t, const json_t *o)
 {
 	t->bos = named(t, o, "bos_token");
 	t->eos = named(t, o, "eos_token");
+	t->image = named(t, o, "image_token");
 	t->add_bos =
 	    t->bos >= 0 && json_is_true(json_object_get(o, "add_bos_token"));
 	t->system = default_system(o);
@@ -300,9 +301,13 @@ gv_tokenizer_is_special(const struct gv_tokenizer *t, int32_t id)
 int32_t
 gv_tokenizer_image(const struct gv_tokenizer *t)
 {
-	int32_t id = gv_tokenizer_special(t, "<|image_pad|>");
+	static const char *const known[] = {"<|image_pad|>", "<|image|>"};
+	int32_t id = t->image;
+	size_t i;
 
-	return id >= 0 ? id : gv_tokenizer_special(t, "<|image|>");
+	for (i = 0; id < 0 && i < sizeof known / sizeof *known; i++)
+		id = gv_tokenizer_special(t, known[i]);
+	return id;
 }
 
 size_t

@@ -127,7 +127,8 @@ int gv_chat(const struct gv_tokenizer *t, const json_t *messages,
 int gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_rendered *r, struct gv_error *e) GV_USE_RESULT;
 
-/* The id that stands for an image row (<|image|>, <|image_pad|>), or -1. */
+/* The id that stands for an image row, or -1: the image_token of
+ * tokenizer_config.json, else <|image_pad|> or <|image|>. */
 int32_t gv_tokenizer_image(const struct gv_tokenizer *t);
 
 /* ---- training ------------------------------------------------------------ */

@@ -77,7 +77,7 @@ struct gv_tokenizer {
 	char digest[GV_DIGEST];
 
 	/* what tokenizer_config.json says */
-	int32_t bos, eos; /* -1 without */
+	int32_t bos, eos, image; /* -1 without */
 	bool add_bos; /* documents start with bos */
 	const char *system; /* ChatML: the default system message, or NULL */
 };
