@@ -83,8 +83,8 @@ struct gv_model {
 int gv_model_new(struct gv_model **m, struct gvk *k, struct gv_config *cfg,
     unsigned parts, struct gv_error *e) GV_USE_RESULT;
 
-/* Reads a model directory: configuration and weights, which are held in the
- * backend's storage type. */
+/* Reads a model directory, or a text model in one file that ends in ".gguf":
+ * configuration and weights, which are held in the backend's storage type. */
 int gv_model_open(struct gv_model **m, struct gvk *k, const char *dir,
     unsigned parts, struct gv_error *e) GV_USE_RESULT;
 
@@ -92,8 +92,10 @@ int gv_model_open(struct gv_model **m, struct gvk *k, const char *dir,
  * BF16 in the files, they stay so on the CPU too: half the memory, and up to
  * twice the speed where weights are read for few rows.  Results have the bits
  * that gv_model_open() gives.  A checkpoint with a tensor of another type is
- * held as there, so nothing is rounded; m->wtype says what came of it.  Such a
- * model can be loaded again in place; it can't be trained (GV_ERR_NOSUP). */
+ * held as there, so nothing is rounded; m->wtype says what came of it.  On the
+ * CPU, weights are used where the files are mapped, as far as they can be: they
+ * must not be written to meanwhile.  Such a model can be loaded again; it can't
+ * be trained (GV_ERR_NOSUP). */
 int gv_model_open_forward(struct gv_model **m, struct gvk *k, const char *dir,
     unsigned parts, struct gv_error *e) GV_USE_RESULT;
 void gv_model_close(struct gv_model **m);
@@ -103,11 +105,13 @@ void gv_model_close(struct gv_model **m);
 int gv_model_init(
     struct gv_model *m, uint64_t seed, struct gv_error *e) GV_USE_RESULT;
 
-/* Copies the parameters of some parts from tensors of the same names, rounded
- * to m->wtype, and exactly to the masters where there are some.  A
- * missing or misshapen tensor is GV_ERR_MATCH by name; so is an unexpected
- * one, unless it is known not to matter (rotary tables, SigLIP's pooling
- * head, a tied head's copy). */
+/* Copies the parameters of some parts from their tensors, in any spelling that
+ * names.h knows, rounded to storage, and exactly to the masters where there are
+ * some.  All tensors are checked before any is read, also those of other parts:
+ * a missing or misshapen one is GV_ERR_MATCH by name; so is an unexpected one,
+ * unless it is known not to matter (rotary tables, SigLIP's pooling head, a
+ * tied head's copy); one of another dtype than F32, F16, BF16 or GGUF's is
+ * GV_ERR_NOSUP.  With no parts nothing but that is done. */
 int gv_model_load(struct gv_model *m, const struct gv_st *st, unsigned parts,
     struct gv_error *e) GV_USE_RESULT;
 
