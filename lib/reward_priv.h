@@ -26,6 +26,28 @@ extern const struct gv_task gv_task_exact, gv_task_vqa, gv_task_textvqa,
     gv_task_mmmu, gv_task_mmmu_strict, gv_task_gsm8k, gv_task_gsm8k_flexible,
     gv_task_cider, gv_task_format, gv_task_length, gv_task_exec;
 
+/* The part of mmmu for open questions.  What new() made, also if it failed, is
+ * for free(). */
+struct gv_mmmu_open;
+int gv_mmmu_open_new(
+    struct gv_mmmu_open **m, struct gv_error *e) GV_USE_RESULT;
+void gv_mmmu_open_free(struct gv_mmmu_open **m);
+int gv_mmmu_open_judge(struct gv_mmmu_open *m, const struct gv_judged *in,
+    double *out, struct gv_error *e) GV_USE_RESULT;
+
+/* ---- random numbers ------------------------------------------------------ */
+
+/* Python's generator, seeded as by random.seed(seed). */
+#define GV_TWISTER 624
+struct gv_twister {
+	uint32_t x[GV_TWISTER];
+	size_t at;
+};
+void gv_twister_seed(struct gv_twister *t, uint32_t seed);
+
+/* The place that random.choice() takes of n things, n > 0. */
+size_t gv_twister_choice(struct gv_twister *t, size_t n);
+
 /* ---- text ---------------------------------------------------------------- */
 
 /* Bytes that grow.  Zero it first; gv_free(b.s) frees. */
@@ -49,6 +71,7 @@ bool gv_py_digit_at(const char *s, size_t n, size_t at);
 
 /* str.strip(): cuts white space off both ends. */
 struct gv_span gv_py_strip(struct gv_span s);
+struct gv_span gv_py_strip_char(struct gv_span s, char c); /* str.strip(c) */
 
 /* str.split(): the next word at or behind *at, which moves behind it; n = 0 if
  * there is none. */

@@ -38,6 +38,30 @@
 int gv_ptb_words(struct gv_bytes *out, struct gv_bytes *scratch,
     struct gv_span text, struct gv_error *e) GV_USE_RESULT;
 
+/* ---- rules --------------------------------------------------------------- */
+
+/* The text as code points, with zeros behind its end. */
+struct gv_ptb_text {
+	const uint32_t *c;
+	size_t n;
+};
+
+bool gv_ptb_apostrophe(uint32_t c); /* straight or curly */
+
+/* Where the longest token at i ends; i if no rule but "any symbol" has one. */
+size_t gv_ptb_longest(const struct gv_ptb_text *t, size_t i);
+
+/* Where two words written as one end, and the first of them does; else i. */
+size_t gv_ptb_assimilated(const struct gv_ptb_text *t, size_t i, size_t *first);
+
+/* Where a 's, n't or the like at i ends; else i. */
+size_t gv_ptb_verb_end(const struct gv_ptb_text *t, size_t i);
+
+/* Where the token from i to `end` ends without the n of the n't behind it. */
+size_t gv_ptb_without_nt(const struct gv_ptb_text *t, size_t i, size_t end);
+
+/* ---- runs ---------------------------------------------------------------- */
+
 #define GV_PTB_RUN 4 /* words of a run, at most */
 
 /* Calls `each` for the runs of 1 to GV_PTB_RUN words, n of them, shortest

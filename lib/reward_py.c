@@ -117,6 +117,18 @@ gv_py_strip(struct gv_span s)
 }
 
 struct gv_span
+gv_py_strip_char(struct gv_span s, char c)
+{
+	while (s.n && *s.s == c) {
+		s.s++;
+		s.n--;
+	}
+	while (s.n && s.s[s.n - 1] == c)
+		s.n--;
+	return s;
+}
+
+struct gv_span
 gv_py_word(struct gv_span s, size_t *at)
 {
 	struct gv_span w = {s.s, 0};
