@@ -106,7 +106,7 @@ int gv_model_init(
     struct gv_model *m, uint64_t seed, struct gv_error *e) GV_USE_RESULT;
 
 /* Copies the parameters of some parts from their tensors, in any spelling that
- * names.h knows, rounded to storage, and exactly to the masters where there are
+ * names.h knows, rounded to m->wtype, exactly to the masters where there are
  * some.  All tensors are checked before any is read, also those of other parts:
  * a missing or misshapen one is GV_ERR_MATCH by name; so is an unexpected one,
  * unless it is known not to matter (rotary tables, SigLIP's pooling head, a
