@@ -1,5 +1,7 @@
 /* Weights from one process to another: versions, what is wanted, a trainer that
  * finishes, dies, comes again; and what doesn't fit.
+ *
+ *	publish.t [device]
  */
 #include "dir.h"
 #include "golden.h"
@@ -11,6 +13,7 @@
 
 static struct gv_error e;
 static char dir[MOST_DIR], other[MOST_DIR], run[] = "/tmp/gv-publish-XXXXXX";
+static const char *self, *device;
 static struct gvk *k;
 
 static struct gv_model *
@@ -24,27 +27,49 @@ open_model(const char *from, bool trains)
 	return m;
 }
 
-static void
-fill(struct gv_model *m, float v)
+/* The bytes of weights that tell versions apart, in host memory. */
+static unsigned char *
+bytes_of(const struct gv_model *m, int version, size_t *n)
 {
-	float *w = m->part[GV_LANGUAGE].w;
+	unsigned char *p;
 	size_t i;
 
-	for (i = 0; i < m->part[GV_LANGUAGE].n; i++)
-		w[i] = v + (float)i;
+	*n = m->part[GV_LANGUAGE].n * gvk_dtype_size(m->wtype);
+	p = malloc(*n);
+	if (!p)
+		bail("weights", "out of memory");
+	for (i = 0; i < *n; i++)
+		p[i] = (unsigned char)(i * 7 + (size_t)version * 101);
+	return p;
 }
 
-/* All weights are those that fill(v) makes. */
-static bool
-filled(const struct gv_model *m, float v)
+static void
+fill(struct gv_model *m, int version)
 {
-	const float *w = m->part[GV_LANGUAGE].w;
-	size_t i;
+	size_t n;
+	unsigned char *p = bytes_of(m, version, &n);
 
-	for (i = 0; i < m->part[GV_LANGUAGE].n; i++)
-		if (w[i] != v + (float)i)
-			return false;
-	return m->part[GV_LANGUAGE].n > 0;
+	gvk_put(m->s, m->part[GV_LANGUAGE].w, p, n);
+	must(gv_model_sync(m, &e), &e);
+	free(p);
+}
+
+/* All weights are those of a version. */
+static bool
+filled(struct gv_model *m, int version)
+{
+	size_t n;
+	unsigned char *want = bytes_of(m, version, &n), *got = malloc(n);
+	bool same;
+
+	if (!got)
+		bail("weights", "out of memory");
+	gvk_get(m->s, got, m->part[GV_LANGUAGE].w, n);
+	must(gv_model_sync(m, &e), &e);
+	same = !memcmp(got, want, n);
+	free(want);
+	free(got);
+	return same;
 }
 
 /* A trainer in a process of its own, which does one step a byte that it reads
@@ -65,7 +90,7 @@ train(int ask, int told)
 	if (gv_publish_open(&p, m, run, dir, &e))
 		_exit(1);
 	for (;;) {
-		fill(m, (float)(100 * version));
+		fill(m, (int)version);
 		if (gv_publish(p, version, (uint64_t)(4 * version),
 			(uint64_t)(5 * version), &e))
 			_exit(1);
@@ -83,6 +108,7 @@ train(int ask, int told)
 static void
 start(struct trainer *t)
 {
+	char ask[16], told[16];
 	int a[2], b[2];
 
 	if (pipe(a) || pipe(b))
@@ -94,7 +120,11 @@ start(struct trainer *t)
 	if (!t->pid) {
 		close(a[1]);
 		close(b[0]);
-		train(a[0], b[1]);
+		snprintf(ask, sizeof ask, "%d", a[0]);
+		snprintf(told, sizeof told, "%d", b[1]);
+		execl("/proc/self/exe", self, device, run, ask, told,
+		    (char *)NULL);
+		_exit(1);
 	}
 	close(a[0]);
 	close(b[1]);
@@ -156,7 +186,7 @@ test_steps(void)
 	step(&t);
 	is_int(gv_follow_update(f, &version, &e), 1, "one may be missed");
 	is_int(version, 2, "... the newest counts");
-	ok(filled(m, 200), "... as a whole");
+	ok(filled(m, 2), "... as a whole");
 	gv_follow_state(f, &s);
 	is_int((long long)s.used, 8, "what has been used up");
 	is_int((long long)s.next, 10, "and where to go on");
@@ -238,12 +268,17 @@ test_strangers(void)
 int
 main(int argc, char **argv)
 {
-	(void)argc;
+	self = argv[0];
+	device = argc > 1 ? argv[1] : "cpu";
 	golden_dir(dir, argv[0], "untied");
 	golden_dir(other, argv[0], "tied");
+	must(gv_backend_open(&k, device, 1, &e), &e);
+	if (argc == 5) {
+		memcpy(run, argv[2], sizeof run);
+		train(atoi(argv[3]), atoi(argv[4]));
+	}
 	if (!mkdtemp(run))
 		bail(run, "cannot be made");
-	must(gv_backend_open(&k, "cpu", 1, &e), &e);
 	test_steps();
 	test_death();
 	test_strangers();
