@@ -123,6 +123,8 @@ gv_coproc_start(struct gv_coproc *c, const char *command, struct gv_error *e)
 			become(&c->l, its, argv, env, parent);
 		if (c->pid < 0)
 			err = errno;
+		else /* whoever comes first: it may be killed at once */
+			setpgid(c->pid, c->pid);
 	}
 	gv_free(env);
 	gv_free(argv[2]);

@@ -10,7 +10,8 @@
  * A description is one task, or several with commas between them, each with a
  * weight behind a colon (1 without one); the reward is the weighted sum.  A
  * weight of 0 makes a column that doesn't count.  `exec:COMMAND` takes all that
- * follows as its command, so it stands last.
+ * follows as its command, so it stands last; where that is a number it is a
+ * weight, and the command comes from the options.
  *
  * The tasks (SPEC numbers are of the definitions they follow, quirks included):
  *

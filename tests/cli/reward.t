@@ -238,6 +238,10 @@ for x in nan NaN inf -Infinity 1e999 0x10 '' '1 2' '1,' 'true' '"1"'; do
 done
 bad_program "that says too much" "more than one line" \
 	'while read -r l; do echo 1; echo 2; done'
+must_fail 1 "a program that wants too much memory" gv-reward --memory 64Mi \
+	--task 'exec:python3 -c "x = bytearray(1 << 28); print(input()[:0] + \"1\")"' \
+	in.gv
+said "is told so" "it said: MemoryError"
 bad_program "that hangs" "no answer in 0.5 s" 'exec sleep 100'
 bad_program "that doesn't flush" "no answer in 0.5 s" \
 	'cat >/dev/null; yes 1'

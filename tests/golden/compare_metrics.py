@@ -518,6 +518,11 @@ def ptb(name, texts, must):
         print(f"# {name}: {t!r}: got {g!r}, want {w!r}")
     print(f"{name:<28} {len(texts):>7} cases  {len(pairs):>3} differences"
           + ("" if must else "  (known)"))
+    if args.golden and must:
+        with open(os.path.join(HERE, "reward", "words.json"), "w") as f:
+            f.write(json.dumps({"from": VERSIONS})[:-1] + ', "words": [\n')
+            f.write(",\n".join(json.dumps([t, " ".join(w.split())])
+                               for t, w in zip(texts[:80], want)) + "\n]}\n")
     return len(pairs) if must else 0
 
 

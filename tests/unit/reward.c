@@ -3,7 +3,9 @@
  * nothing.
  */
 #include "json.h"
+#include "mem.h"
 #include "reward.h"
+#include "reward_ptb_priv.h"
 #include "tap.h"
 
 #include <dirent.h>
@@ -333,6 +335,34 @@ spans(struct gv_span *to, size_t *n, const json_t *v)
 		to[i] = span(json_is_string(v) ? v : json_array_get(v, i));
 }
 
+/* Captions and what the original tokenizer makes of them. */
+static void
+words(const json_t *list, const char *name)
+{
+	struct gv_bytes out = {0}, scratch = {0};
+	struct gv_error e = {0};
+	const json_t *c;
+	size_t i, bad = 0;
+
+	ok(json_array_size(list) >= 40, "%s: cases", name);
+	json_array_foreach(list, i, c)
+	{
+		struct gv_span want = span(json_array_get(c, 1));
+
+		if (gv_ptb_words(
+			&out, &scratch, span(json_array_get(c, 0)), &e))
+			bail(name, e.msg);
+		if (out.n != want.n || memcmp(out.s, want.s, want.n) != 0) {
+			printf("# got  '%.*s'\n# want '%s'\n", (int)out.n,
+			    out.s, want.s);
+			bad++;
+		}
+	}
+	is_int((long long)bad, 0, "%s: differences", name);
+	gv_free(out.s);
+	gv_free(scratch.s);
+}
+
 static void
 golden(const char *path, const char *name, const char *df)
 {
@@ -345,6 +375,11 @@ golden(const char *path, const char *name, const char *df)
 
 	if (gv_json_load(&o, path, (size_t)1 << 20, &e))
 		bail(name, e.msg);
+	if (json_object_get(o, "words")) {
+		words(json_object_get(o, "words"), name);
+		json_decref(o);
+		return;
+	}
 	if (gv_reward_open(&r, json_string_value(json_object_get(o, "task")),
 		&opts, false, &e))
 		bail(name, e.msg);
