@@ -119,6 +119,7 @@ take(struct gv_items *list, const struct gv_model *m, const struct gv_param *p,
     const struct gv_origin *from, enum gv_dtype dtype, struct gv_error *e)
 {
 	const struct gv_source *src;
+	struct gv_item *it;
 	struct gv_name at;
 
 	gv_name_read(&at, p->name);
@@ -128,8 +129,14 @@ take(struct gv_items *list, const struct gv_model *m, const struct gv_param *p,
 		    p->name, gv_origin_dir(from));
 	if (gv_items_add(list, p->name, src, dtype, e))
 		return e->code;
-	list->v[list->n - 1].part = p->part;
-	return fit(list, &list->v[list->n - 1], m, p, from, e);
+	it = &list->v[list->n - 1];
+	it->part = p->part;
+	if (fit(list, it, m, p, from, e))
+		return e->code;
+	/* what was interpolated isn't rounded either */
+	if (!dtype && it->t.dtype == GV_F32)
+		it->dtype = GV_F32;
+	return 0;
 }
 
 int
