@@ -58,6 +58,81 @@ ok "a tower alone needs no tokenizer" gv-model init tower.json -o t
 is "and has one part" "$(gv-model show --json t | jq -c '[.parts[].part]')" \
 	'["vision"]'
 
+# digests DIR: part and SHA-256 of those that it has.
+digests() {
+	gv-model show --digest --json "$1" |
+		jq -r '.parts[] | select(.digest) | "\(.part) \(.digest)"'
+}
+ok "the decoder alone" gv-model export m --part language -o text
+ok "the tower alone" gv-model export m --part vision -o tower
+is "are models of their own" "$(jq -r .model_type text/config.json \
+	tower/config.json | tr '\n' ' ')" "qwen2 siglip_vision_model "
+is "with the names that others read" "$(gv-model show --tensors text |
+	grep -c '^model\.layers\.[01]\.self_attn\.q_proj\.weight F32')" 2
+is "with all of their files" "$(cd text && echo *) $(cd tower && echo *)" \
+	"config.json generation_config.json model.safetensors tokenizer.json \
+tokenizer_config.json config.json model.safetensors preprocessor_config.json"
+ok "together again" gv-model join text tower -o joined --seed 3 \
+	--resampler avgpool --set resampler.rows=16
+is "they are what they were" \
+	"$(digests joined | grep -v projector)" "$(digests m | grep -v projector)"
+gv-model join m m -o joined2 --seed 3 --resampler avgpool \
+	--set resampler.rows=16 >log
+ok "out of models with both, too" \
+	cmp joined/model.safetensors joined2/model.safetensors
+is "it says what is fresh, and what is left out" \
+	"$(grep -e fresh -e 'left out' log | tr -s ' ')" "vision is from m; 30 \
+other tensors there are left out
+language is from m; 41 other tensors there are left out
+projector 4 15552 62208 F32, fresh"
+is "tensor by tensor" "$(gv-model join text tower -o joined --json --tensors |
+	jq -c '[.list[] | select(.fresh).name | split(".")[0]] | unique')" \
+	'["projector","resampler"]'
+is "a Perceiver of 64 rows is made unless asked" \
+	"$(jq -c '.resampler | [.type, .rows]' joined/config.json)" \
+	'["perceiver",64]'
+jq 'del(.added_tokens[] | select(.content == "<|image|>"))' \
+	tok/tokenizer.json >t.json
+mkdir blind
+mv t.json blind/tokenizer.json
+jq 'del(.image_token)' tok/tokenizer_config.json >blind/tokenizer_config.json
+jq 'del(.vocab_size)' text/config.json >text.json
+gv-model init text.json --tokenizer blind -o plain
+ok "a vocabulary without images" gv-model join plain tower -o joined --json
+is "gets a token for them" "$(jq -c '[.image_token.new, .rows, .image_token.id]' \
+	.out)" "[true,1,$(jq .vocab_size plain/config.json)]"
+is "which the tokenizer knows" "$(jq -c '.added_tokens[-1] | [.id, .content]' \
+	joined/tokenizer.json)" "$(jq -c '[.image_token_id, "<|image|>"]' \
+	joined/config.json)"
+echo '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}' >q
+is "and finds" "$(gv-tokenize -m joined --prompt q |
+	gv-stat --json - | jq -c .records)" 1
+
+ok "in shards" gv-model export m -o shards --shard-size 500k -q
+is "of that size" "$(find shards -name 'model-*' -size -510k | wc -l)" 4
+is "with an index" "$(jq .metadata.total_size \
+	shards/model.safetensors.index.json)" "$(jq .bytes show.json)"
+is "they hold the same numbers" "$(digests shards)" "$(digests m)"
+for t in bf16 f16 f32; do
+	gv-model export shards -o "as-$t" --dtype "$t" -q
+done
+is "other dtypes" "$(for t in bf16 f16 f32; do
+	gv-model show --json as-$t | jq -c '[.parts[].dtype] | unique'
+done | tr -d '\n')" '["BF16"]["F16"]["F32"]'
+is "F32 is what it was" "$(digests as-f32)" "$(digests m)"
+gv-model export as-bf16 -o wide --dtype f32 -q
+gv-model export wide -o narrow --dtype bf16 -q
+ok "BF16 comes through F32 as it was" \
+	cmp as-bf16/model.safetensors narrow/model.safetensors
+
+is "show takes layers together" "$(gv-model show m |
+	grep -c '^ *q_proj.weight  2 x F32 (')" 2
+is "memory grows with the batch" "$(for n in 64 128; do
+	gv-model show --json --tokens $n m | jq .memory.training.activations
+done | sort -n | uniq | wc -l)" 2
+is "a cache is as large as its rows" "$(gv-model show --json --tokens 64 m |
+	jq .memory.inference.cache)" "$((2 * 2 * 64 * 48 * 4))"
+
 must_fail 2 "no command" gv-model
 must_fail 2 "another command" gv-model frobnicate x
 must_fail 2 "an unknown option" gv-model show --nonsense m
@@ -74,6 +149,25 @@ must_fail 2 "a setting without a value" gv-model init vlm_tiny \
 	--tokenizer tok -o x --set text_config.hidden_size
 must_fail 2 "no such tower" gv-model init vlm_tiny --tokenizer tok -o x \
 	--vision clip
+must_fail 2 "options of show with export" gv-model export --digest m -o x
+must_fail 2 "options of join with export" gv-model export --seed 3 m -o x
+must_fail 2 "options of export with join" gv-model join text tower -o x \
+	--part vision
+must_fail 2 "one model is nothing to join" gv-model join text -o x
+must_fail 2 "export without a place" gv-model export m
+must_fail 2 "no such part" gv-model export m --part head -o x
+must_fail 1 "a part that isn't there" gv-model export text --part vision -o x
+must_fail 1 "a text model is no tower" gv-model join text text -o x
+must_fail 1 "a tower is no text model" gv-model join tower tower -o x
+must_fail 1 "no such resampler" gv-model join text tower -o x \
+	--resampler magic
+must_fail 1 "more rows than patches" gv-model join text tower -o x \
+	--resampler avgpool --set resampler.rows=400
+must_fail 1 "other sizes than the tensors have" gv-model join text tower -o x \
+	--set text_config.hidden_size=64
+must_fail 2 "a key that means nothing to join" gv-model join text tower -o x \
+	--set resampler.colour=red
+must_fail 1 "export of a file" gv-model export words -o x
 must_fail 1 "a size that does not fit" gv-model init vlm_tiny \
 	--tokenizer tok -o x --set text_config.hidden_size=33
 must_fail 1 "a size beyond reason" gv-model init vlm_tiny \
@@ -130,6 +224,14 @@ rm d/config.json
 mkfifo d/config.json
 damage "a FIFO" "not a regular file"
 
+must_fail 1 "export of a damaged model" sh -c '
+	head -c 100000 m/model.safetensors >d/model.safetensors
+	gv-model export d -o x'
+is "leaves nothing" "$(find . -name 'x*')" ""
+must_fail 1 "a disk that is full" sh -c 'ulimit -f 100
+	trap "" XFSZ
+	gv-model export m -o x'
+is "leaves nothing, either" "$(find . -name 'x*')" ""
 must_fail 1 "show to a full device" sh -c 'gv-model show m >/dev/full'
 must_fail 1 "show to a closed stdout" sh -c 'gv-model show m >&-'
 finish
