@@ -23,7 +23,7 @@
  * what lies between them), by reading 4V bytes a row for many.  An H100 takes,
  * for 1 and 64 rows of 151,936: greedy 10 and 35 us, temperature 15 and 51,
  * min-p 17 and 59, top-k 29 and 98, top-p 36 and 122 where logits are spread
- * (standard deviation 2.5), up to 55 and 180 where most ids are needed; a
+ * (standard deviation 3.5), up to 55 and 180 where many ids are needed (2); a
  * penalty adds 2 and 8 (2026-11-23); reading is 13 us of 64 rows.
  * Without clusters, or where eight blocks can't hold a row, one block has it
  * all, with a copy in ws.  Next rung: less code (instructions are fetched cold)
