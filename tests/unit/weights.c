@@ -127,15 +127,15 @@ same(struct gv_model *a, struct gv_model *b, const struct gv_batch *batch,
 	free(y);
 }
 
-/* Makes every number of the decoder half or twice as large. */
+/* Makes every number of the decoder, in F32, half or twice as large. */
 static void
 spoil(struct gv_model *m)
 {
-	uint16_t *w = m->part[GV_LANGUAGE].w;
+	uint32_t *w = m->part[GV_LANGUAGE].w;
 	size_t i;
 
 	for (i = 0; i < m->part[GV_LANGUAGE].n; i++)
-		w[i] ^= 0x80;
+		w[i] ^= 1u << 23;
 }
 
 static void
@@ -151,6 +151,10 @@ test_model(const char *name)
 	golden_dir(dir, argv0, name);
 	snprintf(path, sizeof path, "%s/golden.safetensors", dir);
 	must(gv_st_open(&gold, path, &e), &e);
+	if (!gv_st_find(gold, "flat.id")) { /* a tower alone */
+		gv_st_close(&gold);
+		return;
+	}
 	golden_batch(&b, gold, "flat");
 	m = open_model(dir, ~0u, false);
 	save(m, below(bf16, "bf16"), GV_BF16);
@@ -163,7 +167,10 @@ test_model(const char *name)
 	same(wide, raw, &b.b, forward, name, "logits and image rows");
 	same(wide, raw, &b.b, continued, name, "text");
 	x = forward(raw, &b.b, &n);
-	spoil(raw);
+	spoil(wide);
+	save(wide, bf16, GV_BF16);
+	gv_model_close(&raw);
+	raw = open_model(bf16, ~0u, true);
 	y = forward(raw, &b.b, &n);
 	ok(memcmp(x, y, n * sizeof *x), "%s: and others from others", name);
 	free(x);
