@@ -18,6 +18,10 @@
 int gv_load_tensors(struct gv_model *m, const struct gv_source *src,
     unsigned parts, struct gv_error *e) GV_USE_RESULT;
 
+/* Brings bytes of a file's mapping into the page table; where the kernel can't,
+ * they come when they are used. */
+void gv_load_touch(const void *data, size_t bytes);
+
 /* Runs fn(arg) on as many threads as `jobs` can use, this one among them. */
 void gv_load_run(
     const struct gv_model *m, size_t jobs, void *(*fn)(void *), void *arg);

@@ -12,8 +12,6 @@
 #include "banned.h"
 
 #include <stdatomic.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define ALIGN 64 /* numbers, as the table's own offsets */
 
@@ -59,26 +57,15 @@ struct touch {
 	atomic_size_t next;
 };
 
-/* Brings mapped parameters into the page table, many pages a call.  Where the
- * kernel can't, they come one by one when they are used. */
 static void *
 touch(void *arg)
 {
-#ifdef MADV_POPULATE_READ
 	struct touch *a = arg;
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at, end;
 	size_t i;
 
-	while ((i = atomic_fetch_add(&a->next, 1)) < a->m->nparams) {
-		if (!a->mapped[i])
-			continue;
-		at = (uintptr_t)a->src[i].t->data / page * page;
-		end = (uintptr_t)a->src[i].t->data + a->src[i].t->bytes;
-		(void)!madvise((void *)at, end - at, MADV_POPULATE_READ);
-	}
-#else
-	(void)arg;
-#endif
+	while ((i = atomic_fetch_add(&a->next, 1)) < a->m->nparams)
+		if (a->mapped[i])
+			gv_load_touch(a->src[i].t->data, a->src[i].t->bytes);
 	return NULL;
 }
 
