@@ -398,7 +398,7 @@ put_sequence(struct run *r, const struct gv_gen_result *p,
 static int
 put_text(struct run *r, const struct gv_gen_sample *s, struct gv_error *e)
 {
-	const char *stop = s->stop ? "stop" : "length";
+	const char *stop = gv_gen_stop_name(s->stop);
 	size_t n;
 	char *text;
 

@@ -23,6 +23,7 @@ static int64_t max_tokens = 256, batch = 64;
 /* The law; below 0: not given. */
 static int64_t top_k = -1;
 static double temperature = -1, top_p = -1, min_p = -1, penalty = -1;
+static struct gv_opt_list stops;
 static bool raw, records;
 
 static const struct gv_opt opts[] = {
@@ -52,6 +53,8 @@ static const struct gv_opt opts[] = {
     {"repetition-penalty", 0, GV_OPT_F64, &penalty, "F",
 	"make ids that are there already less likely (the model's, or 1)",
 	0.001, 1000, NULL},
+    {"stop", 0, GV_OPT_LIST, &stops, "TEXT",
+	"end an answer before TEXT; may be repeated", 0, 0, NULL},
     {"max-tokens", 0, GV_OPT_INT, &max_tokens, "N",
 	"tokens of an answer at most (256)", 1, GV_MAX_POSITIONS, NULL},
     {"batch", 0, GV_OPT_INT, &batch, "N",
@@ -132,19 +135,11 @@ print(struct printer *p, const char *s, size_t n, bool end)
 }
 
 static void
-on_token(void *arg, uint64_t number, uint32_t sample, int32_t id, float logp)
+on_text(void *arg, uint64_t number, uint32_t sample, const char *s, size_t n)
 {
-	struct printer *p = arg;
-	const char *s;
-	size_t n;
-
 	(void)number;
 	(void)sample;
-	(void)logp;
-	if (gv_tokenizer_is_special(p->r->t, id))
-		return;
-	s = gv_token_bytes(p->r->t, id, &n);
-	print(p, s, n, false);
+	print(arg, s, n, false);
 }
 
 /* ---- the start ----------------------------------------------------------- */
@@ -231,7 +226,9 @@ open_gen(struct run *r, int64_t rows, struct printer *p, struct gv_error *e)
 	    .max_tokens = max_tokens,
 	    .rows = rows,
 	    .seed = (uint64_t)common.seed,
-	    .on_token = p ? on_token : NULL,
+	    .stop = stops.v,
+	    .stops = stops.n,
+	    .on_text = p ? on_text : NULL,
 	    .arg = p};
 
 	settle_law(&law, &r->m->cfg.sampling);
@@ -296,26 +293,21 @@ render(const struct run *r, const char *s, size_t n, bool open,
 /* ---- answering ----------------------------------------------------------- */
 
 static int
-print_json(
-    const struct run *r, const struct gv_gen_sample *s, struct gv_error *e)
+print_json(const struct gv_gen_sample *s, struct gv_error *e)
 {
 	double logp = 0;
 	json_t *o;
-	char *text;
-	size_t n, i;
+	size_t i;
 
-	if (gv_gen_text(r->t, s->token, s->n, &text, &n, e))
-		return e->code;
 	for (i = 0; i < s->n; i++)
 		logp += (double)s->logp[i];
-	o = json_pack("{ss%sssIsf}", "text", text, n, "stop",
-	    s->stop ? "stop" : "length", "tokens", (json_int_t)s->n, "logp",
+	o = json_pack("{ss%sssIsf}", "text", s->text, s->bytes, "stop",
+	    gv_gen_stop_name(s->stop), "tokens", (json_int_t)s->n, "logp",
 	    logp);
 	if (!o || json_dumpf(o, stdout, 0))
 		gv_fail(e, GV_ERR_NOMEM, "no memory for JSON");
 	putchar('\n');
 	json_decref(o);
-	gv_free(text);
 	return e->code;
 }
 
@@ -328,7 +320,6 @@ reply(struct run *r, const char *s, size_t n, struct printer *out,
 	struct gv_gen_prompt p = {.number = r->turn++};
 	struct gv_rendered x = {0};
 	struct gv_gen_result got;
-	char *text;
 
 	if (!render(r, s, n, true, &x, e)) {
 		p.token = x.token;
@@ -347,15 +338,12 @@ reply(struct run *r, const char *s, size_t n, struct printer *out,
 			return e->code;
 	while (!gv_gen_take(r->g, &got));
 	if (common.json)
-		return print_json(r, got.sample, e);
+		return print_json(got.sample, e);
 	print(out, "", 0, true);
 	putchar('\n');
-	if (raw ||
-	    gv_gen_text(r->t, got.sample->token, got.sample->n, &text, &n, e))
-		return e->code;
-	n = (size_t)say(r, "assistant", text, n, e);
-	gv_free(text);
-	return e->code;
+	if (raw)
+		return 0;
+	return say(r, "assistant", got.sample->text, got.sample->bytes, e);
 }
 
 /* One line from the terminal, without its newline; false at the end. */
@@ -546,21 +534,16 @@ score(struct run *r, const char *s, size_t n, struct gv_error *e)
 static int
 print_record(void *arg, const struct gv_gen_result *p, struct gv_error *e)
 {
-	const struct run *r = arg;
 	const struct gv_gen_sample *s = p->sample;
-	json_t *o = NULL;
-	char *text;
-	size_t n;
+	json_t *o;
 
-	if (gv_gen_text(r->t, s->token, s->n, &text, &n, e))
-		return e->code;
-	o = json_pack("{ssss%}", "id", p->user, "text", text, n);
+	(void)arg;
+	o = json_pack("{ssss%}", "id", p->user, "text", s->text, s->bytes);
 	if (!o || json_dumpf(o, stdout, 0))
 		gv_fail(e, GV_ERR_FORMAT, "key '%s' is not UTF-8",
 		    (const char *)p->user);
 	putchar('\n');
 	json_decref(o);
-	gv_free(text);
 	gv_free(p->user);
 	/* why stdout failed is for cli_finish() to say */
 	return e->code ? e->code : ferror(stdout) != 0;
@@ -678,6 +661,7 @@ main(int argc, char **argv)
 	json_decref(r.messages);
 	gv_free(r.px);
 	gv_gen_close(&r.g);
+	gv_free(stops.v);
 	gv_model_close(&r.m);
 	gv_tokenizer_close(&r.t);
 	gvk_close(&r.k);

@@ -37,6 +37,7 @@
 #include "model.h"
 #include "tensor.h"
 #include "token.h"
+#include "tool.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -57,10 +58,15 @@ struct gv_gen_law {
 	int64_t max_tokens; /* of a sample, at least 1 */
 	int64_t rows; /* samples that decode together, at least 1 */
 	uint64_t seed;
-	/* Called for each token as it is drawn, stop ids included; may be
-	 * NULL. */
-	void (*on_token)(void *arg, uint64_t prompt, uint32_t sample,
-	    int32_t id, float logp);
+	/* Strings that end a sample (stops), and a tool that it may call, or
+	 * NULL: see watch.h and tool.h.  They must outlive the generator. */
+	const char *const *stop;
+	size_t stops;
+	struct gv_tool *tool;
+	/* Called with each piece of text that is sure to be in a sample, as it
+	 * comes: bytes, which may end within a character.  May be NULL. */
+	void (*on_text)(void *arg, uint64_t prompt, uint32_t sample,
+	    const char *s, size_t n);
 	void *arg;
 };
 
@@ -77,11 +83,27 @@ struct gv_gen_prompt {
 	void *user;
 };
 
+enum gv_gen_stop {
+	GV_STOP_LENGTH, /* max_tokens, or the model's positions */
+	GV_STOP_ID,
+	GV_STOP_STRING
+};
+const char *gv_gen_stop_name(enum gv_gen_stop stop); /* "length", "stop",
+                                                      * "string" */
+
 struct gv_gen_sample {
-	const int32_t *token; /* (n) what was drawn, with the stop id */
-	const float *logp; /* (n) under the full softmax at temperature 1 */
+	/* (n) what was drawn, with the stop id, or the token that completed the
+	 * stop string; and what a tool forced */
+	const int32_t *token;
+	const float *logp; /* (n) under the full softmax at temperature 1; 0
+	                    * where forced */
+	const uint8_t *mask; /* (n) 1 drawn, 0 forced */
 	size_t n;
-	bool stop; /* ended by a stop id, else by length */
+	/* Its text up to the stop id or string, special tokens spelled out,
+	 * NUL-terminated; bytes that aren't UTF-8 as U+FFFD. */
+	const char *text;
+	size_t bytes;
+	enum gv_gen_stop stop;
 };
 
 /* A finished prompt; its memory belongs to the generator and is valid until
@@ -101,7 +123,7 @@ struct gv_gen;
 /* `m` and `t` must outlive the generator, which alone may run the model
  * meanwhile: it reserves memory as the prompts need it.  Ids that can't be
  * drawn: beyond the tokenizer's, image placeholders, and special tokens that
- * don't end a turn.  A model with fewer ids than its tokenizer is
+ * neither end a turn nor mark a call of the tool.  A model with fewer ids than its tokenizer is
  * GV_ERR_MATCH, a law outside its ranges GV_ERR_USAGE.  `t` may be NULL, where
  * ids are no text: all but image placeholders can be drawn then, and only the
  * model's eos ends a sample. */
@@ -154,6 +176,7 @@ struct gv_gen_stats {
 	uint64_t prefill; /* prompt tokens computed */
 	uint64_t shared; /* prompt tokens that were in the cache already */
 	uint64_t drawn; /* tokens sampled */
+	uint64_t calls, forced; /* of the tool, and tokens that it gave */
 	uint64_t images; /* images encoded (or copied, if embeds came in) */
 };
 void gv_gen_stats(const struct gv_gen *g, struct gv_gen_stats *s);

@@ -1,8 +1,8 @@
 /* One pass of the generator: its memory and its batch. */
 #include "gen_priv.h"
 
-#include "mem.h"
 #include "banned.h"
+#include "mem.h"
 
 /* ---- memory -------------------------------------------------------------- */
 
@@ -69,7 +69,9 @@ gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
 	    .tokens = s->tokens,
 	    .seqs = s->seqs,
 	    .outs = s->outs,
-	    .max_q = s->longest,
+	    .max_q = g->law.tool && g->law.max_tokens > s->longest
+			 ? g->law.max_tokens
+			 : s->longest,
 	    .max_k = s->longest + g->law.max_tokens,
 	    .kv_rows = s->kv_rows};
 
@@ -196,14 +198,19 @@ add_prompt(struct gv_gen *g, struct pass *to, struct prompt *p)
 		add_out(g, to, &p->sample[i], 0);
 }
 
-/* Token number n - 1 of a sample, the last that it has or is getting. */
+/* The first n tokens of a sample, as far as no pass has had them: the last one,
+ * which it may be getting, and those that were forced. */
 static void
 add_sample(struct gv_gen *g, struct pass *p, struct sample *s, size_t n)
 {
-	g->a.id[g->b.N] = n <= s->out.n ? s->token[n - 1] : 0;
-	s->own_used++;
-	add_sequence(g, 1, (int32_t)(s->prompt->n + n) - 1, s->prompt->prefix,
-	    s->own_at, s->own_used);
+	size_t had = (size_t)(s->own_used - s->prompt->suffix), i;
+	int32_t *id = g->a.id + g->b.N;
+
+	for (i = had; i < n; i++)
+		id[i - had] = i < s->out.n ? s->token[i] : 0;
+	s->own_used += (int32_t)(n - had);
+	add_sequence(g, (int32_t)(n - had), (int32_t)(s->prompt->n + had),
+	    s->prompt->prefix, s->own_at, s->own_used);
 	add_out(g, p, s, n);
 }
 

@@ -20,6 +20,7 @@
 #include "gen.h"
 #include "rows.h"
 #include "visual.h"
+#include "watch.h"
 
 /* Rows of the cache that several sequences see.  Counted references. */
 struct prefix {
@@ -37,16 +38,23 @@ struct sample {
 	struct gv_gen_sample out; /* token and logp are the arrays below */
 	int32_t *token;
 	float *logp;
-	size_t cap_token, cap_logp;
+	uint8_t *mask;
+	size_t cap_token, cap_logp, cap_mask;
+	struct gv_watched text; /* until the sample ends, then: */
+	char *clean;
+	size_t told; /* bytes of it that on_text() has had */
+	uint32_t calls; /* of the tool */
 	uint64_t seed;
 	int32_t own_at, own_n; /* rows of its own; own_n 0: none yet */
-	int32_t own_used; /* of these, filled */
+	int32_t own_used; /* of these, filled, or about to be by a pass that is
+	                   * under way */
 	struct sample *next; /* among those that wait for a row */
 };
 
 struct prompt {
 	struct prompt *next;
 	uint64_t number;
+	uint32_t first; /* number of its first sample */
 	void *user;
 	int32_t *token, *image_at;
 	size_t n, images;
@@ -91,6 +99,8 @@ struct gv_gen {
 	int32_t stop[16];
 	size_t nstop;
 	uint8_t *banned; /* (V) */
+	struct gv_watch *watch; /* NULL: ids are no text */
+	struct gv_ids forced; /* what the tool said last */
 
 	struct prompt *head, *tail; /* all prompts, oldest first */
 	struct prompt *queue; /* the first that isn't admitted */
@@ -100,7 +110,9 @@ struct gv_gen {
 	struct prefix *shared; /* of the last admission */
 	struct sample **active; /* (rows) */
 	int32_t nactive;
-	struct sample *wait, **wait_end; /* first token drawn, no row yet */
+	struct sample *wait, **wait_end; /* with tokens, but no row yet */
+	bool stuck; /* the queue's first can't be admitted before a sample
+	             * ends */
 	struct prompt **admitted; /* (outs) in this pass */
 	size_t nadmitted;
 
@@ -113,6 +125,33 @@ struct gv_gen {
 	struct pass pass[GV_DRAW_DEPTH]; /* pass n is number n mod depth */
 	uint64_t begun, ended; /* passes */
 };
+
+/* What one pass takes in at least, if so much waits: a processor is busy with
+ * little, and a GPU's products want thousands of rows. */
+struct gv_gen_intake {
+	int64_t images; /* encoded together */
+	int64_t tokens; /* of prompts; or the longest prompt */
+};
+struct gv_gen_intake gv_gen_intake(const struct gv_gen *g);
+int gv_gen_no_memory(struct gv_error *e);
+
+/* gen_prompt.c */
+void gv_gen_drop_prefix(struct gv_gen *g, struct prefix **p);
+void gv_gen_free_prompt(struct gv_gen *g, struct prompt **p);
+
+/* gen_admit.c: prompts of the queue into the next pass, as many as fit. */
+int gv_gen_admit(struct gv_gen *g, struct gv_error *e) GV_USE_RESULT;
+
+/* gen_sample.c: what becomes of a sample with a draw.  FORCED: it goes on with
+ * more tokens than the draw.  With an error, none of them. */
+enum gv_gen_next { GV_GEN_ENDS, GV_GEN_GOES_ON, GV_GEN_FORCED };
+enum gv_gen_next gv_gen_draw(struct gv_gen *g, struct sample *s, int32_t id,
+    float logp, struct gv_error *e);
+void gv_gen_free_sample(struct sample *s);
+
+/* Tokens that a sample, or all active ones, have and no pass has taken. */
+int32_t gv_gen_owes(const struct sample *s);
+int64_t gv_gen_due(const struct gv_gen *g);
 
 /* gen_batch.c: memory for a size; and a pass over what is active and admitted,
  * or if one is under way, over those that it draws for, whose ids only the
