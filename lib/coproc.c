@@ -160,6 +160,13 @@ last_words(const struct gv_coproc *c, char *dst, size_t cap)
 	return dst;
 }
 
+static int
+failed_before(struct gv_error *e)
+{
+	errno = 0;
+	return gv_fail(e, GV_ERR_SYS, "the program has failed before");
+}
+
 /* Kills the program because of `why`, and says so. */
 static int
 give_up(struct gv_coproc *c, const char *why, struct gv_error *e)
@@ -168,6 +175,7 @@ give_up(struct gv_coproc *c, const char *why, struct gv_error *e)
 
 	c->failed = true;
 	kill_it(c);
+	errno = 0; /* what a system call said of a pipe is not the point */
 	return gv_fail(e, GV_ERR_SYS, "the program %s%s", why,
 	    last_words(c, words, sizeof words));
 }
@@ -341,7 +349,7 @@ gv_coproc_ask(struct gv_coproc *c, const char *line, size_t n,
 	int r;
 
 	if (c->failed)
-		return gv_fail(e, GV_ERR_SYS, "the program has failed before");
+		return failed_before(e);
 	c->n = c->used = 0;
 	if (hear(c, e) < 0)
 		return e->code;
@@ -389,7 +397,7 @@ gv_coproc_finish(struct gv_coproc *c, struct gv_error *e)
 	int r = 1;
 
 	if (c->failed)
-		return gv_fail(e, GV_ERR_SYS, "the program has failed before");
+		return failed_before(e);
 	shut(&c->in);
 	c->n = c->used = 0;
 	while (r && left(until) && !is_dead(c)) {

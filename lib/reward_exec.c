@@ -63,12 +63,13 @@ judge_exec(
 			e->code = GV_ERR_SYS;
 		return gv_fail_in(e, "task 'exec'");
 	}
-	if (!number(answer, n, out))
-		return gv_fail(e, GV_ERR_SYS,
-		    "task 'exec': the program answered '%s', which is no "
-		    "number",
-		    gv_quote(q, sizeof q, answer, n));
-	return 0;
+	if (number(answer, n, out))
+		return 0;
+	errno = 0;
+	return gv_fail(e, GV_ERR_SYS,
+	    "task 'exec': the program answered '%s', which is no "
+	    "number",
+	    gv_quote(q, sizeof q, answer, n));
 }
 
 static int

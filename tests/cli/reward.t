@@ -236,7 +236,7 @@ for x in nan NaN inf -Infinity 1e999 0x10 '' '1 2' '1,' 'true' '"1"'; do
 	bad_program "that prints '$x'" "is no number" \
 		"while read -r l; do echo '$x'; done"
 done
-bad_program "that says too much" "more than one line" \
+bad_program "that says too much" "more than" \
 	'while read -r l; do echo 1; echo 2; done'
 must_fail 1 "a program that wants too much memory" gv-reward --memory 64Mi \
 	--task 'exec:python3 -c "x = bytearray(1 << 28); print(input()[:0] + \"1\")"' \

@@ -152,12 +152,11 @@ faults(void)
 		struct gv_coproc *c = start(row[i].command, 0.3, 100);
 		double t = seconds();
 		bool failed = !ask(c, "question");
+		int k;
 
 		/* a second line may come after the first was taken */
-		if (!failed && !row[i].want) {
-			usleep(50000);
+		for (k = 0; k < 2 && !failed && !row[i].want; k++)
 			failed = !ask(c, "question");
-		}
 		ok(failed, "%s", row[i].command);
 		is_int(e.code, GV_ERR_SYS, "its code");
 		if (row[i].want)
