@@ -337,6 +337,16 @@ fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
 	w->keep = (int)o.keep;
 }
 
+struct run {
+	struct gv_train *t;
+	struct gv_model *m;
+	struct gv_log *log;
+	struct gv_publish *publish;
+	uint64_t before; /* groups used up by the run that is resumed */
+	json_t *args;
+	char dir[GV_PATH_MAX]; /* of checkpoints */
+};
+
 /* ---- reports ------------------------------------------------------------- */
 
 /* What a step on samples adds to its line. */
@@ -361,7 +371,7 @@ add_policy(json_t *j, const struct gv_policy_step *p)
 }
 
 static void
-log_step(struct gv_log *log, const struct gv_train_step *s)
+log_step(struct run *u, const struct gv_train_step *s)
 {
 	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f,s:f}",
 	    "step", (json_int_t)s->step, "loss", s->loss, "lr", s->lr, "norm",
@@ -373,7 +383,10 @@ log_step(struct gv_log *log, const struct gv_train_step *s)
 		json_object_set_new(j, "bpb", json_real(s->bpb));
 	if (j && o.objective != GV_LM)
 		add_policy(j, &s->policy);
-	if (!j || gv_log_line(log, j, &err)) {
+	if (j && u->publish)
+		json_object_set_new(j, "publish_seconds",
+		    json_real(gv_publish_seconds(u->publish)));
+	if (!j || gv_log_line(u->log, j, &err)) {
 		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
 		cli_die(&err);
 	}
@@ -493,16 +506,6 @@ print_plan(struct gv_train *t, const struct gv_plan *p, int64_t steps)
 
 /* ---- the run ------------------------------------------------------------- */
 
-struct run {
-	struct gv_train *t;
-	struct gv_model *m;
-	struct gv_log *log;
-	struct gv_publish *publish;
-	uint64_t before; /* groups used up by the run that is resumed */
-	json_t *args;
-	char dir[GV_PATH_MAX]; /* of checkpoints */
-};
-
 static void
 checkpoint(struct run *u)
 {
@@ -564,8 +567,8 @@ train(struct run *u, int64_t total)
 		bool eval = o.eval && o.eval_every &&
 			    s.step % o.eval_every == 0 && s.step < total;
 
-		log_step(u->log, &s);
 		publish(u);
+		log_step(u, &s);
 		if (o.objective != GV_LM)
 			cli_progress("step %lld/%lld  reward %.4f  entropy "
 				     "%.3f  length %.1f  gap %.1e",

@@ -1,7 +1,7 @@
 """The same work in PyTorch, on the same GPU: the other half of `make bench-gpu`.
 
 usage: peer.py [section ...]    sections: ops attention encode train align sft
-                                decode prefill
+                                decode prefill loop
 
 Prints rows as bench.h describes: name, value, unit, seconds.  What PyTorch can
 compile is compiled (torch.compile), parameters are BF16, AdamW is its fused
@@ -483,8 +483,103 @@ def prefill(length=192):
     clean()
 
 
+def policy_logp(body, head, ids, prompt, chunks=8):
+    """Log-probabilities (rows, new) of what follows the prompt."""
+    h = body(input_ids=ids, use_cache=False).last_hidden_state
+    h = h[:, prompt - 1:-1].reshape(-1, WIDTH)
+    target = ids[:, prompt:].reshape(-1)
+
+    def some(h, target):
+        z = (h @ head.t()).float()
+        return -F.cross_entropy(z, target, reduction="none")
+
+    parts = []
+    for a, b in zip(h.chunk(chunks), target.chunk(chunks)):
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(some, a, b, use_reentrant=False))
+        else:
+            parts.append(some(a, b))
+    return torch.cat(parts).view(ids.shape[0], -1)
+
+
+def loop(prompts=16, group=8, prompt=192, new=256, micro=32):
+    """A step of GRPO in one process: sample, score, update."""
+    from transformers import StaticCache
+
+    model = qwen()
+    optim = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    rows = prompts * group
+    cache = StaticCache(config=model.config, max_cache_len=prompt + new)
+    body = torch.compile(model.model)
+    head = model.lm_head.weight
+
+    def draw(logits):
+        return torch.multinomial(logits[:, -1].float().softmax(-1), 1)
+
+    one = torch.compile(
+        lambda token, at: draw(model(
+            input_ids=token, past_key_values=cache, cache_position=at,
+            position_ids=at[None], use_cache=True).logits),
+        mode="reduce-overhead",
+    )
+
+    @torch.no_grad()
+    def sample():
+        model.eval()
+        cache.reset()
+        ids = ids_of(prompts, prompt).repeat_interleave(group, 0)
+        at = torch.arange(prompt, device=D)
+        token = draw(model(
+            input_ids=ids, past_key_values=cache, cache_position=at,
+            use_cache=True, logits_to_keep=1).logits)
+        all_ids, at = [ids, token], at[-1:] + 1
+        for _ in range(new - 1):
+            token = one(token, at).clone()
+            all_ids.append(token)
+            at = at + 1
+        return torch.cat(all_ids, 1)
+
+    def step():
+        times = [time.perf_counter()]
+
+        def lap():
+            torch.cuda.synchronize()
+            times.append(time.perf_counter())
+
+        ids = sample()
+        lap()
+        with torch.no_grad():
+            old = torch.cat([
+                policy_logp(body, head, part, prompt)
+                for part in ids.split(micro)
+            ])
+        lap()
+        advantage = torch.randn(rows, 1, device=D)
+        model.train()
+        for i in range(0, rows, micro):
+            logp = policy_logp(body, head, ids[i:i + micro], prompt)
+            r = (logp - old[i:i + micro]).exp()
+            a = advantage[i:i + micro]
+            loss = torch.min(r * a, r.clamp(0.8, 1.2) * a).sum()
+            (-loss / (rows * new)).backward()
+        optim.step()
+        optim.zero_grad(set_to_none=True)
+        lap()
+        return [b - a for a, b in zip(times, times[1:])]
+
+    step()
+    step()
+    laps = [step() for _ in range(3)]
+    total = sorted(sum(x) for x in laps)[1]
+    row("loop 16x8 192+256", rows / total, "samples/s", total)
+    for name, k in (("rollout", 0), ("old", 1), ("train", 2)):
+        t = sorted(x[k] for x in laps)[1]
+        row(f"loop {name}", t, "s", t)
+    clean()
+
+
 def main():
-    everything = "ops attention encode decode prefill align sft train"
+    everything = "ops attention encode decode prefill align sft train loop"
     for name in sys.argv[1:] or everything.split():
         start = time.time()
         try:
