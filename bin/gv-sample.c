@@ -126,6 +126,8 @@ print(struct printer *p, const char *s, size_t n, bool end)
 		whole = end && !n ? all : gv_utf8_whole(buf, all);
 		for (at = 0; at < whole; at += k) {
 			k = gv_utf8_next(buf + at, whole - at, &c);
+			if (c == GV_UTF8_BAD)
+				k = gv_utf8_broken(buf + at, whole - at);
 			put_char(p, c, buf + at, k);
 		}
 		p->n = all - whole;

@@ -69,6 +69,42 @@ gv_utf8_next(const char *s, size_t n, uint32_t *c)
 }
 
 size_t
+gv_utf8_broken(const char *s, size_t n)
+{
+	unsigned b = (unsigned char)s[0],
+		 next = n > 1 ? (unsigned char)s[1] : 0;
+	/* what may stand behind the first byte */
+	unsigned lo = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80;
+	unsigned hi = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
+
+	if (b < 0xe0 || b > 0xf4 || next < lo || next > hi)
+		return 1;
+	return b >= 0xf0 && n > 2 && tail(s, 2) ? 3 : 2;
+}
+
+char *
+gv_utf8_clean(const char *s, size_t n, size_t *len)
+{
+	/* a byte becomes three at most */
+	char *out = gv_alloc(n + 1, 3);
+	size_t at, k, put = 0;
+	uint32_t c;
+
+	for (at = 0; out && at < n; at += k) {
+		k = gv_utf8_next(s + at, n - at, &c);
+		if (c == GV_UTF8_BAD) {
+			k = gv_utf8_broken(s + at, n - at);
+			put += gv_utf8_put(0xfffd, out + put);
+		} else {
+			memcpy(out + put, s + at, k);
+			put += k;
+		}
+	}
+	*len = put;
+	return out;
+}
+
+size_t
 gv_utf8_put(uint32_t c, char out[4])
 {
 	return (size_t)utf8proc_encode_char(

@@ -26,6 +26,16 @@ extern "C" {
  * are bad. */
 size_t gv_utf8_next(const char *s, size_t n, uint32_t *c);
 
+/* Of bytes that gv_utf8_next() calls bad: how many, 1 to 3, one U+FFFD stands
+ * for.  That is the longest beginning of a character, or one byte that can't
+ * begin any, as tokenizers, Python and browsers count.  Source: Unicode 15,
+ * section 3.9, "maximal subpart"; table 3-7. */
+size_t gv_utf8_broken(const char *s, size_t n);
+
+/* The text with U+FFFD for what isn't UTF-8: new memory for gv_free() of *len
+ * bytes and a NUL, or NULL without memory. */
+char *gv_utf8_clean(const char *s, size_t n, size_t *len);
+
 /* Writes c (at most 0x10ffff) as UTF-8; returns 1 to 4. */
 size_t gv_utf8_put(uint32_t c, char out[4]);
 

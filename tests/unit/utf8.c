@@ -213,9 +213,48 @@ nfc_linear(void)
 	free(s);
 }
 
+/* One U+FFFD a maximal subpart: the examples of Unicode 15, tables 3-8 to 3-11,
+ * with R for it, and ends that are cut. */
+static void
+cleaning(void)
+{
+	static const struct {
+		const char *in, *out;
+	} table[] = {
+	    {"\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", "RRRRRRRRA"},
+	    {"\xed\xa0\x80\xed\xbf\xbf\xed\xaf\x41", "RRRRRRRRA"},
+	    {"\xf4\x91\x92\x93\xff\x41\x80\xbf\x42", "RRRRRARRB"},
+	    {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", "RRRRA"},
+	    {"a\xf0\x9f\x98", "aR"},
+	    {"a\xf0\x9f\x98\x80z\xe2\x82", "a\xf0\x9f\x98\x80zR"},
+	    {"\xc3", "R"},
+	    {"\xf1\x80\x80\xc3\xa9", "R\xc3\xa9"},
+	    {"", ""},
+	};
+	size_t i, j, k, n;
+
+	for (i = 0; i < sizeof table / sizeof *table; i++) {
+		char want[64], *got;
+
+		for (j = k = 0; table[i].out[j]; j++) {
+			bool bad = table[i].out[j] == 'R';
+
+			memcpy(want + k,
+			    bad ? "\xef\xbf\xbd" : &table[i].out[j],
+			    bad ? 3 : 1);
+			k += bad ? 3 : 1;
+		}
+		got = gv_utf8_clean(table[i].in, strlen(table[i].in), &n);
+		ok(got && n == k && !memcmp(got, want, k) && !got[n],
+		    "broken text %zu reads %s", i, table[i].out);
+		gv_free(got);
+	}
+}
+
 int
 main(void)
 {
+	cleaning();
 	decoding();
 	whole();
 	classes();
