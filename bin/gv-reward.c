@@ -78,7 +78,7 @@ bad_record(struct run *r, const struct gv_rec *rec, struct gv_error *e)
 	gv_fail_in(e, "'%s': record %llu", gv_reader_name(r->in.now),
 	    (unsigned long long)rec->n);
 	if (e->code == GV_ERR_NOMEM || e->code == GV_ERR_SYS ||
-	    r->bad == (uint64_t)common.max_errors)
+	    e->code == GV_ERR_LIMIT || r->bad == (uint64_t)common.max_errors)
 		return e->code;
 	r->bad++;
 	cli_warn("%s", e->msg);
