@@ -70,7 +70,8 @@ gv_table_vision(struct gv_table *t)
 		o->patch_b =
 		    gv_table_add(t, zero, c->C, 0, E "patch_embedding.bias");
 	if (c->class_token)
-		o->class_row = gv_table_add(t, pos, c->C, 0, E "class_embedding");
+		o->class_row =
+		    gv_table_add(t, pos, c->C, 0, E "class_embedding");
 	o->pos =
 	    gv_table_add(t, pos, c->T, c->C, E "position_embedding.weight");
 	if (c->pre_norm) {

@@ -68,10 +68,12 @@ gv_positions_differ(
     const struct gv_model *m, const struct gv_param *p, int64_t *rows)
 {
 	const struct gv_vision_config *v = &m->cfg.vision;
-	int64_t from = v->from / v->patch;
+	int64_t from;
 
+	/* a model without a tower has no patches to divide by */
 	if (!v->from || p->part != GV_VISION || p->at != m->priv->at.pos)
 		return false;
+	from = v->from / v->patch;
 	*rows = from * from + v->class_token;
 	return true;
 }

@@ -170,8 +170,8 @@ embed(struct gv_model *m, const struct lane *n, int64_t first, int64_t B)
 	    v->patch_bias ? VP(p->at.patch_b) : NULL, NULL, GVK_ACT_NONE, N, K,
 	    C);
 	if (v->class_token)
-		gvk_embedding(n->s, y, VP(p->at.class_row), patches, a->class_id,
-		    B * v->T, C);
+		gvk_embedding(n->s, y, VP(p->at.class_row), patches,
+		    a->class_id, B * v->T, C);
 	gvk_add_pos(n->s, y, VP(p->at.pos), B * v->T, v->T, C);
 	if (v->pre_norm)
 		gvk_layernorm(n->s, x, NULL, a->pre_mean, a->pre_rstd, y, NULL,

@@ -10,8 +10,9 @@
 #define UNTOUCHED  0xa5
 #define MOST_BYTES ((size_t)64 << 20)
 
-/* The arrays of the last layout, in order: gv_take() in layout_priv.h rounds the size
- * of each by gv_align(), and adds what that returns.  None lies over others. */
+/* The arrays of the last layout, in order: gv_take() in layout_priv.h rounds
+ * the size of each by gv_align(), and adds what that returns.  None lies over
+ * others. */
 static struct {
 	size_t at, used, size;
 } array[MOST_GAPS];
