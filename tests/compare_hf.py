@@ -12,7 +12,9 @@ prints how far apart they are in
     logits   of every position of the prompt (gv-rollout --logits 0)
     greedy   text that follows (gv-rollout --temperature 0)
 
-Nothing is downloaded.  transformers computes in F32 on the CPU; so does
+A special token that PROMPT spells is that token to transformers and, for safety,
+text to gv-tokenize: its ids differ then, and what follows is compared on those
+of transformers.  Nothing is downloaded.  transformers computes in F32 on the CPU; so does
 GhostVis unless -d says cuda, where it stores BF16 and errors of 1e-2 are usual.
 Exits with 1 if something is further apart than rounding explains.
 
