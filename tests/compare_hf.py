@@ -12,9 +12,11 @@ prints how far apart they are in
     logits   of every position of the prompt (gv-rollout --logits 0)
     greedy   text that follows (gv-rollout --temperature 0)
 
-A special token that PROMPT spells is that token to transformers and, for safety,
-text to gv-tokenize: its ids differ then, and what follows is compared on those
-of transformers.  Nothing is downloaded.  transformers computes in F32 on the CPU; so does
+A special token that PROMPT spells is that token to transformers and, for
+safety, text to gv-tokenize: its ids differ then, and what follows is compared
+on those of transformers.
+
+Nothing is downloaded.  transformers computes in F32 on the CPU; so does
 GhostVis unless -d says cuda, where it stores BF16 and errors of 1e-2 are usual.
 Exits with 1 if something is further apart than rounding explains.
 
@@ -153,9 +155,8 @@ def write_prompt(o, inputs, image_id, work):
 
 
 def compare_logits(o, model, inputs, path):
-    rec = gv(
-        o, "gv-rollout", "-m", o.dir, "--device", o.device, "--logits", "0", path
-    )[0]
+    more = ["--device", o.device, "--logits", "0", path]
+    rec = gv(o, "gv-rollout", "-m", o.dir, *more)[0]
     ours = torch.from_numpy(np.array(rec["logits"])).double()
     with torch.no_grad():
         theirs = model(**inputs).logits[0].double()
