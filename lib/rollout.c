@@ -1,0 +1,384 @@
+/* The start and the end of what gv-rollout does: fields, provenance, model. */
+#include "mem.h"
+#include "prov.h"
+#include "rollout_priv.h"
+#include "visual.h"
+#include "banned.h"
+
+bool
+gv_rollout_reads(const struct gv_rollout *r)
+{
+	return r->o.score || r->o.logits >= 0;
+}
+
+void
+gv_rollout_say(struct gv_rollout *r, int level, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!r->o.say)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	r->o.say(level, line);
+}
+
+int
+gv_rollout_bad(struct gv_rollout *r, uint64_t n, struct gv_error *e)
+{
+	gv_fail_in(e, "cannot use '%s': record %llu",
+	    gv_reader_name(r->in->now), (unsigned long long)n);
+	if ((e->code != GV_ERR_MATCH && e->code != GV_ERR_FORMAT &&
+		e->code != GV_ERR_LIMIT) ||
+	    r->bad >= r->o.max_errors)
+		return e->code;
+	gv_rollout_say(r, 0, "%s", e->msg);
+	gv_error_clear(e);
+	r->bad++;
+	return 0;
+}
+
+int
+gv_rollout_put_kept(
+    struct gv_rollout *r, const struct gv_kept *k, struct gv_error *e)
+{
+	const struct gv_schema *s = gv_reader_schema(r->in->first);
+	size_t i;
+
+	for (i = 0; i < k->nfields; i++)
+		if (r->keep[i] &&
+		    gv_writer_value(r->w, s->fields[i].name, &k->v[i], e))
+			break;
+	return e->code;
+}
+
+/* ---- fields -------------------------------------------------------------- */
+
+static bool
+rewritten(const struct gv_rollout *r, const struct gv_field *f)
+{
+	const struct gv_rollout_field *own;
+	size_t n, i;
+
+	own = gv_rollout_fields(&n);
+	for (i = 0; i < n; i++)
+		if (!strcmp(f->name, own[i].name))
+			return true;
+	return gv_prompt_spent(f) && !(r->o.images && gv_visual_is(f->name));
+}
+
+/* What --score and --logits write, whether the input has it or not. */
+static bool
+added(const struct gv_rollout *r, const struct gv_field *f)
+{
+	if (r->o.score && !strcmp(f->name, r->o.score_as))
+		return true;
+	return r->o.logits >= 0 &&
+	       (!strcmp(f->name, "logits") || !strcmp(f->name, "logit_ids"));
+}
+
+static int
+add_fields(const struct gv_rollout *r, struct gv_schema *s, struct gv_error *e)
+{
+	const struct gv_rollout_field *f;
+	size_t n, i;
+
+	f = gv_rollout_fields(&n);
+	for (i = 0; i < n && !gv_rollout_reads(r); i++)
+		if (gv_schema_field(s, f[i].name, f[i].spec, f[i].unit, e))
+			return e->code;
+	if (r->o.score &&
+	    gv_schema_field(s, r->o.score_as, "F32 (T)", "nat", e))
+		return gv_fail_in(e, "cannot write field '%s'", r->o.score_as);
+	if (r->o.logits >= 0 &&
+	    gv_schema_field(
+		s, "logits", r->o.logits ? "F32 (T,K)" : "F32 (T,V)", "", e))
+		return e->code;
+	if (r->o.logits > 0)
+		return gv_schema_field(s, "logit_ids", "I32 (T,K)", "", e);
+	return 0;
+}
+
+/* Leaves in `s` the fields that are passed on, and marks them. */
+static void
+choose_fields(struct gv_rollout *r, struct gv_schema *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < s->nfields; i++) {
+		const struct gv_field *f = &s->fields[i];
+
+		r->keep[i] = gv_rollout_reads(r)
+				 ? !gv_visual_is(f->name) && !added(r, f)
+				 : !rewritten(r, f);
+		if (r->keep[i])
+			s->fields[n++] = *f;
+	}
+	s->nfields = n;
+}
+
+/* ---- provenance ---------------------------------------------------------- */
+
+/* Appends an option and its value, where there is one. */
+static void
+add_text(json_t *a, const char *option, const char *s)
+{
+	if (!s)
+		return;
+	json_array_append_new(a, json_string(option));
+	json_array_append_new(a, json_string(s)); /* not UTF-8: none */
+}
+
+static void
+add_f64(json_t *a, const char *option, double x)
+{
+	char s[32];
+
+	snprintf(s, sizeof s, "%.17g", x);
+	add_text(a, option, s);
+}
+
+static void
+add_int(json_t *a, const char *option, int64_t x)
+{
+	char s[32];
+
+	snprintf(s, sizeof s, "%lld", (long long)x);
+	add_text(a, option, s);
+}
+
+/* The arguments that decide what comes out. */
+static json_t *
+read_args(const struct gv_rollout_opts *o)
+{
+	json_t *a = json_array();
+
+	if (o->score)
+		add_text(a, "--score-as", o->score_as);
+	if (o->logits >= 0)
+		add_int(a, "--logits", o->logits);
+	return a;
+}
+
+/* NULL for a text that isn't UTF-8. */
+static json_t *
+sample_args(const struct gv_rollout_law *l)
+{
+	json_t *a = json_array();
+	size_t i;
+
+	add_int(a, "--group", l->group);
+	add_f64(a, "--temperature", l->temperature);
+	add_int(a, "--top-k", l->top_k);
+	add_f64(a, "--top-p", l->top_p);
+	add_f64(a, "--min-p", l->min_p);
+	add_f64(a, "--repetition-penalty", l->repetition_penalty);
+	add_int(a, "--max-tokens", l->max_tokens);
+	add_int(a, "--seed", l->seed);
+	for (i = 0; i < l->stops; i++)
+		add_text(a, "--stop", l->stop[i]);
+	add_text(a, "--tool", l->tool);
+	add_text(a, "--tool-start", l->marks.start);
+	add_text(a, "--tool-end", l->marks.end);
+	add_text(a, "--tool-output-start", l->marks.out_start);
+	add_text(a, "--tool-output-end", l->marks.out_end);
+	if (json_array_size(a) % 2 == 0)
+		return a;
+	json_decref(a);
+	return NULL;
+}
+
+/* What the model's part in the output depends on. */
+static int
+add_digests(const struct gv_rollout *r, json_t *digests,
+    const struct gv_facts *f, struct gv_error *e)
+{
+	enum gv_input in = r->fields.input;
+
+	if (gv_prov_add(digests, f, "language", e) ||
+	    gv_prov_add(digests, f, "tokenizer", e))
+		return e->code;
+	if (in == GV_IN_IMAGE && gv_prov_add(digests, f, "vision", e))
+		return e->code;
+	if ((in == GV_IN_IMAGE || in == GV_IN_FEATURES) &&
+	    (gv_prov_add(digests, f, "resampler", e) ||
+		gv_prov_add(digests, f, "projector", e)))
+		return e->code;
+	return 0;
+}
+
+/* The HEAD of the output. */
+static int
+begin(struct gv_rollout *r, const struct gv_facts *f, struct gv_error *e)
+{
+	json_t *digests, *args = gv_rollout_reads(r) ? read_args(&r->o)
+						     : sample_args(&r->o.law);
+	struct gv_schema s;
+
+	if (!args)
+		return gv_fail(e, GV_ERR_USAGE, "an argument is not UTF-8");
+	digests = json_object();
+	if (gv_schema_copy(&s, gv_reader_schema(r->in->first), e))
+		return e->code;
+	choose_fields(r, &s);
+	if (!gv_rollout_reads(r))
+		snprintf(s.kind, sizeof s.kind, "samples");
+	if (!add_fields(r, &s, e) && !add_digests(r, digests, f, e) &&
+	    !gv_schema_prog(&s, "gv-rollout", args, json_incref(digests), e) &&
+	    !gv_out_open(&r->out, r->o.output, true, r->o.force, e) &&
+	    gv_writer_open(&r->w, r->out, &s, e))
+		r->w = NULL;
+	if (!e->code)
+		gv_inputs_tie(r->in, r->out);
+	json_decref(digests);
+	gv_schema_free(&s);
+	return e->code;
+}
+
+/* ---- the start ----------------------------------------------------------- */
+
+static int
+open_tool(struct gv_rollout *r, struct gv_error *e)
+{
+	const struct gv_rollout_law *l = &r->o.law;
+	const struct gv_tool_opts o = {
+	    .name = l->tool, .timeout = l->tool_timeout, .marks = l->marks};
+
+	if (!l->tool || gv_rollout_reads(r))
+		return 0;
+	return gv_tool_open(&r->tool, &o, r->t, e);
+}
+
+static int
+open_weights(struct gv_rollout *r, struct gv_error *e)
+{
+	unsigned parts = gv_visual_parts(r->fields.input);
+
+	if (gv_backend_open(&r->k, r->o.device, r->o.threads, e))
+		return e->code;
+	if (r->o.follow)
+		return gv_rollout_open_followed(r, parts, e);
+	return gv_model_open_forward(&r->m, r->k, r->o.model, parts, e);
+}
+
+static int
+open_model(struct gv_rollout *r, struct gv_error *e)
+{
+	const struct gv_reader *in = r->in->first;
+	struct gv_config c;
+	struct gv_facts f;
+
+	if (gv_prompt_fields(&r->fields, in, e))
+		return e->code;
+	if (r->o.score && r->fields.loss_mask < 0 && r->fields.targets < 0)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "'%s' has neither 'loss_mask' nor 'targets' to score",
+		    gv_reader_name(in));
+	/* all that may be wrong with the input is found before the weights
+	 * are read */
+	if (gv_config_open(&c, r->o.model, e))
+		return e->code;
+	if (!gv_tokenizer_open(&r->t, r->o.model, e)) {
+		f = (struct gv_facts){r->o.model, &c, r->t};
+		if (gv_prov_check_input(
+			gv_reader_schema(in), &f, r->fields.input, e))
+			gv_fail_in(e, "cannot use '%s'", gv_reader_name(in));
+		else if (r->o.logits > c.text.V)
+			gv_fail(e, GV_ERR_MATCH,
+			    "--logits %lld, but the model has %lld ids",
+			    (long long)r->o.logits, (long long)c.text.V);
+		else if (!open_tool(r, e) && !begin(r, &f, e) &&
+			 !open_weights(r, e))
+			gv_rollout_say(r, 1, "%s", gvk_name(r->k));
+	}
+	gv_config_free(&c);
+	return e->code;
+}
+
+int
+gv_rollout_open(struct gv_rollout **out, struct gv_inputs *in,
+    const struct gv_rollout_opts *o, struct gv_error *e)
+{
+	struct gv_rollout *r = gv_alloc(1, sizeof *r);
+
+	if (!r)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	r->o = *o;
+	r->in = in;
+	if (open_model(r, e)) {
+		gv_rollout_close(&r);
+		return e->code;
+	}
+	*out = r;
+	return 0;
+}
+
+void
+gv_rollout_close(struct gv_rollout **rp)
+{
+	struct gv_rollout *r = *rp;
+
+	*rp = NULL;
+	if (!r)
+		return;
+	gv_gen_close(&r->g);
+	gv_tool_close(&r->tool);
+	gv_follow_close(&r->follow);
+	gv_model_close(&r->m);
+	gv_tokenizer_close(&r->t);
+	gvk_close(&r->k);
+	gv_writer_abort(&r->w);
+	gv_out_abort(&r->out);
+	gv_free(r);
+}
+
+/* ---- the whole ----------------------------------------------------------- */
+
+static double
+seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void
+report(struct gv_rollout *r)
+{
+	struct gv_gen_stats s = {0};
+
+	if (!r->g)
+		return;
+	gv_gen_stats(r->g, &s);
+	gv_rollout_say(r, 1,
+	    "%llu passes; %llu prompt tokens computed, %llu shared; "
+	    "%llu images encoded",
+	    (unsigned long long)s.passes, (unsigned long long)s.prefill,
+	    (unsigned long long)s.shared, (unsigned long long)s.images);
+	if (r->tool)
+		gv_rollout_say(r, 1,
+		    "%llu calls of the tool, %llu tokens forced",
+		    (unsigned long long)s.calls, (unsigned long long)s.forced);
+}
+
+int
+gv_rollout_run(struct gv_rollout *r, struct gv_error *e)
+{
+	double start = seconds(), took;
+
+	if (gv_rollout_reads(r) ? gv_rollout_read(r, e)
+				: gv_rollout_sample(r, e))
+		return e->code;
+	took = seconds() - start;
+	gv_rollout_say(r, 1, "%llu records, %llu tokens %s in %.2f s",
+	    (unsigned long long)r->in->records, (unsigned long long)r->tokens,
+	    gv_rollout_reads(r) ? "read" : "sampled", took);
+	report(r);
+	if (gv_writer_close(&r->w, r->bad + r->in->bad, e) ||
+	    gv_out_commit(&r->out, e))
+		return e->code;
+	return 0;
+}
