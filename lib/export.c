@@ -138,7 +138,7 @@ gv_config_carry(
     struct gv_config *to, const struct gv_config *from, struct gv_error *e)
 {
 	const char *type = from->vision.type;
-	/* their processors cut images up, which no other tower's file can say */
+	/* their processors cut images up, and no other tower's file says so */
 	bool others =
 	    !strcmp(to->vision.type, type) ||
 	    (strncmp(type, "idefics", 7) && strncmp(type, "smolvlm", 7));
@@ -412,18 +412,26 @@ gv_export(const char *from, const char *to, const struct gv_export_law *law,
 {
 	struct job j = {.law = law};
 	struct gv_dir *d;
+	json_t *o = NULL;
 
 	if (!gv_backend_open(&j.k, "cpu", 1, e) &&
 	    !gv_origin_open(&j.from, from, j.k, e) &&
 	    !check_part(gv_origin_config(j.from), law, from, e) &&
-	    !gather(&j, e) && !gv_dir_begin(&d, to, e)) {
-		if (write_all(&j, gv_dir_tmp(d), e))
-			gv_dir_abort(&d);
-		else
-			(void)!gv_dir_commit(&d, e);
+	    !gather(&j, e)) {
+		o = gv_items_report(&j.list, true);
+		if (!o)
+			gv_fail(e, GV_ERR_NOMEM, "out of memory");
+		else if (!gv_dir_begin(&d, to, e)) {
+			if (write_all(&j, gv_dir_tmp(d), e))
+				gv_dir_abort(&d);
+			else
+				(void)!gv_dir_commit(&d, e);
+		}
 	}
-	if (!e->code && report && !(*report = gv_items_report(&j.list, true)))
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (!e->code && report)
+		*report = o;
+	else
+		json_decref(o);
 	gv_items_free(&j.list);
 	gv_model_close(&j.m);
 	gv_origin_close(&j.from);

@@ -52,7 +52,7 @@ int gv_items_add(struct gv_items *list, const char *name,
 /* Appends every parameter of `m`, under its names, from the origin of its part
  * or, where that is NULL, from the model's own buffers (on a host, F32).
  * Positions are interpolated where m's configuration says so.  A tensor that an
- * origin lacks or has in another shape is GV_ERR_MATCH by name; only a decoder's
+ * origin lacks or has in another shape is GV_ERR_MATCH by name; only the
  * embedding and head may have fewer rows, and these items' `row` is for the
  * caller to set. */
 int gv_items_model(struct gv_items *list, const struct gv_model *m,
