@@ -7,27 +7,6 @@
 
 /* ---- text ---------------------------------------------------------------- */
 
-/* n bytes with U+FFFD for those that aren't UTF-8; NULL without memory. */
-static char *
-clean(const char *s, size_t n, size_t *len)
-{
-	char *out = gv_alloc(n + 1, 3);
-	size_t at, k, put = 0;
-	uint32_t c;
-
-	for (at = 0; out && at < n; at += k) {
-		k = gv_utf8_next(s + at, n - at, &c);
-		if (c == GV_UTF8_BAD) {
-			put += gv_utf8_put(0xfffd, out + put);
-		} else {
-			memcpy(out + put, s + at, k);
-			put += k;
-		}
-	}
-	*len = put;
-	return out;
-}
-
 int
 gv_gen_text(const struct gv_tokenizer *t, const int32_t *id, size_t n,
     char **out, size_t *len, struct gv_error *e)
@@ -37,7 +16,7 @@ gv_gen_text(const struct gv_tokenizer *t, const int32_t *id, size_t n,
 
 	if (gv_decode(t, id, n, false, &raw, &raw_len, e))
 		return e->code;
-	*out = clean(raw, raw_len, len);
+	*out = gv_utf8_clean(raw, raw_len, len);
 	gv_free(raw);
 	if (!*out)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a text");
@@ -95,7 +74,7 @@ end_sample(struct gv_gen *g, struct sample *s, struct gv_error *e)
 	size_t end = s->out.stop == GV_STOP_STRING ? s->text.stop : s->text.n;
 
 	tell(g, s, end);
-	s->clean = clean(s->text.s, end, &s->out.bytes);
+	s->clean = gv_utf8_clean(s->text.s, end, &s->out.bytes);
 	if (!s->clean)
 		gv_gen_no_memory(e);
 	gv_watched_free(&s->text);

@@ -106,17 +106,10 @@ gv_tool_marks(const struct gv_tool *x)
 static json_t *
 string_of(const char *s, size_t n)
 {
-	char *clean = gv_alloc(n + 1, 3);
-	size_t at, k, put = 0;
-	json_t *v = NULL;
-	uint32_t c;
+	size_t len;
+	char *clean = gv_utf8_clean(s, n, &len);
+	json_t *v = clean ? json_stringn(clean, len) : NULL;
 
-	for (at = 0; clean && at < n; at += k) {
-		k = gv_utf8_next(s + at, n - at, &c);
-		put += gv_utf8_put(c == GV_UTF8_BAD ? 0xfffd : c, clean + put);
-	}
-	if (clean)
-		v = json_stringn(clean, put);
 	gv_free(clean);
 	return v;
 }
