@@ -199,21 +199,55 @@ set_one(json_t *o, json_t *all, const char *arg, struct gv_error *e)
 	return 0;
 }
 
+/* A resampler whose number of rows follows from the patches takes none over;
+ * one that the user gives is held against it. */
+static void
+drop_rows(json_t *o, const char *const *set, size_t n, size_t at)
+{
+	size_t i;
+
+	if (strcmp(set[at], "resampler.type=none") &&
+	    strcmp(set[at], "resampler.type=pixelshuffle"))
+		return;
+	for (i = 0; i < n; i++)
+		if (!strncmp(set[i], "resampler.rows=", 15))
+			return;
+	json_object_del(json_object_get(o, "resampler"), "rows");
+}
+
+/* All keys that mean something to `o` as it is now; where it is between two
+ * states that can be read, *all stays. */
+static int
+list_keys(json_t **all, const json_t *o, struct gv_error *e)
+{
+	struct gv_error between = {0};
+	struct gv_config c;
+	json_t *keys;
+
+	if (gv_config_parse(&c, o, *all ? &between : e))
+		return e->code;
+	keys = gv_config_json(&c);
+	gv_config_free(&c);
+	if (!keys)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	json_decref(*all);
+	*all = keys;
+	return 0;
+}
+
 int
 gv_config_set(json_t *o, const char *const *set, size_t n, struct gv_error *e)
 {
-	struct gv_config c;
-	json_t *all;
+	json_t *all = NULL;
 	size_t i;
 
-	if (!n)
-		return 0;
-	if (gv_config_parse(&c, o, e))
+	if (!n || list_keys(&all, o, e))
 		return e->code;
-	all = gv_config_json(&c);
-	gv_config_free(&c);
-	for (i = 0; i < n && !e->code; i++)
-		(void)!set_one(o, all, set[i], e);
+	for (i = 0; i < n && !set_one(o, all, set[i], e); i++) {
+		drop_rows(o, set, n, i);
+		if (list_keys(&all, o, e))
+			break;
+	}
 	json_decref(all);
 	return e->code;
 }

@@ -38,8 +38,9 @@ int gv_config_take_tower(
 
 /* Changes values by "KEY=VALUE": the key is a path such as
  * "text_config.hidden_size", the value JSON or else plain text.  Keys that
- * would mean nothing are refused, so a misspelt one is not lost.  The object
- * must be one that gv_config_parse() takes. */
+ * would mean nothing are refused, so a misspelt one is not lost; what is set
+ * before counts, so that a model_type brings its keys.  The object must be one
+ * that gv_config_parse() takes. */
 int gv_config_set(json_t *o, const char *const *set, size_t n,
     struct gv_error *e) GV_USE_RESULT;
 

@@ -47,6 +47,19 @@ ok "another resampler, and BF16" gv-model init vlm_tiny --tokenizer tok \
 is "are in it" "$(gv-model show --json p |
 	jq -c '[.config.resampler, ([.parts[].dtype] | unique)]')" \
 	'[{"type":"perceiver","rows":9,"heads":2,"blocks":1},["BF16"]]'
+ok "a model type and a key that comes with it" gv-model init vlm_tiny \
+	--tokenizer tok -o p --set text_config.model_type=llama \
+	--set text_config.attention_bias=true --set resampler.type=pixelshuffle
+is "are in it, and rows follow" "$(jq -c '[.text_config.attention_bias,
+	.resampler]' p/config.json)" \
+	'[true,{"type":"pixelshuffle","rows":64,"factor":2}]'
+ok "a CLIP tower by name" gv-model init vlm_tiny --tokenizer tok -o p \
+	--vision clip-large-p14-224 --set vision_config.num_hidden_layers=2 \
+	--set vision_config.intermediate_size=8
+is "with the layer before its last" "$(jq -c '[.vision_feature_layer,
+	.vision_post_norm, .vision_config.model_type]' p/config.json)" \
+	'[-2,false,"clip_vision_model"]'
+rm -r p
 jq '.text_config.num_hidden_layers = 1' m/config.json >one.json
 ok "a configuration from a file" \
 	gv-model init one.json --tokenizer tok -o f
@@ -145,6 +158,8 @@ must_fail 2 "options of show with init" gv-model init vlm_tiny --json \
 must_fail 2 "options of init with show" gv-model show -o x m
 must_fail 2 "a key that means nothing" gv-model init vlm_tiny \
 	--tokenizer tok -o x --set text_config.hiden_size=64
+must_fail 2 "a key of another model type" gv-model init vlm_tiny \
+	--tokenizer tok -o x --set text_config.attention_bias=true
 must_fail 2 "a setting without a value" gv-model init vlm_tiny \
 	--tokenizer tok -o x --set text_config.hidden_size
 must_fail 2 "no such tower" gv-model init vlm_tiny --tokenizer tok -o x \
