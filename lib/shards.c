@@ -8,7 +8,10 @@
 #include "positions.h"
 #include "banned.h"
 
-#define CHUNK ((size_t)1 << 16) /* numbers converted at a time, or a row */
+#include <math.h>
+
+#define F16_END 65520.0f /* from here on it rounds to infinity */
+#define CHUNK   ((size_t)1 << 16) /* numbers converted at a time, or a row */
 
 /* ---- the list ------------------------------------------------------------ */
 
@@ -169,6 +172,22 @@ gv_items_model(struct gv_items *list, const struct gv_model *m,
 
 /* ---- values -------------------------------------------------------------- */
 
+/* Rounds n numbers to the item's type; one too large for it would be lost. */
+static int
+narrow(void *out, const float *v, const struct gv_item *it, size_t n,
+    struct gv_error *e)
+{
+	size_t i;
+
+	for (i = 0; i < n && it->dtype == GV_F16; i++)
+		if (fabsf(v[i]) >= F16_END && !isinf(v[i]))
+			return gv_fail(e, GV_ERR_LIMIT,
+			    "tensor '%s' has a number of %g, which F16 can't "
+			    "hold",
+			    it->name, (double)v[i]);
+	return gv_from_f32(out, it->dtype, v, n, e);
+}
+
 /* Numbers of the source from `at` on, n of them, in whole blocks. */
 static int
 convert(void *out, float *v, const struct gv_item *it, size_t at, size_t n,
@@ -183,7 +202,7 @@ convert(void *out, float *v, const struct gv_item *it, size_t at, size_t n,
 		return 0;
 	}
 	return gv_blocks_to_f32(v, src, it->t.dtype, n, e) ||
-		       gv_from_f32(out, it->dtype, v, n, e)
+		       narrow(out, v, it, n, e)
 		   ? e->code
 		   : 0;
 }
@@ -210,7 +229,7 @@ write_row(struct gv_st_writer *w, const struct gv_item *it,
     const struct room *x, int64_t i, size_t n, struct gv_error *e)
 {
 	if (i == it->fill || i >= it->t.shape[0])
-		return gv_from_f32(x->out, it->dtype, it->row, n, e) ||
+		return narrow(x->out, it->row, it, n, e) ||
 			       gv_st_writer_data(
 				   w, x->out, n * gv_dtype_size(it->dtype), e)
 			   ? e->code

@@ -61,7 +61,8 @@ int gv_items_model(struct gv_items *list, const struct gv_model *m,
 
 /* Writes DIR/model.safetensors or, if `most` is not 0 and less than all data,
  * DIR/model-0000I-of-0000N.safetensors of at most so many bytes of data each (a
- * single tensor may have more) and DIR/model.safetensors.index.json. */
+ * single tensor may have more) and DIR/model.safetensors.index.json.  A number
+ * that F16 can't hold is GV_ERR_LIMIT with its tensor. */
 int gv_shards_write(const char *dir, const struct gv_items *list, int64_t most,
     struct gv_error *e) GV_USE_RESULT;
 

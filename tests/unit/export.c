@@ -297,8 +297,24 @@ static void
 test_faults(void)
 {
 	struct gv_export_law law = {.part = GV_RESAMPLER};
+	struct gv_items list = {0};
+	float v[2][3] = {{0}};
+	int64_t shape[2] = {2, 3};
+	struct gv_tensor t;
+	struct gv_source src = {&t, 0, false};
 	char dir[MOST_DIR], to[GV_PATH_MAX], path[GV_PATH_MAX + 32];
 	struct gv_error e = {0};
+
+	v[1][2] = 65519;
+	must(gv_tensor_set(&t, GV_F32, 2, shape, v, &e), &e);
+	must(gv_items_add(&list, "large", &src, GV_F16, &e), &e);
+	is_int(gv_shards_write(root, &list, 0, &e), 0, "F16 holds 65519");
+	v[1][2] = -65520;
+	is_int(gv_shards_write(root, &list, 0, &e), GV_ERR_LIMIT,
+	    "but not -65520");
+	ok(strstr(e.msg, "'large'") != NULL, "which is named");
+	gv_error_clear(&e);
+	gv_items_free(&list);
 
 	golden_find(dir, argv0, "GV_FAMILY", "family", "idefics2");
 	in_root(to, "fault");
