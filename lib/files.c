@@ -104,7 +104,7 @@ add_to_tokenizer(json_t *o, const char *text, int32_t id, struct gv_error *e)
 	json_t *t = properties(text), *with = json_pack("{s:i}", "id", id);
 	int bad;
 
-	if (!list) {
+	if (!json_is_array(list)) { /* null */
 		list = json_array();
 		json_object_set_new(o, "added_tokens", list);
 	}
@@ -140,7 +140,10 @@ add_to_list(const char *dir, const char *text, int32_t id, struct gv_error *e)
 
 	if (load(&o, dir, name, e) || !o)
 		return e->code;
-	if (json_object_set_new(o, text, json_integer(id)))
+	if (!json_is_object(o))
+		gv_fail(e, GV_ERR_FORMAT, "'%s/%s' is not a JSON object", dir,
+		    name);
+	else if (json_object_set_new(o, text, json_integer(id)))
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	else
 		(void)!gv_json_save(o, dir, name, e);

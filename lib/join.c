@@ -1,6 +1,7 @@
 /* Two models become one. */
 #include "join.h"
 
+#include "blocks.h"
 #include "config_edit.h"
 #include "dir.h"
 #include "export.h"
@@ -8,7 +9,6 @@
 #include "json.h"
 #include "mem.h"
 #include "token.h"
-#include "blocks.h"
 #include "banned.h"
 
 struct job {
@@ -26,6 +26,25 @@ struct job {
 };
 
 /* ---- configuration ------------------------------------------------------- */
+
+/* A new token must not be spelled like an ordinary one. */
+static int
+check_new(const struct gv_tokenizer *t, const char *text, struct gv_error *e)
+{
+	size_t n = strlen(text), k;
+	const char *s;
+	int32_t i;
+
+	for (i = 0; i < gv_tokenizer_size(t); i++) {
+		s = gv_token_bytes(t, i, &k);
+		if (s && k == n && !memcmp(s, text, n))
+			return gv_fail(e, GV_ERR_MATCH,
+			    "the image token '%s' is an ordinary token of the "
+			    "vocabulary, %d",
+			    text, (int)i);
+	}
+	return 0;
+}
 
 /* The token of image rows: which, and whether it must be made. */
 static int
@@ -49,9 +68,10 @@ choose_token(struct job *j, struct gv_error *e)
 		    sizeof j->image - 1);
 	memcpy(j->image, name, n);
 	j->new_token = j->id < 0;
-	if (j->new_token)
-		j->id = gv_tokenizer_size(j->t);
-	return 0;
+	if (!j->new_token)
+		return 0;
+	j->id = gv_tokenizer_size(j->t);
+	return check_new(j->t, j->image, e);
 }
 
 /* Sizes that suit the grid, to be changed by --set. */

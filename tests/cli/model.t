@@ -176,6 +176,8 @@ must_fail 1 "a text model is no tower" gv-model join text text -o x
 must_fail 1 "a tower is no text model" gv-model join tower tower -o x
 must_fail 1 "no such resampler" gv-model join text tower -o x \
 	--resampler magic
+must_fail 1 "an image token that is a word" gv-model join text tower -o x \
+	--image-token a
 must_fail 1 "more rows than patches" gv-model join text tower -o x \
 	--resampler avgpool --set resampler.rows=400
 must_fail 1 "other sizes than the tensors have" gv-model join text tower -o x \
