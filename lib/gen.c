@@ -127,6 +127,7 @@ gv_gen_open(struct gv_gen **out, struct gv_model *m,
 	g->m = m;
 	g->law = *law;
 	g->wait_end = &g->wait;
+	g->ahead = !gvk_is_host(m->k);
 	g->active = gv_alloc((size_t)law->rows, sizeof *g->active);
 	if (!g->active)
 		gv_gen_no_memory(e);
@@ -267,8 +268,8 @@ same_next(const struct gv_gen *g)
 	bool more = g->wait || (g->queue && !g->stuck);
 	int64_t i;
 
-	if (gvk_is_host(g->m->k) || g->begun - g->ended != 1 ||
-	    p->M > g->law.rows || (more && p->M < g->law.rows))
+	if (!g->ahead || g->begun - g->ended != 1 || p->M > g->law.rows ||
+	    (more && p->M < g->law.rows))
 		return false;
 	for (i = 0; i < p->M; i++) {
 		const struct sample *s = p->whose[i];

@@ -124,6 +124,8 @@ struct gv_gen {
 	struct gv_draw *draw;
 	struct pass pass[GV_DRAW_DEPTH]; /* pass n is number n mod depth */
 	uint64_t begun, ended; /* passes */
+	bool ahead; /* passes are queued before the draws of the last are known:
+	             * where that keeps a device busy */
 };
 
 /* What one pass takes in at least, if so much waits: a processor is busy with

@@ -31,7 +31,8 @@ tool_of(const char *name, const char *start, const char *end)
 	return tool;
 }
 
-/* True if any number of rows gives the samples of `want`. */
+/* True if any number of rows gives the samples of `want`, with passes one after
+ * the other or queued ahead. */
 static bool
 any_batch(struct gv_gen_law law, const struct got *want)
 {
@@ -40,11 +41,13 @@ any_batch(struct gv_gen_law law, const struct got *want)
 	bool good = true;
 	size_t i;
 
-	for (i = 0; i < sizeof rows / sizeof *rows; i++) {
-		law.rows = rows[i];
+	for (i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+		law.rows = rows[i / 2];
+		ahead = i % 2;
 		run(&law, p, PROMPTS, got, NULL);
 		good = good && same(got, want, ALL);
 	}
+	ahead = false;
 	return good;
 }
 
@@ -116,6 +119,9 @@ stop_strings(void)
 	struct gv_gen_law law = hot(7);
 	char border[3];
 	const char *const stop[] = {border, "i"};
+	struct gv_gen_prompt one = p[0];
+	struct gv_gen_stats st;
+	uint64_t passes;
 	int i, good = 0, ended = 0;
 
 	run(&law, p, PROMPTS, free, NULL);
@@ -136,6 +142,15 @@ stop_strings(void)
 	ok(got[3].stop == GV_STOP_STRING &&
 		stopped(&got[3], &free[3], border, border),
 	    "a string across two tokens alone ends a sample, too");
+	law.group = 1;
+	one.sample = 3;
+	run(&law, &one, 1, got, &st);
+	passes = st.passes;
+	ahead = true;
+	run(&law, &one, 1, got + 1, &st);
+	ahead = false;
+	ok(same(got, got + 1, 1) && passes == got->n && st.passes == passes + 1,
+	    "a pass that was queued ahead in vain leaves nothing behind");
 }
 
 /* What on_text() has said of each sample. */

@@ -5,7 +5,7 @@
 #define GENERATE_H
 
 #include "config.h"
-#include "gen.h"
+#include "gen_priv.h"
 #include "mem.h"
 #include "philox.h"
 #include "tap.h"
@@ -24,6 +24,7 @@ static struct gv_tokenizer *t;
 static struct gv_error e;
 static int32_t stop_id, stops[8], image_id;
 static size_t nstops;
+static bool ahead; /* run() has passes queued as for a device */
 static uint8_t px[3][2 * PIXELS]; /* three pictures, the last two in a row */
 
 /* What the tests prompt with: no image, one, two; neighbours share images and
@@ -180,6 +181,7 @@ run(const struct gv_gen_law *law, const struct gv_gen_prompt *p, size_t n,
 
 	if (gv_gen_open(&g, m, t, law, &e))
 		fatal("gv_gen_open");
+	g->ahead = ahead;
 	for (;;) {
 		for (; in < n && gv_gen_room(g); in++)
 			if (gv_gen_submit(g, &p[in], &e))
