@@ -1,18 +1,14 @@
 /* gv-model: makes model directories, fresh or out of others, and shows what is
  * in one. */
-#include "checkpoint.h"
 #include "cli.h"
 #include "config.h"
-#include "config_edit.h"
-#include "dir.h"
 #include "export.h"
+#include "fresh.h"
 #include "inspect.h"
 #include "join.h"
 #include "json.h"
 #include "mem.h"
-#include "model.h"
 #include "show.h"
-#include "token.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,85 +68,16 @@ static const struct gv_opt_prog prog = {
     opts,
 };
 
-/* ---- init ---------------------------------------------------------------- */
+/* ---- the four commands --------------------------------------------------- */
 
 static int
-make_config(struct gv_config *c, const char *name, const struct gv_tokenizer *t,
-    struct gv_error *e)
+init(const char *config, struct gv_error *e)
 {
-	json_t *o;
-	int32_t stop[8];
-	size_t n, i;
+	struct gv_fresh_law law = {config, tokenizer_dir, tower, sets.v, sets.n,
+	    (uint64_t)common.seed, dtype_word ? dtypes[dtype_word] : GV_F32};
 
-	if (gv_config_read(&o, name, e))
-		return e->code;
-	if (!t && gv_config_wants_tokenizer(o))
-		gv_fail(e, GV_ERR_USAGE, "it needs --tokenizer");
-	if (!e->code && (!tower || !gv_config_take_tower(o, tower, e)) &&
-	    (!t || !gv_config_fit(o, t, e)) &&
-	    !gv_config_set(o, sets.v, sets.n, e))
-		(void)!gv_config_parse(c, o, e);
-	if (e->code)
-		gv_fail_in(e, "'%s'", name);
-	json_decref(o);
-	if (e->code || !t || c->neos)
-		return e->code;
-	n = gv_tokenizer_stops(t, stop, 8);
-	for (i = 0; i < n && i < 8; i++)
-		c->eos[c->neos++] = stop[i];
-	return 0;
+	return gv_fresh(output, &law, e);
 }
-
-static int
-fill(struct gv_model *m, const char *dir, struct gv_error *e)
-{
-	if (gv_model_init(m, (uint64_t)common.seed, e) ||
-	    gv_model_save(m, dir, dtype_word ? dtypes[dtype_word] : GV_F32, e))
-		return e->code;
-	return tokenizer_dir ? gv_model_copy_files(tokenizer_dir, dir, e) : 0;
-}
-
-static int
-write_model(struct gv_config *c, struct gv_error *e)
-{
-	struct gv_model *m = NULL;
-	struct gvk *k = NULL;
-	struct gv_dir *d;
-
-	if (!gv_backend_open(&k, "cpu", 1, e) &&
-	    !gv_model_new(&m, k, c, ~0u, e) && !gv_dir_begin(&d, output, e)) {
-		if (fill(m, gv_dir_tmp(d), e))
-			gv_dir_abort(&d);
-		else
-			(void)!gv_dir_commit(&d, e);
-	}
-	gv_model_close(&m);
-	gvk_close(&k);
-	return e->code;
-}
-
-static int
-init(const char *name, struct gv_error *e)
-{
-	struct gv_tokenizer *t = NULL;
-	struct gv_config c = {0};
-	int r = 0;
-
-	if (tokenizer_dir)
-		r = gv_tokenizer_open(&t, tokenizer_dir, e);
-	if (!r)
-		r = make_config(&c, name, t, e);
-	if (!r && c.has_text && !t)
-		r = gv_fail(
-		    e, GV_ERR_USAGE, "a model with text needs --tokenizer");
-	if (!r)
-		r = write_model(&c, e);
-	gv_config_free(&c);
-	gv_tokenizer_close(&t);
-	return r;
-}
-
-/* ---- the others ---------------------------------------------------------- */
 
 /* One line of JSON. */
 static void

@@ -37,24 +37,6 @@ struct gv_export_law {
 int gv_export(const char *from, const char *to, const struct gv_export_law *law,
     json_t **report, struct gv_error *e) GV_USE_RESULT;
 
-/* ---- pieces, for gv_join() ----------------------------------------------- */
-
-/* config.json's object of one part alone, new: the text model's, or the
- * tower's with what its features are. */
-int gv_config_of_part(json_t **out, const struct gv_config *c,
-    enum gv_part part, struct gv_error *e) GV_USE_RESULT;
-
-/* Gives `to`, just parsed, what `from` has in other files: the rule of pixels
- * for its images' size, if both have a tower; end ids and the law to draw by,
- * if both have a decoder. */
-int gv_config_carry(struct gv_config *to, const struct gv_config *from,
-    struct gv_error *e) GV_USE_RESULT;
-
-/* Says in c->json which type the numbers have that are written; "float32" if
- * they differ. */
-int gv_config_put_dtype(struct gv_config *c, const struct gv_items *list,
-    struct gv_error *e) GV_USE_RESULT;
-
 /* What was done, as a new object:
  *	{"parts": [{"part", "tensors", "parameters", "bytes", "dtype",
  *	    "fresh"}], "tensors", "parameters", "bytes",

@@ -3,6 +3,7 @@
 
 #include "blocks.h"
 #include "config_edit.h"
+#include "config_part.h"
 #include "dir.h"
 #include "export.h"
 #include "files.h"
@@ -271,7 +272,7 @@ gather(struct job *j, struct gv_error *e)
 	    gv_items_model(&j->list, j->m, from, j->law->dtype, e) ||
 	    fill_rows(j, e))
 		return e->code;
-	return gv_config_put_dtype(&j->m->cfg, &j->list, e);
+	return gv_config_put_dtype(&j->m->cfg, gv_items_dtype(&j->list), e);
 }
 
 static int

@@ -170,6 +170,18 @@ gv_items_model(struct gv_items *list, const struct gv_model *m,
 	return 0;
 }
 
+enum gv_dtype
+gv_items_dtype(const struct gv_items *list)
+{
+	enum gv_dtype t = list->n ? list->v[0].dtype : GV_F32;
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		if (list->v[i].part < GV_PARTS && list->v[i].dtype != t)
+			t = GV_F32;
+	return t;
+}
+
 /* ---- values -------------------------------------------------------------- */
 
 /* Rounds n numbers to the item's type; one too large for it would be lost. */

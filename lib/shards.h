@@ -59,6 +59,9 @@ int gv_items_model(struct gv_items *list, const struct gv_model *m,
     const struct gv_origin *const from[GV_PARTS], enum gv_dtype dtype,
     struct gv_error *e) GV_USE_RESULT;
 
+/* The type of all parameters; F32 if they differ. */
+enum gv_dtype gv_items_dtype(const struct gv_items *list);
+
 /* Writes DIR/model.safetensors or, if `most` is not 0 and less than all data,
  * DIR/model-0000I-of-0000N.safetensors of at most so many bytes of data each (a
  * single tensor may have more) and DIR/model.safetensors.index.json.  A number
