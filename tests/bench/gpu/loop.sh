@@ -25,7 +25,7 @@ n=0
 for f in "$pictures"/*; do
 	words=$(awk -v n=$n 'BEGIN {
 		srand(n)
-		for (i = 0; i < 108; i++)
+		for (i = 0; i < 118; i++)
 			printf " %s", substr("onetwosixteneyecathat",
 			    1 + 3 * int(7 * rand()), 3)
 	}')
