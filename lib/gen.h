@@ -123,10 +123,10 @@ struct gv_gen;
 /* `m` and `t` must outlive the generator, which alone may run the model
  * meanwhile: it reserves memory as the prompts need it.  Ids that can't be
  * drawn: beyond the tokenizer's, image placeholders, and special tokens that
- * neither end a turn nor mark a call of the tool.  A model with fewer ids than its tokenizer is
- * GV_ERR_MATCH, a law outside its ranges GV_ERR_USAGE.  `t` may be NULL, where
- * ids are no text: all but image placeholders can be drawn then, and only the
- * model's eos ends a sample. */
+ * neither end a turn nor mark a call of the tool.  A model with fewer ids than
+ * its tokenizer is GV_ERR_MATCH, a law outside its ranges GV_ERR_USAGE.  `t`
+ * may be NULL, where ids are no text: all but image placeholders can be drawn
+ * then, only the model's eos ends a sample, and texts are empty. */
 int gv_gen_open(struct gv_gen **g, struct gv_model *m,
     const struct gv_tokenizer *t, const struct gv_gen_law *law,
     struct gv_error *e) GV_USE_RESULT;

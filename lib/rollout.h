@@ -52,7 +52,8 @@ struct gv_rollout_opts {
 	const char *score_as; /* the field */
 	int64_t logits; /* so many of each position; 0: all; below 0: none */
 	/* Lines for the user: 0 a record that was left out; 1, 2 what -v and
-	 * -vv want to know.  progress() is called now and then.  May be NULL. */
+	 * -vv want to know.  progress() is called now and then.  Either may be
+	 * NULL. */
 	void (*say)(int level, const char *line);
 	void (*progress)(uint64_t records, uint64_t tokens);
 };

@@ -78,11 +78,11 @@ int gv_tool_finish(struct gv_tool *tool, struct gv_error *e) GV_USE_RESULT;
 
 #define GV_CALC_TEXT 64 /* bytes that a result takes, with its NUL */
 
-/* Evaluates n bytes, at most 4096: false if they are no expression, or it has no
- * value (division by 0), or one that takes more than 37 digits above or below the line.  An integer
- * is written as one; another number with at most 12 significant digits, rounded
- * to nearest (ties away from 0), without an exponent and without zeros at its
- * end.
+/* Evaluates n bytes, at most 4096: false if they are no expression, or it has
+ * no value (division by 0), or one that as a fraction takes more than 37 digits
+ * above or below the line.  An integer is written as one; another number with
+ * at most 12 significant digits, rounded to nearest (ties away from 0), without
+ * an exponent and without zeros at its end.
  *	sum:	product { ("+" | "-") product }
  *	product: factor { ("*" | "/" | "//") factor }	// rounds down
  *	factor:	{ "+" | "-" } (number | "(" sum ")")

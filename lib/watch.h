@@ -8,8 +8,8 @@
  * counts, and the longer of two that begin together.
  *
  * A call stands between two marks.  A mark that is an added token of the
- * vocabulary (<|python_start|>) is that token alone, never its spelling in other
- * tokens; any other mark is found in the text like a stop string.
+ * vocabulary (<|python_start|>) is that token alone, never its spelling in
+ * other tokens; any other mark is found in the text like a stop string.
  *
  *	gv_watch_open(&w, t, &law, e);
  *	struct gv_watched s = {0};		... a sample

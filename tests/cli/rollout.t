@@ -21,8 +21,8 @@ is "ordered by prompt, then sample" \
 	"$(look '[.key, .group, .sample]' <s.gv | tr -d '\n')" \
 	"$(for k in a:0 b:1 c:2 d:3 e:4 f:5 g:6; do for i in 0 1 2; do
 		printf '["%s",%d,%d]' "${k%:*}" "${k#*:}" $i; done; done)"
-is "law and version" "$(look '[.seed, .temperature, .top_k, .top_p, .policy]' \
-	<s.gv | sort -u)" '[4,1,0,1,0]'
+is "law and version" "$(look '[.seed, .temperature, .top_k, .top_p, .min_p,
+	.repetition_penalty, .policy]' <s.gv | sort -u)" '[4,1,0,1,0,1,0]'
 is "what the record came from is passed on, images are not" \
 	"$(look '[.answers[0], .task, (.messages | length), has("image"),
 		has("image_size")]' <s.gv | sort -u)" \
@@ -85,6 +85,98 @@ is "image ids are not sampled" "$(roll --group 64 --temperature 50 pi.gv |
 	look "[.tokens, .loss_mask] | transpose |
 		map(select(.[1] > 0 and .[0] == $image)) | length" |
 	sort -u)" 0
+
+is "min-p 1 is greedy" "$(roll --min-p 1 pi.gv | look .tokens)" \
+	"$(roll --temperature 0 pi.gv | look .tokens)"
+mask='[.tokens, .loss_mask] | transpose'
+is "a strong penalty: no id of text twice" "$(roll --temperature 0 \
+	--max-tokens 30 --repetition-penalty 1000 pi.gv | look "$mask |
+	map(select(.[1] > 0)[0]) | length == (unique | length)" | sort -u)" true
+
+# ---- stop strings
+hot='--group 3 --seed 4 --temperature 2 --max-tokens 40'
+# shellcheck disable=SC2086 # $hot is a list
+roll $hot -o free.gv pi.gv
+# shellcheck disable=SC2086
+ok "stop strings" roll $hot --stop e --stop 'wh' -o stop.gv pi.gv
+look '{(.key + (.sample | tostring)): .}' <free.gv | jq -s add >free.json
+look . <stop.gv | jq -c --slurpfile f free.json '. as $s |
+	$f[0][.key + (.sample | tostring)] | [$s.stop,
+	$s.tokens == .tokens[:$s.tokens | length],
+	$s.text == (.text | split("e")[0] // "" |
+		split("wh")[0] // ""),
+	($s.stop == "string") == (.text | test("e|wh"))]' | sort | uniq -c |
+	awk '{print ($1 > 9), $2}' | sort -u >got
+is "a sample ends with the token, its text before the string" \
+	"$(grep -v length got)" '0 ["stop",true,true,true]
+1 ["string",true,true,true]'
+is "... recorded" "$(gv-stat --json stop.gv |
+	jq -c '.. | .args? // empty' | grep -c '"--stop","e","--stop","wh"')" 1
+must_fail 2 "a stop string that isn't UTF-8" \
+	roll --stop "$(printf '\377')" pi.gv -o out.gv
+must_fail 2 "an empty one" roll --stop '' pi.gv
+
+# ---- tools
+# call TOOL OPTION...: hot samples where a space begins a call and an e ends it.
+cat >call <<END
+#!/bin/sh
+exec gv-rollout -m '$MODEL' $hot --tool-start ' ' --tool-end e --tool "\$@"
+END
+chmod +x call
+ok "a tool" call calculator -o t.gv pi.gv
+n=$(look .text <t.gv | grep -ao '<|output_start|>error<|output_end|>' | wc -l)
+ok "... is called, and answers ($n times)" test "$n" -gt 5
+out=$(jq '.added_tokens[] | select(.content == "<|output_start|>").id' \
+	"$MODEL/tokenizer.json")
+is "... what it says is masked" "$(look ". as \$r | [.loss_mask, .logp] |
+	transpose | map((.[0] > 0) == (.[1] < 0)) | all" <t.gv | sort -u) $(
+	look "$mask | map(select(.[0] == $out)[1]) | add" <t.gv | sort -u |
+	tr -d '\n')" "true 0null"
+gv-paste --many --prefer-first t.gv i.gv | roll --score --score-as again \
+	-o tc.gv
+is "... and what follows has the logp of a fresh pass" "$(look '[.logp, .again]
+	| transpose | map((.[0] - .[1]) | fabs) | max < 0.0001' <tc.gv |
+	sort -u)" true
+look '[.key, .sample, .tokens, .text, .stop, .loss_mask]' <t.gv >want
+all='--min-p 0.001 --repetition-penalty 1.2 --stop wh --top-k 250 --top-p .98'
+# shellcheck disable=SC2086
+call calculator $all pi.gv | look '[.sample, .tokens, .text, .stop]' >want.all
+for b in 1 5 256; do
+	call calculator --batch $b pi.gv |
+		look '[.key, .sample, .tokens, .text, .stop, .loss_mask]' >got
+	ok "... the same with --batch $b" cmp want got
+	# shellcheck disable=SC2086
+	call calculator $all --batch $b pi.gv |
+		look '[.sample, .tokens, .text, .stop]' >got
+	ok "... and with everything on" cmp want.all got
+done
+for stage in encoder full; do
+	gv-paste p.gv $stage.gv | call calculator --images -o im.gv
+	look '[.key, .sample, .tokens, .text, .stop, .loss_mask]' <im.gv >got
+	ok "... the same from --stage $stage" cmp want got
+done
+is "... which --images passes on" "$(gv-stat --json im.gv |
+	jq -c '[.. | .name? // empty] | index("embeds") != null')" true
+ok "a program as a tool" call 'while read -r l; do
+	echo "{\"output\":\"[${#l}]\"}"; done' -o t.gv pi.gv
+ok "... is asked" grep -aq '<|output_start|>\[[0-9]*\]<|output_end|>' t.gv
+ok "... marks of its own" call 'while read -r l; do
+	echo "{\"error\":\"no\"}"; done' --tool-output-start '(' \
+	--tool-output-end ')' -o t.gv pi.gv
+ok "... an error is a text" grep -aq '(error: no)' t.gv
+must_fail 1 "a tool that ends" call 'read -r l' -o out.gv pi.gv
+must_fail 1 "a tool that hangs" \
+	call 'sleep 9' --tool-timeout .2 -o out.gv pi.gv
+must_fail 1 "a tool that says something else" \
+	call 'while read -r l; do echo yes; done' -o out.gv pi.gv
+said "... which is quoted" "the program answered 'yes' to call"
+must_fail 1 "a tool that isn't there" call ./no-such -o out.gv pi.gv
+must_fail 1 "a tool that fails in the end" call 'while read -r l; do
+	echo "{\"output\":\"\"}"; done; exit 1' -o out.gv pi.gv
+is "nothing is left of them" "$(find . -name '*out.gv*')" ""
+must_fail 2 "half of the marks" roll --tool calculator --tool-start x pi.gv
+must_fail 2 "marks without a tool" roll --tool-start x --tool-end y pi.gv
+must_fail 2 "a tool while scoring" roll --score --tool calculator pi.gv
 
 # ---- scoring
 gv-paste --many --prefer-first s.gv i.gv >si.gv
