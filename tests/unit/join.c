@@ -311,6 +311,48 @@ test_features(void)
 	gv_config_free(&c);
 }
 
+/* A tower that leaves gives the features that it gave within. */
+static void
+test_leaving(void)
+{
+	static const struct {
+		const char *tower, *set[3];
+		size_t n;
+	} cases[] = {
+	    {"clip", {"vision_feature_layer=-1", "vision_post_norm=true"}, 2},
+	    {"clip", {"vision_feature_select_strategy=full"}, 1},
+	    {"siglip", {"vision_post_norm=false"}, 1},
+	    {"siglip", {"vision_feature_layer=1"}, 1},
+	};
+	struct gv_export_law out = {.part = GV_VISION};
+	char dir[GV_PATH_MAX], alone[GV_PATH_MAX];
+	struct gv_error e = {0};
+	struct gv_config a, b;
+	size_t i;
+
+	in_root(dir, "within");
+	in_root(alone, "alone");
+	for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct gv_join_law law = {.resampler = "none",
+		    .set = cases[i].set,
+		    .nset = cases[i].n};
+
+		must(
+		    join("text", cases[i].tower, "within", &law, NULL, &e), &e);
+		must(gv_export(dir, alone, &out, NULL, &e), &e);
+		must(gv_config_open(&a, dir, &e), &e);
+		must(gv_config_open(&b, alone, &e), &e);
+		ok(a.vision.layer == b.vision.layer &&
+			a.vision.post_norm == b.vision.post_norm &&
+			a.vision.P == b.vision.P &&
+			a.vision.mean[1] == b.vision.mean[1],
+		    "%s with %s leaves with it", cases[i].tower,
+		    cases[i].set[0]);
+		gv_config_free(&a);
+		gv_config_free(&b);
+	}
+}
+
 /* A tower for larger images. */
 static void
 test_positions(void)
@@ -403,6 +445,7 @@ main(int argc, char **argv)
 	test_token("padded", false, 7, NULL);
 	test_token("rounded", false, 0, "text_config.vocab_size=320");
 	test_features();
+	test_leaving();
 	test_positions();
 	test_faults();
 	must(gv_remove_tree(root, &e), &e);
