@@ -22,19 +22,26 @@ no_memory(struct gv_error *e)
 
 /* ---- the cache ----------------------------------------------------------- */
 
+/* A piece of at most 24 bytes, as three words filled up with zeros. */
+#define PIECE_BYTES ((size_t)24)
+#define PIECE_IDS   8
+
+struct key {
+	uint64_t w[3];
+	uint32_t bytes;
+};
+
 /* A fixed table of one cache line an entry, filled until it is full and never
- * changed: `tag` is 0 (empty), 1 (being written) or the piece's hash, and its
- * store releases the rest.  Threads share it without locks, and what it
+ * changed: `tag` is 0 (empty), 1 (being written) or from the piece's hash, and
+ * its store releases the rest.  Threads share it without locks, and what it
  * answers doesn't depend on who came first. */
 #define CACHE_SLOTS (1u << 17)
 #define CACHE_PROBE 4
-#define PIECE_BYTES 30
-#define PIECE_IDS   7
 
 struct entry {
 	_Atomic uint32_t tag;
-	uint8_t bytes, ids;
-	char s[PIECE_BYTES];
+	uint16_t bytes, ids;
+	uint64_t w[3];
 	int32_t id[PIECE_IDS];
 };
 _Static_assert(sizeof(struct entry) == 64, "an entry is one cache line");
@@ -51,8 +58,9 @@ gv_piece_cache_open(struct gv_piece_cache **out, struct gv_error *e)
 
 	if (!c)
 		return no_memory(e);
-	/* zero pages, which cost nothing until they are used */
-	p = mmap(NULL, CACHE_SLOTS * sizeof(struct entry),
+	/* zero pages, which cost nothing until they are used; a probe of the
+	 * last slots goes on behind them */
+	p = mmap(NULL, (CACHE_SLOTS + CACHE_PROBE) * sizeof(struct entry),
 	    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED) {
 		gv_free(c);
@@ -68,31 +76,63 @@ gv_piece_cache_close(struct gv_piece_cache **c)
 {
 	if (!*c)
 		return;
-	munmap((*c)->slot, CACHE_SLOTS * sizeof(struct entry));
+	munmap((*c)->slot, (CACHE_SLOTS + CACHE_PROBE) * sizeof(struct entry));
 	gv_free(*c);
 	*c = NULL;
 }
 
-static uint32_t
-tag_of(const char *s, size_t n)
+/* The key of n <= PIECE_BYTES bytes at s, behind which `room` bytes can be
+ * read. */
+static inline void
+make_key(struct key *k, const char *s, size_t n, size_t room)
 {
-	uint32_t h = gv_token_hash(s, n);
+	static const uint8_t mask[2 * PIECE_BYTES] = {255, 255, 255, 255, 255,
+	    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+	    255, 255, 255, 255, 255, 255};
+	uint64_t m[3];
+	int i;
 
-	return h < 2 ? h + 2 : h;
+	k->bytes = (uint32_t)n;
+	if (room < PIECE_BYTES) {
+		memset(k->w, 0, sizeof k->w);
+		memcpy(k->w, s, n);
+		return;
+	}
+	memcpy(k->w, s, PIECE_BYTES);
+	memcpy(m, mask + PIECE_BYTES - n, PIECE_BYTES);
+	for (i = 0; i < 3; i++)
+		k->w[i] &= m[i];
 }
 
-static const struct entry *
-recall(const struct gv_piece_cache *c, uint32_t tag, const char *s, size_t n)
+static inline uint32_t
+tag_of(const struct key *k)
 {
-	uint32_t i;
+	uint64_t h = (k->w[0] ^ k->bytes) * 0x9e3779b97f4a7c15u;
 
-	for (i = 0; i < CACHE_PROBE; i++) {
-		const struct entry *it =
-		    &c->slot[(tag + i) & (CACHE_SLOTS - 1)];
+	h ^= (k->w[1] ^ h >> 32) * 0xff51afd7ed558ccdu;
+	h ^= (k->w[2] ^ h >> 32) * 0xc4ceb9fe1a85ec53u;
+	h = (h ^ h >> 29) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(h >> 32) | 2;
+}
+
+static inline struct entry *
+home(const struct gv_piece_cache *c, uint32_t tag)
+{
+	return &c->slot[tag >> 2 & (CACHE_SLOTS - 1)];
+}
+
+static inline const struct entry *
+recall(const struct gv_piece_cache *c, uint32_t tag, const struct key *k)
+{
+	const struct entry *it = home(c, tag), *end = it + CACHE_PROBE;
+
+	for (; it < end; it++) {
 		uint32_t got =
 		    atomic_load_explicit(&it->tag, memory_order_acquire);
 
-		if (got == tag && it->bytes == n && !memcmp(it->s, s, n))
+		if (got == tag && it->bytes == k->bytes &&
+		    !((it->w[0] ^ k->w[0]) | (it->w[1] ^ k->w[1]) |
+			(it->w[2] ^ k->w[2])))
 			return it;
 		if (!got)
 			return NULL;
@@ -101,22 +141,21 @@ recall(const struct gv_piece_cache *c, uint32_t tag, const char *s, size_t n)
 }
 
 static void
-remember(struct gv_piece_cache *c, uint32_t tag, const char *s, size_t n,
+remember(struct gv_piece_cache *c, uint32_t tag, const struct key *k,
     const int32_t *id, size_t ids)
 {
-	uint32_t i;
+	struct entry *it = home(c, tag), *end = it + CACHE_PROBE;
 
 	if (ids > PIECE_IDS)
 		return;
-	for (i = 0; i < CACHE_PROBE; i++) {
-		struct entry *it = &c->slot[(tag + i) & (CACHE_SLOTS - 1)];
+	for (; it < end; it++) {
 		uint32_t none = 0;
 
 		if (!atomic_compare_exchange_strong(&it->tag, &none, 1))
 			continue;
-		it->bytes = (uint8_t)n;
-		it->ids = (uint8_t)ids;
-		memcpy(it->s, s, n);
+		it->bytes = (uint16_t)k->bytes;
+		it->ids = (uint16_t)ids;
+		memcpy(it->w, k->w, sizeof it->w);
 		memcpy(it->id, id, ids * sizeof *id);
 		atomic_store_explicit(&it->tag, tag, memory_order_release);
 		return;
@@ -126,7 +165,6 @@ remember(struct gv_piece_cache *c, uint32_t tag, const char *s, size_t n,
 /* ---- merging ------------------------------------------------------------- */
 
 #define SHORT_PIECE 48 /* bytes that are merged without a heap */
-#define NO_RANK     UINT32_MAX
 
 /* rank[i] is that of the pair (id[i], id[i + 1]). */
 static size_t
@@ -135,34 +173,25 @@ merge_short(const struct gv_tokenizer *t, int32_t *id, size_t n)
 	uint32_t rank[SHORT_PIECE];
 	size_t i, best;
 
-	for (i = 0; i + 1 < n; i++) {
-		const struct gv_merge *m = gv_token_merge(t, id[i], id[i + 1]);
-
-		rank[i] = m ? m->rank : NO_RANK;
-	}
+	for (i = 0; i + 1 < n; i++)
+		rank[i] = gv_token_rank(t, id[i], id[i + 1]);
 	while (n > 1) {
-		const struct gv_merge *m;
-
 		for (best = 0, i = 1; i + 1 < n; i++)
 			if (rank[i] < rank[best])
 				best = i;
-		if (rank[best] == NO_RANK)
+		if (rank[best] == GV_NO_RANK)
 			break;
-		m = gv_token_merge(t, id[best], id[best + 1]);
-		id[best] = m->id;
+		id[best] = t->merged[rank[best]];
 		n--;
-		memmove(
-		    id + best + 1, id + best + 2, (n - best - 1) * sizeof *id);
-		memmove(rank + best, rank + best + 1,
-		    (n - best - 1) * sizeof *rank);
-		if (best + 1 < n) {
-			m = gv_token_merge(t, id[best], id[best + 1]);
-			rank[best] = m ? m->rank : NO_RANK;
+		for (i = best + 1; i < n; i++) {
+			id[i] = id[i + 1];
+			rank[i - 1] = rank[i];
 		}
-		if (best) {
-			m = gv_token_merge(t, id[best - 1], id[best]);
-			rank[best - 1] = m ? m->rank : NO_RANK;
-		}
+		if (best + 1 < n)
+			rank[best] = gv_token_rank(t, id[best], id[best + 1]);
+		if (best)
+			rank[best - 1] =
+			    gv_token_rank(t, id[best - 1], id[best]);
 	}
 	return n;
 }
@@ -171,7 +200,6 @@ merge_short(const struct gv_tokenizer *t, int32_t *id, size_t n)
  * merges, of which those whose pair has changed meanwhile are passed over. */
 struct cand {
 	uint32_t rank, at;
-	int32_t a, b;
 };
 
 struct list {
@@ -192,16 +220,11 @@ before(const struct cand *x, const struct cand *y)
 static void
 offer(struct list *l, const struct gv_tokenizer *t, uint32_t at, uint32_t right)
 {
-	const struct gv_merge *m = gv_token_merge(t, l->id[at], l->id[right]);
-	struct cand c;
+	struct cand c = {gv_token_rank(t, l->id[at], l->id[right]), at};
 	size_t i, up;
 
-	if (!m)
+	if (c.rank == GV_NO_RANK)
 		return;
-	c.rank = m->rank;
-	c.at = at;
-	c.a = m->a;
-	c.b = m->b;
 	for (i = l->n++; i; i = up) {
 		up = (i - 1) / 2;
 		if (!before(&c, &l->heap[up]))
@@ -243,12 +266,11 @@ merge_list(const struct gv_tokenizer *t, struct list *l, uint32_t n)
 		struct cand c = take(l);
 		uint32_t r;
 
-		if (l->id[c.at] != c.a)
-			continue;
 		r = l->next[c.at];
-		if (r >= n || l->id[r] != c.b)
+		if (l->id[c.at] < 0 || r >= n ||
+		    gv_token_rank(t, l->id[c.at], l->id[r]) != c.rank)
 			continue;
-		l->id[c.at] = gv_token_merge(t, c.a, c.b)->id;
+		l->id[c.at] = t->merged[c.rank];
 		l->id[r] = -1;
 		l->next[c.at] = l->next[r];
 		if (l->next[r] < n) {
@@ -302,42 +324,73 @@ merge_long(const struct gv_tokenizer *t, const char *s, size_t n,
 	return rc;
 }
 
-static int
-encode_piece(const struct gv_tokenizer *t, const char *s, size_t n,
-    struct gv_ids *out, struct gv_error *e)
+/* The ids of a piece of at most SHORT_PIECE bytes. */
+static size_t
+short_piece(const struct gv_tokenizer *t, const char *s, size_t n,
+    int32_t id[SHORT_PIECE])
 {
-	bool cached = n <= PIECE_BYTES;
-	uint32_t tag = 0;
-	int32_t id[SHORT_PIECE];
-	size_t i, k;
-	void *p;
+	int32_t whole = gv_token_find(t, s, n);
 
-	if (cached && n > 1) {
-		const struct entry *it;
+	if (whole >= 0 &&
+	    (t->ignore_merges || t->tok[whole].flags & GV_TOK_WHOLE)) {
+		id[0] = whole;
+		return 1;
+	}
+	return merge_short(t, id, ids_of_bytes(t, s, n, id));
+}
 
-		tag = tag_of(s, n);
-		it = recall(t->cache, tag, s, n);
-		if (it) {
-			for (i = 0; i < it->ids; i++)
-				if (gv_ids_push(out, it->id[i], e))
-					return e->code;
-			return 0;
-		}
+void
+gv_token_mark_whole(struct gv_tokenizer *t)
+{
+	int32_t id[SHORT_PIECE], i;
+	uint32_t k;
+
+	for (k = 0; k <= t->by_mask; k++) {
+		struct gv_tok *tok;
+		size_t n;
+
+		i = t->by_bytes[k];
+		if (i < 0 || t->tok[i].len > SHORT_PIECE)
+			continue;
+		tok = &t->tok[i];
+		n = merge_short(
+		    t, id, ids_of_bytes(t, t->blob + tok->off, tok->len, id));
+		if (n == 1 && id[0] == i)
+			tok->flags |= GV_TOK_WHOLE;
 	}
-	if (t->ignore_merges && n <= GV_MAX_TOKEN &&
-	    (id[0] = gv_token_find(t, s, n)) >= 0) {
-		k = 1;
-	} else if (n > SHORT_PIECE) {
-		return merge_long(t, s, n, out, e);
-	} else {
-		k = merge_short(t, id, ids_of_bytes(t, s, n, id));
-	}
-	if (cached && n > 1)
-		remember(t->cache, tag, s, n, id, k);
-	p = out->id;
-	if (gv_grow(&p, &out->cap, out->n + k, sizeof *out->id))
+}
+
+static int
+room(struct gv_ids *out, size_t more, struct gv_error *e)
+{
+	void *p = out->id;
+
+	if (gv_grow(&p, &out->cap, out->n + more, sizeof *out->id))
 		return no_memory(e);
 	out->id = p;
+	return 0;
+}
+
+/* A piece that the cache doesn't know. */
+static int
+new_piece(const struct gv_tokenizer *t, const char *s, size_t n,
+    const struct key *key, uint32_t tag, struct gv_ids *out, struct gv_error *e)
+{
+	int32_t id[SHORT_PIECE];
+	size_t k;
+
+	if (n > SHORT_PIECE) {
+		if (!t->ignore_merges || n > GV_MAX_TOKEN ||
+		    (id[0] = gv_token_find(t, s, n)) < 0)
+			return merge_long(t, s, n, out, e);
+		k = 1;
+	} else {
+		k = short_piece(t, s, n, id);
+	}
+	if (n <= PIECE_BYTES)
+		remember(t->cache, tag, key, id, k);
+	if (room(out, k, e))
+		return e->code;
 	memcpy(out->id + out->n, id, k * sizeof *id);
 	out->n += k;
 	return 0;
@@ -345,24 +398,73 @@ encode_piece(const struct gv_tokenizer *t, const char *s, size_t n,
 
 /* ---- from text to pieces ------------------------------------------------- */
 
+/* Pieces are looked up by the batch, so that the memory of the cache's entries
+ * is asked for well before it is read. */
+#define BATCH 64
+
+struct batch {
+	size_t at[BATCH + 1]; /* piece i is s[at[i] .. at[i + 1]) */
+	struct key key[BATCH];
+	uint32_t tag[BATCH];
+};
+
+static int
+encode_batch(const struct gv_tokenizer *t, const char *s, size_t n,
+    struct batch *b, size_t pieces, struct gv_ids *out, struct gv_error *e)
+{
+	size_t i;
+
+	for (i = 0; i < pieces; i++) {
+		size_t at = b->at[i], bytes = b->at[i + 1] - at;
+
+		if (bytes > PIECE_BYTES)
+			continue;
+		make_key(&b->key[i], s + at, bytes, n - at);
+		b->tag[i] = tag_of(&b->key[i]);
+		__builtin_prefetch(home(t->cache, b->tag[i]));
+	}
+	for (i = 0; i < pieces; i++) {
+		size_t at = b->at[i], bytes = b->at[i + 1] - at;
+		const struct entry *it = NULL;
+
+		if (room(out, PIECE_IDS, e))
+			return e->code;
+		if (bytes <= PIECE_BYTES)
+			it = recall(t->cache, b->tag[i], &b->key[i]);
+		if (it) {
+			/* all eight, since a fixed number is fast */
+			memcpy(out->id + out->n, it->id, sizeof it->id);
+			out->n += it->ids;
+		} else if (new_piece(t, s + at, bytes, &b->key[i], b->tag[i],
+			       out, e)) {
+			return e->code;
+		}
+	}
+	return 0;
+}
+
 static int
 encode_plain(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_ids *out, struct gv_error *e)
 {
 	struct gv_splitter w;
-	size_t at, end;
-	int got, rc = 0;
+	struct batch b;
+	int got;
 
 	if (!n)
 		return 0;
-	if (!t->split)
-		return encode_piece(t, s, n, out, e);
+	if (!t->split) {
+		b.at[0] = 0;
+		b.at[1] = n;
+		return encode_batch(t, s, n, &b, 1, out, e);
+	}
 	if (gv_splitter_open(&w, t->split, s, n, e))
 		return e->code;
-	while (!rc && (got = gv_splitter_next(&w, &at, &end, e)) != 0)
-		rc = got < 0 ? got : encode_piece(t, s + at, end - at, out, e);
+	while ((got = gv_splitter_fill(&w, b.at, BATCH, e)) > 0)
+		if (encode_batch(t, s, n, &b, (size_t)got, out, e))
+			break;
 	gv_splitter_close(&w);
-	return rc;
+	return e->code;
 }
 
 /* The leftmost, longest added token of `set` at or behind *at: its item and,

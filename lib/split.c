@@ -395,27 +395,50 @@ find(struct gv_splitter *w, struct gv_error *e)
 	return 0;
 }
 
+/* The end of the piece at w->at. */
+static int
+cut_regex(struct gv_splitter *w, struct gv_error *e)
+{
+	if ((w->lo < w->at || w->hi <= w->at) && find(w, e))
+		return e->code;
+	w->at = w->lo > w->at ? w->lo : w->hi;
+	return 0;
+}
+
+int
+gv_splitter_fill(
+    struct gv_splitter *w, size_t *at, int most, struct gv_error *e)
+{
+	const struct gv_split *split = w->split;
+	int k = 0;
+
+	at[0] = w->at;
+	if (split->kind == QWEN2)
+		for (; k < most && at[k] < w->n; k++)
+			at[k + 1] = qwen2(w->s, at[k], w->n, split->digits);
+	else if (split->kind == GPT2)
+		for (; k < most && at[k] < w->n; k++)
+			at[k + 1] = gpt2(w->s, at[k], w->n);
+	else
+		for (; k < most && w->at < w->n; k++) {
+			if (cut_regex(w, e))
+				return e->code;
+			at[k + 1] = w->at;
+		}
+	w->at = at[k];
+	return k;
+}
+
 int
 gv_splitter_next(
     struct gv_splitter *w, size_t *at, size_t *end, struct gv_error *e)
 {
-	if (w->at == w->n)
-		return 0;
-	*at = w->at;
-	switch (w->split->kind) {
-	case GPT2:
-		w->at = gpt2(w->s, w->at, w->n);
-		break;
-	case QWEN2:
-		w->at = qwen2(w->s, w->at, w->n, w->split->digits);
-		break;
-	case REGEX:
-		if (w->lo < w->at || w->hi <= w->at)
-			if (find(w, e))
-				return e->code;
-		w->at = w->lo > w->at ? w->lo : w->hi;
-		break;
+	size_t cut[2];
+	int got = gv_splitter_fill(w, cut, 1, e);
+
+	if (got > 0) {
+		*at = cut[0];
+		*end = cut[1];
 	}
-	*end = w->at;
-	return 1;
+	return got;
 }

@@ -49,6 +49,10 @@ int gv_splitter_open(struct gv_splitter *w, const struct gv_split *split,
  * an error: a pattern that exceeds PCRE2's limits on this text. */
 int gv_splitter_next(struct gv_splitter *w, size_t *at, size_t *end,
     struct gv_error *e) GV_USE_RESULT;
+/* The next pieces, at most `most`, in one call: their number, 0 at the end, or
+ * an error.  Piece i is [at[i], at[i + 1]); `at` has room for most + 1. */
+int gv_splitter_fill(struct gv_splitter *w, size_t *at, int most,
+    struct gv_error *e) GV_USE_RESULT;
 void gv_splitter_close(struct gv_splitter *w);
 
 #ifdef __cplusplus

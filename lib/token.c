@@ -1,6 +1,7 @@
 /* Opening tokenizers, looking ids up, and decoding. */
 #include "token_impl.h"
 
+#include "dir.h"
 #include "gguf.h"
 #include "io.h"
 #include "mem.h"
@@ -13,26 +14,31 @@
 
 /* ---- opening ------------------------------------------------------------- */
 
+/* DIR/name, read whole; its path for messages in q. */
 static int
-read_json(json_t **o, const char *dir, const char *name, size_t flags,
-    struct gv_error *e)
+read_text(char **text, size_t *n, const char *dir, const char *name,
+    char q[256], struct gv_error *e)
 {
-	size_t cap = strlen(dir) + strlen(name) + 2, n;
-	char *path = gv_alloc(cap, 1), *text;
-	json_error_t je;
-	char q[256];
+	size_t cap = strlen(dir) + strlen(name) + 2;
+	char *path = gv_alloc(cap, 1);
 
 	if (!path)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	snprintf(path, cap, "%s/%s", dir, name);
-	if (gv_slurp(path, MAX_FILE, &text, &n, e)) {
-		gv_free(path);
-		return e->code;
-	}
-	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES | flags, &je);
-	gv_free(text);
-	gv_quote(q, sizeof q, path, strlen(path));
+	gv_quote(q, 256, path, strlen(path));
+	(void)!gv_slurp(path, MAX_FILE, text, n, e);
 	gv_free(path);
+	return e->code;
+}
+
+/* The object that the text `q` is. */
+static int
+parse(json_t **o, const char *text, size_t n, size_t flags, const char *q,
+    struct gv_error *e)
+{
+	json_error_t je;
+
+	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES | flags, &je);
 	if (*o && json_is_object(*o))
 		return 0;
 	if (*o)
@@ -105,39 +111,172 @@ parent_of(const char *path, char dir[4096])
 		snprintf(dir, 4096, "%.*s", (int)(slash - path + 1), path);
 }
 
+/* What is hashed, gathered so that few calls do it. */
+struct gather {
+	struct gv_sha *h;
+	size_t n;
+	uint8_t b[8192];
+};
+
+static void
+add_bytes(struct gather *g, const void *p, size_t n)
+{
+	if (n > sizeof g->b - g->n) {
+		gv_sha_add(g->h, g->b, g->n);
+		g->n = 0;
+	}
+	if (n > sizeof g->b) {
+		gv_sha_add(g->h, p, n);
+	} else if (n) {
+		memcpy(g->b + g->n, p, n);
+		g->n += n;
+	}
+}
+
+/* A number in four bytes, little-endian, wherever the digest is made. */
+static void
+add_number(struct gather *g, uint32_t v)
+{
+	uint8_t b[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
+	    (uint8_t)(v >> 24)};
+
+	add_bytes(g, b, sizeof b);
+}
+
+/* The digest covers what decides which ids a text gets: the tokens by id, the
+ * merges by rank, the cut, the normaliser and the flags. */
 static int
-open_gguf(json_t **o, json_t **config, const char *path, struct gv_error *e)
+digest(struct gv_tokenizer *t, struct gv_error *e)
+{
+	struct gather *h = gv_alloc(1, sizeof *h);
+	const char *cut = t->split ? gv_split_pattern(t->split) : "";
+	const struct gv_added *set[2] = {&t->raw, &t->normal};
+	size_t i, k;
+
+	if (h)
+		h->h = gv_sha_open();
+	if (!h || !h->h) {
+		gv_free(h);
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	}
+	add_bytes(h, "gv-tokenizer 1", 14);
+	add_number(h, (uint32_t)t->nfc | (uint32_t)t->ignore_merges << 1);
+	add_number(h, (uint32_t)strlen(cut));
+	add_bytes(h, cut, strlen(cut));
+	add_number(h, (uint32_t)t->size);
+	for (i = 0; i < (size_t)t->size; i++) {
+		add_number(h, t->tok[i].flags & ~(unsigned)GV_TOK_WHOLE);
+		add_number(h, t->tok[i].len);
+		add_bytes(h, t->blob + t->tok[i].off, t->tok[i].len);
+	}
+	add_number(h, t->merges);
+	for (i = 0; i < t->merges; i++) {
+		add_number(h, (uint32_t)(t->order[i] >> 20));
+		add_number(h, (uint32_t)t->order[i] & 0xfffff);
+	}
+	for (k = 0; k < 2; k++) {
+		add_number(h, (uint32_t)set[k]->n);
+		for (i = 0; i < set[k]->n; i++)
+			add_number(h, (uint32_t)set[k]->item[i].id);
+	}
+	gv_sha_add(h->h, h->b, h->n);
+	gv_sha_close(&h->h, t->digest);
+	gv_free(h);
+	gv_free(t->order);
+	t->order = NULL;
+	return 0;
+}
+
+static int
+open_gguf(struct gv_tokenizer *t, json_t **config, const char *path,
+    struct gv_error *e)
 {
 	struct gv_gguf *g;
+	json_t *o = NULL;
+	char q[256];
 
 	if (gv_gguf_open(&g, path, e))
 		return e->code;
-	(void)!gv_gguf_tokenizer(g, o, config, e);
+	if (!gv_gguf_tokenizer(g, &o, config, e) &&
+	    gv_token_load(t, o, NULL, e))
+		gv_fail_in(
+		    e, "'%s'", gv_quote(q, sizeof q, path, strlen(path)));
+	json_decref(o);
 	gv_gguf_close(&g);
 	return e->code;
 }
 
-/* tokenizer.json and, NULL if there is none, tokenizer_config.json: of a
+/* The tables from the text where that can be, else from the parsed tree. */
+static int
+load_text(struct gv_tokenizer *t, const char *text, size_t n, const char *q,
+    struct gv_error *e)
+{
+	struct gv_error quiet = {0};
+	struct gv_token_text x;
+	json_t *o = gv_token_scan(text, n, &x);
+	bool done = o && !gv_token_load(t, o, &x, &quiet);
+
+	json_decref(o);
+	gv_error_clear(&quiet);
+	if (done)
+		return 0;
+	gv_token_clear(t);
+	if (parse(&o, text, n, 0, q, e))
+		return e->code;
+	if (gv_token_load(t, o, NULL, e))
+		gv_fail_in(e, "'%s'", q);
+	json_decref(o);
+	return e->code;
+}
+
+/* DIR/tokenizer.json, or its compiled form, which is made where it is worth
+ * it. */
+static int
+open_vocabulary(struct gv_tokenizer *t, const char *dir, struct gv_error *e)
+{
+	char path[GV_PATH_MAX + 16], q[256], *text;
+	struct stat made_of;
+	size_t n;
+	bool known;
+
+	if (gv_token_image_open(t, dir))
+		return 0;
+	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+	known = !stat(path, &made_of);
+	if (read_text(&text, &n, dir, "tokenizer.json", q, e))
+		return e->code;
+	if (!load_text(t, text, n, q, e) && !digest(t, e) && known)
+		gv_token_image_save(t, dir, &made_of);
+	gv_free(text);
+	return e->code;
+}
+
+/* The vocabulary and, NULL if there is none, tokenizer_config.json: of a
  * directory, or for a GGUF file those beside it or else in it. */
 static int
-open_files(json_t **o, json_t **config, const char *dir, struct gv_error *e)
+open_files(struct gv_tokenizer *t, json_t **config, const char *dir,
+    struct gv_error *e)
 {
 	static const char name[] = "tokenizer_config.json";
-	char beside[4096];
+	char beside[4096], q[256], *text;
+	size_t n;
 
-	*o = *config = NULL;
+	*config = NULL;
 	if (gv_gguf_named(dir)) {
 		parent_of(dir, beside);
 		if (!is_there(beside, "tokenizer.json"))
-			return open_gguf(o, config, dir, e);
+			return open_gguf(t, config, dir, e) ? e->code
+							    : digest(t, e);
 		dir = beside;
 	}
-	if (read_json(o, dir, "tokenizer.json", 0, e))
+	if (open_vocabulary(t, dir, e) || !is_there(dir, name))
+		return e->code;
+	if (read_text(&text, &n, dir, name, q, e))
 		return e->code;
 	/* no limit is 10^30 to transformers, which is no int64_t */
-	return is_there(dir, name)
-		   ? read_json(config, dir, name, JSON_DECODE_INT_AS_REAL, e)
-		   : 0;
+	(void)!parse(config, text, n, JSON_DECODE_INT_AS_REAL, q, e);
+	gv_free(text);
+	return e->code;
 }
 
 static void
@@ -151,83 +290,24 @@ take_config(struct gv_tokenizer *t, const json_t *o)
 	t->system = default_system(o);
 }
 
-/* A number in four bytes, little-endian, wherever the digest is made. */
-static void
-add_number(struct gv_sha *h, uint32_t v)
-{
-	uint8_t b[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
-	    (uint8_t)(v >> 24)};
-
-	gv_sha_add(h, b, sizeof b);
-}
-
-/* The digest covers what decides which ids a text gets: the tokens by id, the
- * merges by rank, the cut, the normaliser and the flags. */
-static int
-digest(struct gv_tokenizer *t, struct gv_error *e)
-{
-	struct gv_sha *h = gv_sha_open();
-	const char *cut = t->split ? gv_split_pattern(t->split) : "";
-	const struct gv_added *set[2] = {&t->raw, &t->normal};
-	size_t i, k;
-
-	if (!h)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	gv_sha_add(h, "gv-tokenizer 1", 14);
-	add_number(h, (uint32_t)t->nfc | (uint32_t)t->ignore_merges << 1);
-	add_number(h, (uint32_t)strlen(cut));
-	gv_sha_add(h, cut, strlen(cut));
-	add_number(h, (uint32_t)t->size);
-	for (i = 0; i < (size_t)t->size; i++) {
-		add_number(h, t->tok[i].flags);
-		add_number(h, t->tok[i].len);
-		gv_sha_add(h, t->blob + t->tok[i].off, t->tok[i].len);
-	}
-	add_number(h, t->merges);
-	for (i = 0; i < t->merges; i++) {
-		const struct gv_merge *m = &t->merge[t->order[i]];
-
-		add_number(h, (uint32_t)m->a);
-		add_number(h, (uint32_t)m->b);
-	}
-	for (k = 0; k < 2; k++) {
-		add_number(h, (uint32_t)set[k]->n);
-		for (i = 0; i < set[k]->n; i++)
-			add_number(h, (uint32_t)set[k]->item[i].id);
-	}
-	gv_sha_close(&h, t->digest);
-	return 0;
-}
-
 int
 gv_tokenizer_open(
     struct gv_tokenizer **out, const char *dir, struct gv_error *e)
 {
 	struct gv_tokenizer *t = gv_alloc(1, sizeof *t);
-	json_t *o, *config;
-	char q[256];
+	json_t *config;
 
 	if (!t)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (!open_files(&o, &config, dir, e)) {
-		if (gv_token_load(t, o, e))
-			gv_fail_in(e, "'%s%s'",
-			    gv_quote(q, sizeof q, dir, strlen(dir)),
-			    gv_gguf_named(dir) ? "" : "/tokenizer.json");
-		else
-			take_config(t, config);
-	}
-	json_decref(o);
+	if (!open_files(t, &config, dir, e))
+		take_config(t, config);
 	json_decref(config);
-	if (e->code || digest(t, e) || gv_piece_cache_open(&t->cache, e))
-		goto fail;
-	gv_free(t->order);
-	t->order = NULL;
+	if (e->code || gv_piece_cache_open(&t->cache, e)) {
+		gv_tokenizer_close(&t);
+		return e->code;
+	}
 	*out = t;
 	return 0;
-fail:
-	gv_tokenizer_close(&t);
-	return e->code;
 }
 
 static void
@@ -241,23 +321,33 @@ free_added(struct gv_added *set)
 }
 
 void
-gv_tokenizer_close(struct gv_tokenizer **tp)
+gv_token_clear(struct gv_tokenizer *t)
 {
-	struct gv_tokenizer *t = *tp;
-
-	if (!t)
-		return;
-	gv_free(t->tok);
-	gv_free(t->blob);
-	gv_free(t->by_bytes);
-	gv_free(t->merge);
+	if (t->map.data) {
+		gv_map_close(&t->map);
+	} else {
+		gv_free(t->tok);
+		gv_free(t->blob);
+		gv_free(t->by_bytes);
+		gv_free(t->pair);
+		gv_free(t->merged);
+	}
 	gv_free(t->order);
 	gv_split_close(&t->split);
 	free_added(&t->raw);
 	free_added(&t->normal);
-	gv_piece_cache_close(&t->cache);
-	gv_free(t);
-	*tp = NULL;
+	memset(t, 0, sizeof *t);
+}
+
+void
+gv_tokenizer_close(struct gv_tokenizer **t)
+{
+	if (!*t)
+		return;
+	gv_piece_cache_close(&(*t)->cache);
+	gv_token_clear(*t);
+	gv_free(*t);
+	*t = NULL;
 }
 
 /* ---- looking up ---------------------------------------------------------- */

@@ -23,7 +23,13 @@ struct gv_tokenizer; /* immutable after opening; safe to share by threads */
  * `dir` is a file whose name ends in ".gguf", those beside it, or else the
  * vocabulary in it.
  * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name.
- */
+ *
+ * Parsing a vocabulary of 150,000 tokens takes a tenth of a second or two, so
+ * that of a tokenizer.json of a megabyte or more is kept in compiled form in
+ * DIR/.gv-tokenizer, which opens in a few milliseconds.  It is believed only
+ * while size, inode, mtime and ctime of tokenizer.json are as they were, and
+ * checked all the same.  Where the directory can't be written nothing is kept,
+ * and nothing is said. */
 int gv_tokenizer_open(
     struct gv_tokenizer **t, const char *dir, struct gv_error *e) GV_USE_RESULT;
 void gv_tokenizer_close(struct gv_tokenizer **t);

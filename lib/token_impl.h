@@ -1,10 +1,13 @@
 /* The inside of a tokenizer, shared by the files that make it up: token.c
- * (opening and looking up), token_load.c (tokenizer.json), bpe.c (encoding),
- * chat.c (conversations).  Not part of the library's interface.
+ * (opening and looking up), token_load.c (tokenizer.json), token_vocab.c (its
+ * tokens and merges), token_scan.c (finding these in its text),
+ * token_image.c (the compiled form), bpe.c (encoding), chat.c
+ * (conversations).  Not part of the library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
 
+#include "io.h"
 #include "sha.h"
 #include "split.h"
 #include "token.h"
@@ -12,6 +15,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Limits of a vocabulary: exceeding one is GV_ERR_LIMIT. */
 #define GV_MAX_IDS   ((int32_t)1 << 20)
@@ -22,7 +26,8 @@ enum {
 	GV_TOK_PRESENT = 1,
 	GV_TOK_ADDED = 2, /* of added_tokens: matched in text, never merged */
 	GV_TOK_SPECIAL = 4, /* "special": not text, left out by decoding */
-	GV_TOK_RAW = 8 /* spelled outside the byte alphabet: unreachable */
+	GV_TOK_RAW = 8, /* spelled outside the byte alphabet: unreachable */
+	GV_TOK_WHOLE = 16 /* its bytes as a piece are merged to just this id */
 };
 
 /* The bytes of id i are blob[off .. off + len). */
@@ -31,12 +36,22 @@ struct gv_tok {
 	uint8_t flags;
 };
 
-/* A merge: ids a and b become `id`; the lowest rank goes first.  An empty slot
- * of the table has id < 0. */
-struct gv_merge {
-	int32_t a, b, id;
-	uint32_t rank;
-};
+/* Merges are found by a hash table of one word a slot: the ids of the left and
+ * the right (20 bits each), and the rank (24), of which the lowest goes first.
+ * An empty slot has all bits set. */
+#define GV_NO_RANK 0xffffffu
+
+static inline uint64_t
+gv_pair_key(int32_t a, int32_t b)
+{
+	return (uint64_t)(uint32_t)a << 20 | (uint32_t)b;
+}
+
+static inline uint32_t
+gv_pair_hash(uint64_t key)
+{
+	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32);
+}
 
 /* Added tokens that are looked for in the text as it comes, or in the
  * normalised text.  Those that start with byte c are item[first[c]] and, while
@@ -56,19 +71,19 @@ struct gv_added {
 struct gv_piece_cache;
 
 struct gv_tokenizer {
+	/* These five are allocated, or lie in `map`. */
 	struct gv_tok *tok;
-	int32_t size, tok_cap;
 	char *blob;
-	size_t blob_bytes, blob_cap;
-	int32_t byte_id[256];
+	int32_t *by_bytes; /* hash table of the model's ids by bytes; -1 */
+	uint64_t *pair; /* hash table of merges */
+	int32_t *merged; /* the id that the merge of a rank gives */
 
-	int32_t
-	    *by_bytes; /* hash table of the model's ids by their bytes; -1 */
-	uint32_t by_mask;
-	struct gv_merge *merge; /* hash table by (a, b) */
-	uint32_t merge_mask;
-	int32_t *order; /* slots of merge[] by rank, for the digest */
-	uint32_t merges;
+	int32_t size, tok_cap;
+	size_t blob_bytes, blob_cap;
+	uint32_t by_mask, pair_mask, merges;
+	int32_t byte_id[256];
+	uint64_t *order; /* keys of pairs by rank, for the digest; then NULL */
+	struct gv_map map; /* of the compiled form, if it was opened from it */
 
 	struct gv_split *split; /* NULL: the whole text is one piece */
 	bool nfc, ignore_merges;
@@ -82,16 +97,75 @@ struct gv_tokenizer {
 	const char *system; /* ChatML: the default system message, or NULL */
 };
 
+/* What token_scan.c found in the text of a tokenizer.json: the inside of
+ * model.vocab and model.merges, with their brackets; NULL where the values are
+ * to be taken from the parsed JSON. */
+struct gv_token_text {
+	const char *vocab, *merges;
+	size_t vocab_bytes, merges_bytes;
+};
+
+/* Parses `n` bytes of text but for those two, which can be 99 % of it: NULL,
+ * and nothing to tell, if the text is not as expected, and then the usual
+ * parser is to judge it. */
+json_t *gv_token_scan(const char *s, size_t n, struct gv_token_text *x);
+
+/* A walk over the strings and numbers of what was found.  gv_scan_string()
+ * gives the bytes of a JSON string at *p without its quotes: in the text
+ * itself, or where it has escapes in `buf` of GV_MAX_TOKEN bytes.  All return
+ * false for what they don't expect. */
+bool gv_scan_char(const char **p, const char *end, char want);
+bool gv_scan_string(
+    const char **p, const char *end, char *buf, const char **s, size_t *n);
+bool gv_scan_number(const char **p, const char *end, int64_t *v);
+
 /* token_load.c: fills in everything up to `cache` from tokenizer.json. */
-int gv_token_load(
-    struct gv_tokenizer *t, const json_t *o, struct gv_error *e) GV_USE_RESULT;
+int gv_token_load(struct gv_tokenizer *t, const json_t *o,
+    const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
+
+/* token_vocab.c: the parts of that which are tables. */
+int gv_token_vocab(struct gv_tokenizer *t, json_t *vocab,
+    const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
+int gv_token_merges(struct gv_tokenizer *t, const json_t *list,
+    const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
+
+/* An id of its own for an added token with these bytes. */
+int gv_token_add(struct gv_tokenizer *t, int64_t id, const char *s, size_t n,
+    uint8_t flags, struct gv_error *e) GV_USE_RESULT;
+
+/* Enters an added token into a set.  `s` is normalised, if the set is. */
+int gv_token_enter(struct gv_added *set, int32_t id, const char *s, size_t n,
+    struct gv_error *e) GV_USE_RESULT;
+void gv_token_no_added(struct gv_added *set); /* an empty set */
+
+/* token_image.c: the compiled form of DIR/tokenizer.json, in
+ * DIR/.gv-tokenizer.  It is taken only if it was made of the file of the same
+ * size, inode, mtime and ctime and is whole; false otherwise, with `t` as it
+ * was.  Saving fails silently where the directory can't be written; small
+ * files and those that changed within the last two seconds, which might
+ * change again unnoticed, are not compiled. */
+bool gv_token_image_open(struct gv_tokenizer *t, const char *dir);
+void gv_token_image_save(
+    const struct gv_tokenizer *t, const char *dir, const struct stat *made_of);
+
+/* token.c: frees all that loading allocates. */
+void gv_token_clear(struct gv_tokenizer *t);
 
 /* The id of the model (not added) with these bytes, or -1. */
 int32_t gv_token_find(const struct gv_tokenizer *t, const char *s, size_t n);
 
-/* The merge of a and b, or NULL. */
-const struct gv_merge *gv_token_merge(
-    const struct gv_tokenizer *t, int32_t a, int32_t b);
+/* The rank of the merge of a and b, or GV_NO_RANK. */
+static inline uint32_t
+gv_token_rank(const struct gv_tokenizer *t, int32_t a, int32_t b)
+{
+	uint64_t key = gv_pair_key(a, b);
+	uint32_t i = gv_pair_hash(key) & t->pair_mask;
+
+	for (; t->pair[i] >> 24 != key; i = (i + 1) & t->pair_mask)
+		if (t->pair[i] == UINT64_MAX)
+			return GV_NO_RANK;
+	return (uint32_t)t->pair[i] & 0xffffff;
+}
 
 uint32_t gv_token_hash(const char *s, size_t n);
 
@@ -99,6 +173,9 @@ uint32_t gv_token_hash(const char *s, size_t n);
 int gv_piece_cache_open(
     struct gv_piece_cache **c, struct gv_error *e) GV_USE_RESULT;
 void gv_piece_cache_close(struct gv_piece_cache **c);
+
+/* Marks the tokens that merging arrives at, GV_TOK_WHOLE. */
+void gv_token_mark_whole(struct gv_tokenizer *t);
 
 /* GPT-2's alphabet: every byte as a printable character, so that tokens can be
  * spelled in JSON.  The inverse is -1 for other characters. */

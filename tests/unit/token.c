@@ -1,5 +1,6 @@
 /* Encoding and decoding against what Hugging Face tokenizers gave, and files
  * that are not what they should be. */
+#include "crc.h"
 #include "token.h"
 
 #include "tokens.h"
@@ -521,6 +522,119 @@ damaged_files(const char *argv0)
 	gv_free(s);
 }
 
+/* ---- the compiled form ---------------------------------------------------- */
+
+#define IMAGE ".gv-tokenizer"
+
+/* A vocabulary that is worth compiling, for its blanks, and old enough. */
+static void
+large_vocabulary(const char *argv0)
+{
+	char path[MOST_PATH], *s, *big;
+	struct timespec wait = {2, 100000000};
+	struct gv_error e = {0};
+	size_t n, pad = 1 << 20;
+
+	must(gv_slurp(golden(path, argv0, "qwen2/tokenizer.json"), 1 << 20, &s,
+		 &n, &e),
+	    &e);
+	big = malloc(n + pad);
+	if (!big)
+		bail("large_vocabulary", "out of memory");
+	memset(big, ' ', pad);
+	memcpy(big + pad, s, n);
+	write_file(in_scratch(path, "tokenizer.json"), big, n + pad);
+	gv_tokenizer_close(&(struct gv_tokenizer *){open_tokenizer(scratch)});
+	ok(access(in_scratch(path, IMAGE), F_OK),
+	    "a file that has just been written isn't compiled");
+	nanosleep(&wait, NULL);
+	free(big);
+	gv_free(s);
+}
+
+/* Opens what is in the scratch directory; the hash of ids, 0 if it is refused.
+ */
+static uint64_t
+opened_hash(const json_t *list)
+{
+	struct gv_tokenizer *t = NULL;
+	struct gv_error e = {0};
+	struct draw r = {5};
+	uint64_t h = 0;
+	int lost = 0;
+
+	if (!gv_tokenizer_open(&t, scratch, &e))
+		h = block(t, list, true, &r, &lost);
+	gv_tokenizer_close(&t);
+	return h;
+}
+
+/* Changes a byte, or a bit of the tables with the checksum made good, so that
+ * what checks the numbers is reached. */
+static void
+damage_image(char *m, size_t n, bool sign, struct draw *r)
+{
+	uint32_t crc, at;
+
+	if (!sign) {
+		m[draw(r, (uint32_t)n)] ^= (char)(1 + draw(r, 255));
+		return;
+	}
+	at = 20 + draw(r, (uint32_t)n - 20);
+	if (draw(r, 2))
+		at = 56 + draw(r, 150); /* the head's sizes */
+	m[at] = (char)draw(r, 256);
+	memset(m + 16, 0, 4);
+	crc = gv_crc(0, m, 1240);
+	crc = gv_crc(crc, m + 1280, n - 1280);
+	memcpy(m + 16, &crc, 4);
+}
+
+static void
+compiled(const char *argv0)
+{
+	json_t *list = golden_json(argv0, "nasty.json");
+	char path[MOST_PATH], *good, *m;
+	struct gv_error e = {0};
+	struct draw r = {8};
+	uint64_t want;
+	size_t n, len;
+	int k, wrong = 0, opened = 0;
+
+	large_vocabulary(argv0);
+	want = opened_hash(list);
+	ok(want && !access(in_scratch(path, IMAGE), F_OK),
+	    "opening makes the compiled form");
+	must(gv_slurp(path, 1 << 26, &good, &n, &e), &e);
+	ok(opened_hash(list) == want, "which gives the same ids");
+	m = malloc(n);
+	if (!m)
+		bail("compiled", "out of memory");
+	for (k = 0; k < 30; k++) {
+		memcpy(m, good, n);
+		len = k < 15 ? n : draw(&r, (uint32_t)n);
+		if (k < 15)
+			damage_image(m, n, false, &r);
+		write_file(path, m, len);
+		wrong += opened_hash(list) != want;
+	}
+	is_int(wrong, 0, "a damaged or cut one is not used");
+	must(gv_slurp(path, 1 << 26, &good, &n, &e), &e);
+	for (k = 0; k < 60; k++) {
+		memcpy(m, good, n);
+		damage_image(m, n, true, &r);
+		write_file(path, m, n);
+		opened += opened_hash(list) != 0;
+	}
+	is_int(opened, 60, "nor one whose numbers are out of bounds");
+	write_file(path, good, n);
+	write_file(in_scratch(path, "tokenizer.json"), "{}", 2);
+	ok(!opened_hash(list), "nor one of another file");
+	free(m);
+	gv_free(good);
+	json_decref(list);
+}
+
 static void
 missing_files(void)
 {
@@ -561,6 +675,7 @@ main(int argc, char **argv)
 	golden_blocks(argv[0]);
 	wrong_files(good);
 	damaged_files(argv[0]);
+	compiled(argv[0]);
 	missing_files();
 	cleanup();
 	json_decref(good);

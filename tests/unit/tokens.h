@@ -104,11 +104,11 @@ static inline void
 cleanup(void)
 {
 	static const char *const name[] = {
-	    "tokenizer.json", "tokenizer_config.json"};
+	    "tokenizer.json", "tokenizer_config.json", ".gv-tokenizer"};
 	char path[MOST_PATH];
 	size_t i;
 
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < 3; i++)
 		unlink(in_scratch(path, name[i]));
 	rmdir(scratch);
 }
