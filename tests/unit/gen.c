@@ -652,7 +652,7 @@ text(void)
 int
 main(void)
 {
-	gen_start();
+	gen_start("cpu");
 	ok(nstops <= 8 && stops_at(stop_id), "the end of a turn is a stop id");
 	greedy(1);
 	greedy(1.5f);

@@ -1,5 +1,11 @@
 /* The generator with everything on: stop strings, tools, a penalty, in groups
- * and batches; forced tokens where they belong. */
+ * and batches; forced tokens where they belong.
+ *
+ *	PROGRAM [device]	cpu (default), cuda
+ *
+ * Where storage is BF16 another batch may give other samples, so what compares
+ * them is left out there.
+ */
 #include "generate.h"
 #include "score.h"
 #include "utf8.h"
@@ -8,6 +14,7 @@
 #define ALL   (PROMPTS * GROUP)
 
 static struct gv_gen_prompt p[PROMPTS];
+static bool exact; /* any batch gives the same samples */
 
 /* Hot, so that marks that are single letters come often. */
 static struct gv_gen_law
@@ -300,10 +307,12 @@ calls(void)
 		good += forced_well(&got[i], "e", answer.id, answer.n, &n);
 	is_int(good, ALL, "answers are forced where calls end");
 	ok(n > 20 && (uint64_t)n == st.calls, "%d calls", n);
-	near(against_scores(got), 0, 5e-5,
+	near(against_scores(got), 0, exact ? 5e-5 : .1,
 	    "what follows them is as without a cache");
-	ok(twisted(got) > 1e-3, "another forced token would be seen");
-	ok(any_batch(law, got), "whatever the batch");
+	ok(twisted(got) > (exact ? 1e-3 : .1),
+	    "another forced token would be seen");
+	if (exact)
+		ok(any_batch(law, got), "whatever the batch");
 	law.group = 1;
 	law.max_tokens = 12;
 	law.rows = 3;
@@ -348,8 +357,10 @@ everything(void)
 	}
 	ok(strings && named > 3, "%d ends, %d answers with a number", strings,
 	    named);
-	near(against_scores(got), 0, 5e-5, "everything as without a cache");
-	ok(any_batch(law, got), "everything, whatever the batch");
+	near(against_scores(got), 0, exact ? 5e-5 : .1,
+	    "everything as without a cache");
+	if (exact)
+		ok(any_batch(law, got), "everything, whatever the batch");
 	law.repetition = 0;
 	run(&law, p, PROMPTS, again, NULL);
 	ok(!same(got, again, ALL), "the penalty matters");
@@ -432,11 +443,13 @@ without_text(void)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-	gen_start();
+	gen_start(argc > 1 ? argv[1] : "cpu");
 	all_prompts(p);
-	stop_strings();
+	exact = gvk_dtype(k) == GVK_F32;
+	if (exact)
+		stop_strings();
 	as_it_comes();
 	calls();
 	everything();

@@ -234,11 +234,11 @@ all_prompts(struct gv_gen_prompt *p)
 /* ---- the start and the end ----------------------------------------------- */
 
 static inline void
-gen_start(void)
+gen_start(const char *device)
 {
 	char dir[] = "/tmp/gv-gen-XXXXXX", path[64];
 
-	if (!mkdtemp(dir) || gv_backend_open(&k, "cpu", 2, &e))
+	if (!mkdtemp(dir) || gv_backend_open(&k, device, 2, &e))
 		fatal("start");
 	make_tokenizer(dir);
 	m = make_model();
