@@ -178,6 +178,21 @@ must_fail 2 "half of the marks" roll --tool calculator --tool-start x pi.gv
 must_fail 2 "marks without a tool" roll --tool-start x --tool-end y pi.gv
 must_fail 2 "a tool while scoring" roll --score --tool calculator pi.gv
 
+# ---- a trainer's weights, with everything on
+cat pi.gv pi.gv >twice.gv
+cat >loop <<END
+./call calculator $all --images --follow run twice.gv | tee followed.gv |
+	gv-reward --task exact |
+	gv-train -m '$MODEL' -o trained --objective grpo --publish run \\
+		--steps 3 --batch 2 --train language=1e-4
+END
+ok "following a trainer" timeout 60 sh loop
+is "... to its last weights but one" \
+	"$(look .policy <followed.gv | sort -u | tr -d '\n')" 012
+is "... with calls, stops and images" "$(look '[(.tokens | index('"$out"')) != null,
+	.stop == "string", has("image")]' <followed.gv | jq -sc 'transpose |
+	map(any)')" "[true,true,true]"
+
 # ---- scoring
 gv-paste --many --prefer-first s.gv i.gv >si.gv
 ok "scores" roll --score --score-as again -o sc.gv si.gv
