@@ -1,24 +1,25 @@
 /* gv-decode: pictures in files become records of upright, resized RGB. */
 #include "cli.h"
 #include "config.h"
-#include "image.h"
-#include "mem.h"
+#include "decode.h"
 #include "ordered.h"
 #include "stream.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define MAX_LINE ((size_t)16 << 20) /* bytes of a JSON line */
 #define MAX_SIZE 16384 /* pixels a side of the result */
 
 static struct gv_opt_common common;
-static const char *size, *model, *fill, *root = ".";
+static const char *size, *model, *fill, *background;
 static int fit = -1, filter = -1;
-static bool jsonl;
-static int64_t max_pixels, max_side, max_scans;
-static struct gv_image_limits limits;
-static struct gv_image_rule rule;
+static bool jsonl, paths, nul, tar, pipes, stats;
+static struct gv_opt_list keep;
+static int64_t max_pixels, max_side, max_scans, max_memory;
+static int64_t every = 1, frames = 1;
+static struct gv_source_law source;
+static struct gv_decode_law law = {.root = ".", .field = NULL};
 
 static const struct gv_opt opts[] = {
     {"size", 's', GV_OPT_STR, &size, "HxW",
@@ -32,255 +33,78 @@ static const struct gv_opt opts[] = {
 	"colour beside a padded picture (122,116,104)", 0, 0, NULL},
     {"filter", 0, GV_OPT_WORD, &filter, NULL, "what resizes (bicubic)", 0, 0,
 	"bicubic|bilinear|lanczos|nearest|box|hamming"},
+    {"background", 0, GV_OPT_STR, &background, "COLOUR",
+	"R,G,B, white or black behind transparent pictures, or none", 0, 0,
+	NULL},
     {"jsonl", 0, GV_OPT_FLAG, &jsonl, NULL,
 	"all operands are JSON lines, whatever their names", 0, 0, NULL},
-    {"root", 0, GV_OPT_STR, &root, "DIR", "where relative paths start (.)", 0,
-	0, NULL},
+    {"paths", 0, GV_OPT_FLAG, &paths, NULL,
+	"all operands are lists of paths, one a line", 0, 0, NULL},
+    {"null", '0', GV_OPT_FLAG, &nul, NULL,
+	"all operands are lists of paths, ended by NULs", 0, 0, NULL},
+    {"tar", 0, GV_OPT_FLAG, &tar, NULL,
+	"all operands are tar files, whatever their names", 0, 0, NULL},
+    {"pipe", 0, GV_OPT_FLAG, &pipes, NULL,
+	"all operands are JPEGs and PNGs end to end", 0, 0, NULL},
+    {"every", 0, GV_OPT_INT, &every, "N", "--pipe: take every Nth picture (1)",
+	1, 1e9, NULL},
+    {"frames", 0, GV_OPT_INT, &frames, "N", "--pipe: pictures a record (1)", 1,
+	65536, NULL},
+    {"field", 0, GV_OPT_STR, &law.field, "NAME",
+	"what names the pictures in a line (image) or tar file", 0, 0, NULL},
+    {"keep", 0, GV_OPT_LIST, &keep, "NAME",
+	"carry this key of lines, or member of tar files, along", 0, 0, NULL},
+    {"image-id", 0, GV_OPT_FLAG, &law.id, NULL,
+	"add the hash of each picture's file", 0, 0, NULL},
+    {"root", 0, GV_OPT_STR, &law.root, "DIR", "where relative paths start (.)",
+	0, 0, NULL},
     {"max-pixels", 0, GV_OPT_INT, &max_pixels, "N",
 	"refuse pictures of more pixels (64Mi)", 1, 4294967296., NULL},
     {"max-side", 0, GV_OPT_INT, &max_side, "N", "refuse longer sides (32768)",
 	1, 16777216., NULL},
     {"max-scans", 0, GV_OPT_INT, &max_scans, "N",
 	"refuse JPEGs of more scans (100)", 1, 1e6, NULL},
-    {"lenient", 0, GV_OPT_FLAG, &limits.lenient, NULL,
+    {"max-memory", 0, GV_OPT_INT, &max_memory, "N",
+	"bytes that decoding may take (512Mi)", 1048576, 1e12, NULL},
+    {"max-seconds", 0, GV_OPT_F64, &law.limits.max_seconds, "S",
+	"CPU time that a picture may take (10)", 1e-3, 1e6, NULL},
+    {"lenient", 0, GV_OPT_FLAG, &law.limits.lenient, NULL,
 	"accept damaged JPEGs where libjpeg only warns", 0, 0, NULL},
+    {"stats", 0, GV_OPT_FLAG, &stats, NULL, "say at the end what took how long",
+	0, 0, NULL},
     {0},
 };
 
 static const struct gv_opt_prog prog = {
     "gv-decode",
-    "-s HxW|-m MODEL [options] [IMAGE|LIST.jsonl|- ...]",
+    "-s HxW|-m MODEL [options] [IMAGE|LIST.jsonl|SHARD.tar|- ...]",
     "decode and resize pictures into a stream of RGB",
     GV_OPT_C_OUTPUT | GV_OPT_C_THREADS | GV_OPT_C_ERRORS,
     opts,
 };
 
-/* ---- what to decode ---------------------------------------------------- */
+/* ---- decoding, in many threads ----------------------------------------- */
 
-/* The operands and where we are in them; JSON lines while `lines` is open.
- * Tar files and pictures end to end on standard input will be two more kinds
- * of operand. */
-struct input {
-	char **path;
-	int n, at;
-	struct gv_lines *lines;
-};
-
-/* A record under way.  The buffers are kept from one record to the next. */
 struct item {
-	char *text; /* the operand or the JSON line */
-	size_t text_cap, text_bytes;
-	uint64_t line; /* its number, 0 for an operand */
-	const char *list; /* the file it is a line of */
-	char key[GV_MAX_KEY + 1];
-	int64_t n; /* pictures */
-	uint8_t *px; /* (n,H,W,3) */
-	int32_t *before; /* (n,2) */
-	size_t px_cap, before_cap;
-	struct gv_error error; /* why there are none */
+	struct gv_source_rec rec;
+	struct gv_decoded out;
 };
-
-static int
-keep(struct item *it, const char *s, size_t n, struct gv_error *e)
-{
-	void *p = it->text;
-
-	if (gv_grow(&p, &it->text_cap, n + 1, 1))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	it->text = p;
-	memcpy(it->text, s, n);
-	it->text[n] = '\0';
-	it->text_bytes = n;
-	return 1;
-}
-
-static bool
-is_list(const char *path)
-{
-	size_t n = strlen(path);
-
-	return jsonl || !strcmp(path, "-") ||
-	       (n > 6 && !strcmp(path + n - 6, ".jsonl"));
-}
-
-/* The next line that is not blank: 1 or 0. */
-static int
-next_line(struct input *in, struct item *it, struct gv_error *e)
-{
-	const char *s;
-	size_t n;
-	int r;
-
-	while ((r = gv_lines_next(in->lines, &s, &n, e)) > 0) {
-		if (strspn(s, " \t\r") == n)
-			continue;
-		it->line = gv_lines_number(in->lines);
-		it->list = in->path[in->at];
-		return keep(it, s, n, e);
-	}
-	return r;
-}
 
 static int
 next(void *ctx, void *p, struct gv_error *e)
 {
-	struct input *in = ctx;
 	struct item *it = p;
-	const char *path;
-	int r;
 
-	for (;;) {
-		if (in->lines) {
-			r = next_line(in, it, e);
-			if (r)
-				return r;
-			gv_lines_close(&in->lines);
-			in->at++;
-		}
-		if (in->at >= in->n)
-			return 0;
-		path = in->path[in->at];
-		if (!is_list(path))
-			break;
-		if (gv_lines_open(&in->lines, path, MAX_LINE, e))
-			return e->code;
-	}
-	it->line = 0;
-	it->list = NULL;
-	in->at++;
-	return keep(it, path, strlen(path), e);
-}
-
-/* ---- decoding, in many threads ----------------------------------------- */
-
-static int
-set_key(struct item *it, const char *s)
-{
-	size_t n = strlen(s);
-
-	if (n > GV_MAX_KEY)
-		return gv_fail(&it->error, GV_ERR_LIMIT,
-		    "a key of %zu bytes; the limit is %d", n, GV_MAX_KEY);
-	memcpy(it->key, s, n + 1);
-	return 0;
-}
-
-/* Room for n pictures. */
-static int
-reserve(struct item *it, size_t n)
-{
-	size_t each = (size_t)rule.height * (size_t)rule.width * 3;
-	void *px = it->px, *before = it->before;
-
-	if (n > (GV_MAX_RECORD - 65536) / (each + 8))
-		return gv_fail(&it->error, GV_ERR_LIMIT,
-		    "%zu pictures of %dx%d are more than a record holds", n,
-		    rule.height, rule.width);
-	if (gv_grow(&px, &it->px_cap, n * each + 1, 1))
-		return gv_fail(&it->error, GV_ERR_NOMEM, "out of memory");
-	it->px = px;
-	if (gv_grow(&before, &it->before_cap, 2 * n + 1, sizeof(int32_t)))
-		return gv_fail(&it->error, GV_ERR_NOMEM, "out of memory");
-	it->before = before;
-	return 0;
-}
-
-/* Adds the picture at `path`. */
-static int
-add_picture(struct item *it, const char *path)
-{
-	size_t each = (size_t)rule.height * (size_t)rule.width * 3;
-	bool relative = *path != '/' && strcmp(root, ".") != 0;
-	size_t cap = strlen(root) + strlen(path) + 2;
-	char *full = relative ? gv_alloc(cap, 1) : NULL;
-	struct gv_image im = {0};
-	int r;
-
-	if (relative && !full)
-		return gv_fail(&it->error, GV_ERR_NOMEM, "out of memory");
-	if (relative)
-		snprintf(full, cap, "%s/%s", root, path);
-	r = gv_image_read(&im, relative ? full : path, &limits, &it->error);
-	gv_free(full);
-	if (r)
-		return r;
-	it->before[2 * it->n] = im.height;
-	it->before[2 * it->n + 1] = im.width;
-	r = gv_image_resize(
-	    it->px + (size_t)it->n * each, &im, &rule, &it->error);
-	gv_image_free(&im);
-	it->n += !r;
-	return r;
-}
-
-/* All pictures of {"id": ..., "image": null | "path" | ["path", ...]}. */
-static int
-add_pictures(struct item *it, json_t *image)
-{
-	size_t n = json_is_array(image)            ? json_array_size(image)
-		   : image && !json_is_null(image) ? 1
-						   : 0;
-	size_t i;
-
-	if (reserve(it, n))
-		return it->error.code;
-	for (i = 0; i < n; i++) {
-		const char *path = json_string_value(
-		    json_is_array(image) ? json_array_get(image, i) : image);
-
-		if (!path || !*path)
-			return gv_fail(&it->error, GV_ERR_FORMAT,
-			    "'image' is neither a path nor a list of paths");
-		if (add_picture(it, path))
-			return it->error.code;
-	}
-	return 0;
-}
-
-static int
-parse_line(struct item *it, json_t **o)
-{
-	json_error_t why;
-	json_t *id;
-	char number[24];
-
-	*o = json_loadb(it->text, it->text_bytes, JSON_REJECT_DUPLICATES, &why);
-	if (!*o)
-		return gv_fail(&it->error, GV_ERR_FORMAT,
-		    "not JSON: %s at byte %d", why.text, why.position);
-	if (!json_is_object(*o))
-		return gv_fail(&it->error, GV_ERR_FORMAT, "not a JSON object");
-	id = json_object_get(*o, "id");
-	if (json_is_integer(id)) {
-		snprintf(number, sizeof number, "%lld",
-		    (long long)json_integer_value(id));
-		return set_key(it, number);
-	}
-	if (!json_is_string(id))
-		return gv_fail(&it->error, GV_ERR_FORMAT,
-		    id ? "'id' is neither text nor a whole number"
-		       : "there is no 'id'");
-	return set_key(it, json_string_value(id));
+	return gv_source_next(ctx, &it->rec, e);
 }
 
 static void
 work(void *ctx, void *p)
 {
 	struct item *it = p;
-	json_t *o = NULL;
 
 	(void)ctx;
-	gv_error_clear(&it->error);
-	it->key[0] = '\0';
-	it->n = 0;
-	if (!it->line) {
-		if (!set_key(it, it->text) && !reserve(it, 1))
-			(void)!add_picture(it, it->text);
-		return;
-	}
-	if (!parse_line(it, &o))
-		(void)!add_pictures(it, json_object_get(o, "image"));
-	json_decref(o);
+	gv_decode_rec(&it->out, &it->rec, &law);
 }
 
 static void
@@ -288,31 +112,43 @@ drop(void *p)
 {
 	struct item *it = p;
 
-	gv_free(it->text);
-	gv_free(it->px);
-	gv_free(it->before);
+	gv_source_rec_free(&it->rec);
+	gv_decoded_free(&it->out);
 }
 
 /* ---- the stream -------------------------------------------------------- */
+
+static void
+add_colour(json_t *args, const char *option, const uint8_t c[3])
+{
+	char text[16];
+
+	snprintf(text, sizeof text, "%d,%d,%d", c[0], c[1], c[2]);
+	json_array_append_new(args, json_string(option));
+	json_array_append_new(args, json_string(text));
+}
 
 /* What would do the same by options, but for an edge longer than the sides,
  * which only models have. */
 static json_t *
 arguments(void)
 {
-	char wanted[24], colour[16];
+	const struct gv_image_rule *rule = &law.rule;
+	char wanted[24];
 	json_t *args;
 
-	snprintf(wanted, sizeof wanted, "%dx%d", rule.height, rule.width);
+	snprintf(wanted, sizeof wanted, "%dx%d", rule->height, rule->width);
 	args = json_pack("[s, s, s, s, s, s]", "--size", wanted, "--fit",
-	    gv_fit_name(rule.fit), "--filter", gv_filter_name(rule.filter));
-	if (rule.fit == GV_FIT_PAD) {
-		snprintf(colour, sizeof colour, "%d,%d,%d", rule.fill[0],
-		    rule.fill[1], rule.fill[2]);
-		json_array_append_new(args, json_string("--fill"));
-		json_array_append_new(args, json_string(colour));
+	    gv_fit_name(rule->fit), "--filter", gv_filter_name(rule->filter));
+	if (rule->fit == GV_FIT_PAD)
+		add_colour(args, "--fill", rule->fill);
+	if (!law.limits.over) {
+		json_array_append_new(args, json_string("--background"));
+		json_array_append_new(args, json_string("none"));
+	} else if (memcmp(law.limits.under, "\377\377\377", 3) != 0) {
+		add_colour(args, "--background", law.limits.under);
 	}
-	if (limits.lenient)
+	if (law.limits.lenient)
 		json_array_append_new(args, json_string("--lenient"));
 	return args;
 }
@@ -320,33 +156,47 @@ arguments(void)
 static int
 begin(struct gv_writer **w, struct gv_out *o, struct gv_error *e)
 {
+	const struct gv_image_rule *rule = &law.rule;
 	char spec[48], text[GV_RULE_TEXT];
 	struct gv_schema s;
-	json_t *digests;
+	size_t i;
 
 	if (gv_schema_init(&s, "image", e))
 		return e->code;
-	snprintf(spec, sizeof spec, "U8 (N,%d,%d,3)", rule.height, rule.width);
-	digests = json_pack("{s: s}", "preprocess",
-	    gv_image_rule_text(text, sizeof text, &rule));
-	if (!gv_schema_field(&s, "image", spec, "", e) &&
-	    !gv_schema_field(&s, "image_size", "I32 (N,2)", "px", e) &&
-	    !gv_schema_prog(&s, prog.name, arguments(), digests, e))
+	snprintf(
+	    spec, sizeof spec, "U8 (N,%d,%d,3)", rule->height, rule->width);
+	(void)!gv_schema_field(&s, "image", spec, "", e);
+	(void)!gv_schema_field(&s, "image_size", "I32 (N,2)", "px", e);
+	if (law.id)
+		(void)!gv_schema_field(&s, "image_id", "plain", "", e);
+	for (i = 0; i < law.nkeep; i++)
+		(void)!gv_schema_field(&s, law.keep[i], "plain", "", e);
+	if (!e->code && !gv_schema_prog(&s, prog.name, arguments(),
+			    json_pack("{s: s}", "preprocess",
+				gv_image_rule_text(text, sizeof text, rule)),
+			    e))
 		(void)!gv_writer_open(w, o, &s, e);
 	gv_schema_free(&s);
 	return e->code;
 }
 
 static int
-put(struct gv_writer *w, const struct item *it, struct gv_error *e)
+put(struct gv_writer *w, const struct gv_decoded *d, struct gv_error *e)
 {
-	const int64_t image[4] = {it->n, rule.height, rule.width, 3};
-	const int64_t before[2] = {it->n, 2};
+	const int64_t image[4] = {d->n, law.rule.height, law.rule.width, 3};
+	const int64_t before[2] = {d->n, 2};
+	json_t *none = json_null();
+	size_t i;
 
-	if (gv_writer_begin(w, it->key, e) ||
-	    gv_writer_tensor(w, "image", 4, image, it->px, e) ||
-	    gv_writer_tensor(w, "image_size", 2, before, it->before, e))
+	if (gv_writer_begin(w, d->key, e) ||
+	    gv_writer_tensor(w, "image", 4, image, d->px, e) ||
+	    gv_writer_tensor(w, "image_size", 2, before, d->before, e) ||
+	    (law.id && gv_writer_json(w, "image_id", d->id, e)))
 		return e->code;
+	for (i = 0; i < law.nkeep; i++)
+		if (gv_writer_json(
+			w, law.keep[i], d->kept[i] ? d->kept[i] : none, e))
+			return e->code;
 	return gv_writer_end_rec(w, e);
 }
 
@@ -354,14 +204,18 @@ put(struct gv_writer *w, const struct item *it, struct gv_error *e)
 static int
 bad(const struct item *it, uint64_t n, uint64_t *count, struct gv_error *e)
 {
-	char key[128], where[160] = "";
-	struct gv_error why = it->error;
+	const struct gv_source_rec *r = &it->rec;
+	char key[128], where[160] = "", line[32] = "";
+	struct gv_error why = it->out.error;
 
-	if (it->line)
-		snprintf(where, sizeof where, ", line %llu of '%.100s'",
-		    (unsigned long long)it->line,
-		    strcmp(it->list, "-") ? it->list : "standard input");
-	gv_quote(key, sizeof key, it->key, strlen(it->key));
+	if (r->line)
+		snprintf(line, sizeof line, "line %llu of ",
+		    (unsigned long long)r->line);
+	if (r->list)
+		snprintf(where, sizeof where, ", %s'%.100s'",
+		    r->line ? line : "of ",
+		    strcmp(r->list, "-") ? r->list : "standard input");
+	gv_quote(key, sizeof key, it->out.key, strlen(it->out.key));
 	gv_fail_in(
 	    &why, "record %llu '%s'%s", (unsigned long long)n, key, where);
 	if (why.code == GV_ERR_NOMEM || *count >= (uint64_t)common.max_errors) {
@@ -373,12 +227,53 @@ bad(const struct item *it, uint64_t n, uint64_t *count, struct gv_error *e)
 	return 0;
 }
 
+/* What all records together took. */
+struct total {
+	uint64_t records, bad, pictures, bytes, read_ns, decode_ns, resize_ns;
+};
+
+static double
+seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void
+say_stats(const struct total *t, double s)
+{
+	double all = (double)(t->read_ns + t->decode_ns + t->resize_ns);
+
+	cli_say(0,
+	    "%llu pictures in %.3f s: %.0f pictures/s, %.1f MB/s; CPU time "
+	    "%.3f s: reading %.0f %%, decoding %.0f %%, resizing %.0f %%",
+	    (unsigned long long)t->pictures, s, (double)t->pictures / s,
+	    (double)t->bytes / s * 1e-6, all * 1e-9,
+	    100 * (double)t->read_ns / (all + 1),
+	    100 * (double)t->decode_ns / (all + 1),
+	    100 * (double)t->resize_ns / (all + 1));
+}
+
+static void
+count(struct total *t, const struct gv_decoded *d)
+{
+	t->records++;
+	t->pictures += (uint64_t)d->n;
+	t->bytes += d->bytes;
+	t->read_ns += d->read_ns;
+	t->decode_ns += d->decode_ns;
+	t->resize_ns += d->resize_ns;
+}
+
 static int
-decode(struct input *in, struct gv_out *o, struct gv_error *e)
+decode(struct gv_source *in, struct gv_out *o, struct gv_error *e)
 {
 	struct gv_ordered *items = NULL;
 	struct gv_writer *w = NULL;
-	uint64_t n = 0, count = 0;
+	struct total t = {0};
+	double start = seconds();
 	void *p;
 	int r;
 
@@ -389,18 +284,21 @@ decode(struct input *in, struct gv_out *o, struct gv_error *e)
 	while ((r = gv_ordered_take(items, &p, e)) > 0) {
 		const struct item *it = p;
 
-		r = it->error.code ? bad(it, n, &count, e) : put(w, it, e);
+		r = it->out.error.code ? bad(it, t.records, &t.bad, e)
+				       : put(w, &it->out, e);
 		if (r)
 			return r;
-		n++;
-		cli_progress("%llu records", (unsigned long long)n);
+		count(&t, &it->out);
+		cli_progress("%llu records", (unsigned long long)t.records);
 	}
 	if (r)
 		return r;
 	gv_ordered_close(&items);
-	cli_say(1, "%llu records, %llu bad", (unsigned long long)n,
-	    (unsigned long long)count);
-	return gv_writer_close(&w, count, e);
+	cli_say(1, "%llu records, %llu bad", (unsigned long long)t.records,
+	    (unsigned long long)t.bad);
+	if (stats)
+		say_stats(&t, seconds() - start);
+	return gv_writer_close(&w, t.bad, e);
 }
 
 /* ---- the command line -------------------------------------------------- */
@@ -419,13 +317,12 @@ parse_size(const char *s)
 	if (h < 1 || w < 1 || h > MAX_SIZE || w > MAX_SIZE)
 		cli_usage(
 		    "--size '%s' is not between 1 and %d pixels", s, MAX_SIZE);
-	rule.height = (int32_t)h;
-	rule.width = (int32_t)w;
+	law.rule.height = (int32_t)h;
+	law.rule.width = (int32_t)w;
 }
 
-/* "122,116,104": the mean colour of CLIP's pictures, as LLaVA rounds it. */
 static void
-parse_fill(const char *s)
+parse_colour(uint8_t to[3], const char *option, const char *s)
 {
 	int n = 0, i;
 	unsigned c[3];
@@ -433,26 +330,27 @@ parse_fill(const char *s)
 	if (strlen(s) > 11 ||
 	    sscanf(s, "%u,%u,%u%n", &c[0], &c[1], &c[2], &n) != 3 || s[n] ||
 	    strpbrk(s, "+- \t") || c[0] > 255 || c[1] > 255 || c[2] > 255)
-		cli_usage("--fill '%s' is not R,G,B of 0 to 255", s);
+		cli_usage("%s '%s' is not R,G,B of 0 to 255", option, s);
 	for (i = 0; i < 3; i++)
-		rule.fill[i] = (uint8_t)c[i];
+		to[i] = (uint8_t)c[i];
 }
 
-/* The rule of --size, --fit, --fill and --filter. */
+/* The rule of --size, --fit, --fill and --filter.  What pads is the mean colour
+ * of CLIP's pictures, as LLaVA rounds it. */
 static void
-rule_of_options(void)
+rule_of_options(struct gv_image_rule *rule)
 {
 	parse_size(size);
-	rule.fit = fit < 0 ? GV_FIT_SQUASH : (enum gv_fit)fit;
-	rule.filter = filter < 0 ? GV_BICUBIC : (enum gv_filter)filter;
-	if (rule.fit != GV_FIT_SQUASH && rule.height != rule.width)
+	rule->fit = fit < 0 ? GV_FIT_SQUASH : (enum gv_fit)fit;
+	rule->filter = filter < 0 ? GV_BICUBIC : (enum gv_filter)filter;
+	if (rule->fit != GV_FIT_SQUASH && rule->height != rule->width)
 		cli_usage("--fit %s makes squares, not %dx%d",
-		    gv_fit_name(rule.fit), rule.height, rule.width);
-	rule.edge = rule.fit == GV_FIT_SQUASH ? 0 : rule.height;
-	if (fill && rule.fit != GV_FIT_PAD)
+		    gv_fit_name(rule->fit), rule->height, rule->width);
+	rule->edge = rule->fit == GV_FIT_SQUASH ? 0 : rule->height;
+	if (fill && rule->fit != GV_FIT_PAD)
 		cli_usage("--fill is for --fit pad");
-	if (rule.fit == GV_FIT_PAD)
-		parse_fill(fill ? fill : "122,116,104");
+	if (rule->fit == GV_FIT_PAD)
+		parse_colour(rule->fill, "--fill", fill ? fill : "122,116,104");
 }
 
 static void
@@ -466,7 +364,7 @@ choose_rule(void)
 	if (model && (fit >= 0 || filter >= 0 || fill))
 		cli_usage("--model brings its own fit, fill and filter");
 	if (size) {
-		rule_of_options();
+		rule_of_options(&law.rule);
 		return;
 	}
 	if (gv_config_open(&c, model, &e))
@@ -475,34 +373,87 @@ choose_rule(void)
 		gv_fail(&e, GV_ERR_MATCH, "'%s' has no vision part", model);
 		cli_die(&e);
 	}
-	rule = c.rule;
+	law.rule = c.rule;
 	gv_config_free(&c);
+}
+
+/* A model's processor drops alpha; people expect white behind it. */
+static void
+choose_background(void)
+{
+	const char *s = background ? background : model ? "none" : "white";
+
+	law.limits.over = strcmp(s, "none") != 0;
+	if (!law.limits.over)
+		return;
+	s = !strcmp(s, "white")   ? "255,255,255"
+	    : !strcmp(s, "black") ? "0,0,0"
+				  : s;
+	parse_colour(law.limits.under, "--background", s);
+}
+
+static void
+choose_source(int n, char **operand)
+{
+	static const char *const tar_keeps[] = {"json", "txt"};
+	bool any_tar = tar;
+	int i;
+
+	if (jsonl + paths + nul + tar + pipes > 1)
+		cli_usage("one of --jsonl, --paths, --null, --tar and --pipe "
+			  "is enough");
+	if (!pipes && (every > 1 || frames > 1))
+		cli_usage("--every and --frames are for --pipe");
+	source.form = jsonl   ? GV_SOURCE_JSONL
+		      : paths ? GV_SOURCE_PATHS
+		      : nul   ? GV_SOURCE_PATHS0
+		      : tar   ? GV_SOURCE_TAR
+		      : pipes ? GV_SOURCE_FRAMES
+			      : GV_SOURCE_NAMED;
+	for (i = 0; i < n && source.form == GV_SOURCE_NAMED; i++)
+		any_tar |= gv_source_form(operand[i]) == GV_SOURCE_TAR;
+	law.keep = keep.n ? keep.v : tar_keeps;
+	law.nkeep = keep.n ? keep.n : any_tar ? 2 : 0;
+	source.field = law.field;
+	law.field = law.field ? law.field : "image";
+	source.keep = law.keep;
+	source.nkeep = law.nkeep;
+	source.every = (uint64_t)every;
+	source.frames = (uint64_t)frames;
 }
 
 int
 main(int argc, char **argv)
 {
 	static char stdin_name[] = "-", *only_stdin[] = {stdin_name};
-	struct input in = {only_stdin, 1, 0, NULL};
+	struct gv_image_limits *l = &law.limits;
+	struct gv_source *in = NULL;
 	struct gv_error e = {0};
+	char **operand = argv + 1;
 	struct gv_out *o;
 	int n;
 
-	gv_image_limits_default(&limits);
-	max_pixels = (int64_t)limits.max_pixels;
-	max_side = limits.max_side;
-	max_scans = limits.max_scans;
+	gv_image_limits_default(l);
+	max_pixels = (int64_t)l->max_pixels;
+	max_side = l->max_side;
+	max_scans = l->max_scans;
+	max_memory = (int64_t)l->max_bytes;
 	n = cli_start(&prog, &common, argc, argv);
-	choose_rule();
-	limits.max_pixels = (uint64_t)max_pixels;
-	limits.max_side = (uint32_t)max_side;
-	limits.max_scans = (unsigned)max_scans;
-	if (n) {
-		in.path = argv + 1;
-		in.n = n;
+	if (!n) {
+		operand = only_stdin;
+		n = 1;
 	}
-	if (gv_out_open(&o, common.output, true, common.force, &e) ||
-	    decode(&in, o, &e) || gv_out_commit(&o, &e))
+	choose_rule();
+	choose_background();
+	choose_source(n, operand);
+	l->max_pixels = (uint64_t)max_pixels;
+	l->max_side = (uint32_t)max_side;
+	l->max_scans = (unsigned)max_scans;
+	l->max_bytes = (uint64_t)max_memory;
+	if (gv_source_open(&in, &source, operand, n, &e) ||
+	    gv_out_open(&o, common.output, true, common.force, &e) ||
+	    decode(in, o, &e) || gv_out_commit(&o, &e))
 		cli_die(&e);
+	gv_source_close(&in);
 	return cli_finish();
 }

@@ -16,7 +16,9 @@ static const struct gv_image_limits default_limits = {
     .max_pixels = (uint64_t)64 << 20,
     .max_side = 32768,
     .max_scans = 100,
-    .lenient = false,
+    .max_bytes = (uint64_t)512 << 20,
+    .max_seconds = 10,
+    .under = {255, 255, 255},
 };
 
 void
@@ -40,6 +42,31 @@ gv_image_check(uint32_t width, uint32_t height, const struct gv_image_limits *l,
 		    "%ux%u pixels are more than %llu", width, height,
 		    (unsigned long long)l->max_pixels);
 	return 0;
+}
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t
+gv_image_deadline(const struct gv_image_limits *l)
+{
+	return now_ns() + (uint64_t)(l->max_seconds * 1e9);
+}
+
+int
+gv_image_late(
+    uint64_t deadline, const struct gv_image_limits *l, struct gv_error *e)
+{
+	if (now_ns() <= deadline)
+		return 0;
+	return gv_fail(e, GV_ERR_LIMIT,
+	    "decoding takes more than %g seconds of CPU time", l->max_seconds);
 }
 
 void
@@ -150,25 +177,90 @@ gv_image_orient(struct gv_image *im, int orientation, struct gv_error *e)
 	return 0;
 }
 
+/* ---- what kind of file ------------------------------------------------- */
+
+static bool
+starts(const uint8_t *p, size_t n, const char *magic, size_t k)
+{
+	return n >= k && !memcmp(p, magic, k);
+}
+
+/* A format that is not read, and what reads it.  ISO media files (HEIC, AVIF)
+ * have their brand at byte 8. */
+static int
+refuse(const uint8_t *p, size_t n, struct gv_error *e)
+{
+	static const struct {
+		const char *magic;
+		size_t n, at;
+		const char *name, *command;
+	} known[] = {
+	    {"WEBP", 4, 8, "WebP", "dwebp IN -o OUT.png"},
+	    {"GIF8", 4, 0, "GIF", "magick IN[0] OUT.png"},
+	    {"BM", 2, 0, "BMP", "magick IN OUT.png"},
+	    {"II*\0", 4, 0, "TIFF", "magick IN OUT.png"},
+	    {"MM\0*", 4, 0, "TIFF", "magick IN OUT.png"},
+	    {"ftypavif", 8, 4, "AVIF", "avifdec IN OUT.png"},
+	    {"ftyphei", 7, 4, "HEIC", "heif-convert IN OUT.png"},
+	    {"ftypmif1", 8, 4, "HEIC", "heif-convert IN OUT.png"},
+	    {"\xff\x0a", 2, 0, "JPEG XL", "djxl IN OUT.png"},
+	    {"JXL \r\n\x87\n", 8, 4, "JPEG XL", "djxl IN OUT.png"},
+	    {"jP  \r\n\x87\n", 8, 4, "JPEG 2000",
+		"opj_decompress -i IN -o OUT.png"},
+	    {"\xff\x4f\xff\x51", 4, 0, "JPEG 2000",
+		"opj_decompress -i IN -o OUT.png"},
+	    {"8BPS", 4, 0, "Photoshop", "magick IN[0] OUT.png"},
+	    {"<svg", 4, 0, "SVG", "rsvg-convert IN -o OUT.png"},
+	    {"P6", 2, 0, "PPM", "pnmtopng IN >OUT.png"},
+	    {"P5", 2, 0, "PGM", "pnmtopng IN >OUT.png"},
+	    {"qoif", 4, 0, "QOI", "magick IN OUT.png"},
+	    {"%PDF", 4, 0, "PDF", "pdftoppm -png IN OUT"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (n > known[i].at && starts(p + known[i].at, n - known[i].at,
+					   known[i].magic, known[i].n))
+			return gv_fail(e, GV_ERR_NOSUP,
+			    "%s is not read; convert it by `%s`", known[i].name,
+			    known[i].command);
+	return gv_fail(e, GV_ERR_FORMAT, "neither JPEG nor PNG");
+}
+
+typedef int decoder(struct gv_image *im, int *orientation, const void *data,
+    size_t n, const struct gv_image_limits *l, struct gv_error *e);
+
+/* Who decodes it, or NULL and the reason. */
+static decoder *
+decoder_of(const void *data, size_t n, struct gv_error *e)
+{
+	static const char jpeg[] = "\xff\xd8\xff";
+	static const char png[] = "\x89PNG\r\n\x1a\n";
+
+	if (!n)
+		gv_fail(e, GV_ERR_CUT, "the file is empty");
+	else if (!memcmp(data, jpeg, n < 3 ? n : 3))
+		return gv_jpeg_decode;
+	else if (!memcmp(data, png, n < 8 ? n : 8))
+		return gv_png_decode;
+	else
+		refuse(data, n, e);
+	return NULL;
+}
+
 /* ---- decoding --------------------------------------------------------- */
 
 int
 gv_image_decode(struct gv_image *im, const void *data, size_t n,
     const struct gv_image_limits *l, struct gv_error *e)
 {
-	static const uint8_t jpeg[3] = {0xff, 0xd8, 0xff};
-	static const uint8_t png[8] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10};
+	decoder *decode = decoder_of(data, n, e);
 	struct gv_image got = {0};
 	int orientation = 1, r;
 
-	if (!n)
-		return gv_fail(e, GV_ERR_CUT, "the file is empty");
-	if (!memcmp(data, jpeg, n < sizeof jpeg ? n : sizeof jpeg))
-		r = gv_jpeg_decode(&got, &orientation, data, n, l, e);
-	else if (!memcmp(data, png, n < sizeof png ? n : sizeof png))
-		r = gv_png_decode(&got, &orientation, data, n, l, e);
-	else
-		r = gv_fail(e, GV_ERR_FORMAT, "neither JPEG nor PNG");
+	if (!decode)
+		return e->code;
+	r = decode(&got, &orientation, data, n, l, e);
 	if (!r)
 		r = gv_image_orient(&got, orientation, e);
 	if (r) {
@@ -179,37 +271,59 @@ gv_image_decode(struct gv_image *im, const void *data, size_t n,
 	return 0;
 }
 
+int
+gv_image_make(uint8_t *dst, int32_t size[2], const void *data, size_t n,
+    const struct gv_image_rule *rule, const struct gv_image_limits *l,
+    struct gv_image_cost *cost, struct gv_error *e)
+{
+	uint64_t start = now_ns(), decoded;
+	struct gv_image im = {0};
+	int r;
+
+	if (gv_image_decode(&im, data, n, l, e))
+		return e->code;
+	decoded = now_ns();
+	r = gv_image_resize(dst, &im, rule, e);
+	size[0] = im.height;
+	size[1] = im.width;
+	gv_image_free(&im);
+	if (cost) {
+		cost->decode_ns += decoded - start;
+		cost->resize_ns += now_ns() - decoded;
+	}
+	return r;
+}
+
 /* Reads a regular file into memory: a mapping would turn a file that shrinks
  * meanwhile into SIGBUS. */
-static int
-read_file(const char *path, uint8_t **out, size_t *n, struct gv_error *e)
+int
+gv_image_load(
+    uint8_t **buf, size_t *cap, size_t *n, const char *path, struct gv_error *e)
 {
+	struct gv_error mine = {0};
 	struct stat st;
-	uint8_t *buf = NULL;
+	void *p = *buf;
 	ssize_t got;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		return gv_fail(e, GV_ERR_SYS, "cannot open:");
 	if (fstat(fd, &st))
-		gv_fail(e, GV_ERR_SYS, "cannot read:");
+		gv_fail(&mine, GV_ERR_SYS, "cannot read:");
 	else if (!S_ISREG(st.st_mode))
-		gv_fail(e, GV_ERR_FORMAT, "not a regular file");
+		gv_fail(&mine, GV_ERR_FORMAT, "not a regular file");
 	else if ((uint64_t)st.st_size > MAX_FILE)
-		gv_fail(e, GV_ERR_LIMIT, "larger than %zu bytes", MAX_FILE);
-	else if (!(buf = gv_alloc((size_t)st.st_size, 1)))
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	else if ((got = gv_read_full(fd, buf, (size_t)st.st_size)) < 0)
-		gv_fail(e, GV_ERR_SYS, "cannot read:");
+		gv_fail(&mine, GV_ERR_LIMIT, "larger than %zu bytes", MAX_FILE);
+	else if (gv_grow(&p, cap, (size_t)st.st_size + 1, 1))
+		gv_fail(&mine, GV_ERR_NOMEM, "out of memory");
+	else if (*buf = p, (got = gv_read_full(fd, p, (size_t)st.st_size)) < 0)
+		gv_fail(&mine, GV_ERR_SYS, "cannot read:");
 	else
 		*n = (size_t)got;
 	close(fd);
-	if (e->code) {
-		gv_free(buf);
-		return e->code;
-	}
-	*out = buf;
-	return 0;
+	if (mine.code && !e->code)
+		*e = mine;
+	return mine.code;
 }
 
 int
@@ -219,8 +333,8 @@ gv_image_read(struct gv_image *im, const char *path,
 	struct gv_error mine = {0};
 	char q[300];
 	uint8_t *data = NULL;
-	size_t n = 0;
-	int r = read_file(path, &data, &n, &mine);
+	size_t n = 0, cap = 0;
+	int r = gv_image_load(&data, &cap, &n, path, &mine);
 
 	if (!r)
 		r = gv_image_decode(im, data, n, l, &mine);

@@ -4,6 +4,9 @@
  *	im = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
  *	im = im.resize((width, height), Image.BICUBIC)
  *
+ * What is read of a picture is its pixels and its orientation: ICC profiles,
+ * gamma and thumbnails are ignored, as Pillow does.
+ *
  * All functions may be called from several threads at once.
  */
 #ifndef GV_IMAGE_H
@@ -20,16 +23,22 @@ extern "C" {
 #endif
 
 /* Limits on untrusted input, checked before pixels are allocated.  Exceeding
- * one is GV_ERR_LIMIT.  Beside them a decoder may take 512 MiB of working
- * memory and a file may have 1 GiB.
+ * one is GV_ERR_LIMIT.  Beside them a file may have 1 GiB.
  *
  * lenient: what libjpeg only warns about (missing data become grey or wrong
- * pixels) and bad checksums of PNG chunks that hold no pixels pass. */
+ * pixels) and bad checksums of PNG chunks that hold no pixels pass.
+ *
+ * over: transparent pictures are laid over the colour `under`, as Pillow's
+ * Image.alpha_composite() does it; else alpha is dropped. */
 struct gv_image_limits {
 	uint64_t max_pixels; /* width x height, default 64 Mi */
 	uint32_t max_side; /* default 32768 */
 	unsigned max_scans; /* of a progressive JPEG, default 100 */
+	uint64_t max_bytes; /* of a decoder's memory, default 512 MiB */
+	double max_seconds; /* of CPU time for a picture, default 10 */
 	bool lenient;
+	bool over;
+	uint8_t under[3]; /* red, green, blue */
 };
 void gv_image_limits_default(struct gv_image_limits *l);
 
@@ -41,11 +50,11 @@ struct gv_image {
 
 /* Decodes `n` bytes of JPEG (grey, YCbCr, RGB, CMYK, YCCK; baseline or
  * progressive) or PNG (all types), told apart by their first bytes, and turns
- * the picture upright by its EXIF orientation.  Alpha is dropped, 16-bit
- * samples lose their low byte, except that 16-bit grey is clipped at 255, all
- * as Pillow's convert("RGB") does.  A file that ends early is GV_ERR_CUT, a
- * damaged one GV_ERR_FORMAT, a kind of JPEG that libjpeg can't read
- * GV_ERR_NOSUP.  *im is overwritten on success only.  `l` NULL stands for the
+ * the picture upright by its EXIF orientation.  16-bit samples lose their low
+ * byte, except that 16-bit grey is clipped at 255, as Pillow's convert("RGB")
+ * does.  A file that ends early is GV_ERR_CUT, a damaged one GV_ERR_FORMAT; a
+ * kind of JPEG that libjpeg can't read, and WebP and other formats, by name
+ * and with a command that converts them, GV_ERR_NOSUP.  *im is overwritten on success only.  `l` NULL stands for the
  * default limits. */
 int gv_image_decode(struct gv_image *im, const void *data, size_t n,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
@@ -56,6 +65,11 @@ void gv_image_free(struct gv_image *im);
 /* Reads and decodes a file (regular, at most 1 GiB).  Messages name it. */
 int gv_image_read(struct gv_image *im, const char *path,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+/* Reads a file's bytes (regular, at most 1 GiB) into *buf, which has room for
+ * *cap and grows; *buf is freed with gv_free().  Messages don't name it. */
+int gv_image_load(uint8_t **buf, size_t *cap, size_t *n, const char *path,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* The two decoders behind gv_image_decode(): pixels as stored, and the EXIF
  * orientation, 1..8, that the file asks for. */
@@ -69,6 +83,12 @@ int gv_png_decode(struct gv_image *im, int *orientation, const void *data,
 /* Checks a width and height against the limits. */
 int gv_image_check(uint32_t width, uint32_t height,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+/* The thread's CPU time, ns, at which max_seconds from now will have passed;
+ * and GV_ERR_LIMIT once they have. */
+uint64_t gv_image_deadline(const struct gv_image_limits *l);
+int gv_image_late(uint64_t deadline, const struct gv_image_limits *l,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* The orientation in EXIF data (a TIFF file's header and first directory;
  * `n` bytes).  1 where there is none or the data makes no sense: no damage
@@ -122,6 +142,18 @@ const char *gv_filter_name(enum gv_filter filter);
  * pixels, GV_ERR_LIMIT. */
 int gv_image_resize(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, struct gv_error *e) GV_USE_RESULT;
+
+/* What gv_image_make() took, nanoseconds of the thread's CPU time; added to. */
+struct gv_image_cost {
+	uint64_t decode_ns, resize_ns;
+};
+
+/* gv_image_decode() and gv_image_resize() in one: a file's bytes into dst
+ * (rule->height, rule->width, 3); size gets height and width of the upright
+ * picture.  dst may be partly written after an error.  `cost` may be NULL. */
+int gv_image_make(uint8_t *dst, int32_t size[2], const void *data, size_t n,
+    const struct gv_image_rule *rule, const struct gv_image_limits *l,
+    struct gv_image_cost *cost, struct gv_error *e) GV_USE_RESULT;
 
 /* The same with a version of the inner loops that the caller names, for tests
  * and benchmarks: all give the same bytes.  GV_ERR_NOSUP where the machine

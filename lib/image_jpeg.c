@@ -12,8 +12,7 @@
 
 #include "banned.h" /* jerror.h has macros with banned names */
 
-#define MAX_HEAP 0x20000000L /* bytes libjpeg may take for coefficients */
-#define ROWS     16 /* handed to libjpeg at a time */
+#define ROWS 16 /* handed to libjpeg at a time */
 
 /* A decoder's life.  What must survive longjmp() is in here, not in locals
  * that a register may hold. */
@@ -25,6 +24,7 @@ struct job {
 	jmp_buf out;
 	const struct gv_image_limits *l;
 	struct gv_error *e;
+	uint64_t deadline; /* as gv_image_deadline() has it */
 	int orientation;
 	uint8_t *px, *cmyk; /* cmyk: ROWS rows of 4 samples a pixel */
 };
@@ -57,7 +57,8 @@ on_error(j_common_ptr c)
 		break;
 	case JERR_NO_BACKING_STORE:
 		gv_fail(j->e, GV_ERR_LIMIT,
-		    "decoding takes more than %ld bytes of memory", MAX_HEAP);
+		    "decoding takes more than %llu bytes of memory",
+		    (unsigned long long)j->l->max_bytes);
 		break;
 	case JERR_BAD_PRECISION:
 	case JERR_SOF_UNSUPPORTED:
@@ -89,9 +90,11 @@ on_progress(j_common_ptr c)
 {
 	struct job *j = c->client_data;
 
-	if (j->c.input_scan_number <= (int)j->l->max_scans)
+	if (j->c.input_scan_number > (int)j->l->max_scans)
+		gv_fail(
+		    j->e, GV_ERR_LIMIT, "more than %u scans", j->l->max_scans);
+	else if (gv_image_late(j->deadline, j->l, j->e) == 0)
 		return;
-	gv_fail(j->e, GV_ERR_LIMIT, "more than %u scans", j->l->max_scans);
 	leave(j);
 }
 
@@ -140,7 +143,7 @@ start(struct job *j, const void *data, size_t n)
 	j->err.emit_message = on_message;
 	j->c.client_data = j;
 	jpeg_create_decompress(&j->c);
-	j->c.mem->max_memory_to_use = MAX_HEAP;
+	j->c.mem->max_memory_to_use = (long)j->l->max_bytes;
 	j->progress.progress_monitor = on_progress;
 	j->c.progress = &j->progress;
 	j->src.init_source = src_nothing;
@@ -248,6 +251,7 @@ gv_jpeg_decode(struct gv_image *im, int *orientation, const void *data,
 	gv_image_limits_default(&dflt);
 	j.l = l ? l : &dflt;
 	j.e = &mine;
+	j.deadline = gv_image_deadline(j.l);
 	r = decode(&j, data, n);
 	if (r) {
 		gv_free(j.px);

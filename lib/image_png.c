@@ -19,7 +19,9 @@ struct job {
 	const uint8_t *data; /* reading: what is left of the file */
 	size_t n;
 	int orientation;
-	uint8_t *px, *wide; /* wide: a row of 16-bit grey */
+	const struct gv_image_limits *l;
+	uint64_t deadline; /* as gv_image_deadline() has it */
+	uint8_t *px, *wide; /* wide: rows that are not RGB yet */
 	png_bytep *row; /* of an interlaced picture */
 	uint8_t *buf; /* writing: the file so far */
 	size_t fill, cap;
@@ -88,30 +90,60 @@ choose_chunks(struct job *j)
 	png_set_read_user_chunk_fn(j->png, j, on_chunk);
 }
 
-/* True if rows need the 16-bit grey rule: Pillow clips at 255 instead of
- * dropping the low byte, so all but the darkest 1/256 is white. */
-static bool
+/* What rows are when libpng hands them over. */
+enum kind {
+	RGB,
+	GREY16, /* big-endian, opaque whatever tRNS says, as in Pillow */
+	RGBA
+};
+
+static enum kind
 choose_transforms(struct job *j)
 {
 	int depth = png_get_bit_depth(j->png, j->info);
 	int type = png_get_color_type(j->png, j->info);
 
+	bool seen =
+	    j->l->over && (type & PNG_COLOR_MASK_ALPHA ||
+			      png_get_valid(j->png, j->info, PNG_INFO_tRNS));
+
 	if (type == PNG_COLOR_TYPE_GRAY && depth == 16)
-		return true;
+		return GREY16;
 	if (type == PNG_COLOR_TYPE_PALETTE)
 		png_set_palette_to_rgb(j->png);
 	if (depth < 8 && type == PNG_COLOR_TYPE_GRAY)
 		png_set_expand_gray_1_2_4_to_8(j->png);
+	if (seen && !(type & PNG_COLOR_MASK_ALPHA))
+		png_set_tRNS_to_alpha(j->png);
 	if (depth == 16)
 		png_set_strip_16(j->png);
-	if (type & PNG_COLOR_MASK_ALPHA)
+	if (!seen && type & PNG_COLOR_MASK_ALPHA)
 		png_set_strip_alpha(j->png);
 	if (!(type & PNG_COLOR_MASK_COLOR))
 		png_set_gray_to_rgb(j->png);
-	return false;
+	return seen ? RGBA : RGB;
 }
 
-/* Big-endian 16-bit grey, clipped, as 8-bit RGB. */
+/* RGBA over an opaque colour: Pillow's Image.alpha_composite(), whose quotients
+ * by 255 are those of v + 128 in fixed point with 7 more bits. */
+static void
+over_row(uint8_t *d, const uint8_t *s, size_t n, const uint8_t under[3])
+{
+	for (; n--; s += 4, d += 3) {
+		uint32_t a = s[3];
+		int c;
+
+		for (c = 0; c < 3; c++) {
+			uint32_t v = (s[c] * a + under[c] * (255 - a)) << 7;
+
+			v += 128u << 7;
+			d[c] = (uint8_t)(((v >> 8) + v) >> 15);
+		}
+	}
+}
+
+/* 16-bit grey as 8-bit RGB: Pillow clips at 255 instead of dropping the low
+ * byte, so all but the darkest 1/256 is white. */
 static void
 clip_row(uint8_t *d, const uint8_t *s, size_t n)
 {
@@ -136,34 +168,40 @@ read_interlaced(struct job *j, uint8_t *px, size_t stride, size_t h)
 }
 
 static void
-read_pixels(struct job *j, size_t w, size_t h, bool wide)
+read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 {
 	bool whole =
 	    png_get_interlace_type(j->png, j->info) != PNG_INTERLACE_NONE;
-	size_t stride = w * (wide ? 2 : 3), y;
+	size_t stride = w * (kind == RGBA ? 4 : kind == GREY16 ? 2 : 3), y;
 
-	if (wide && !(j->wide = gv_alloc(stride, whole ? h : 1))) {
+	if (kind != RGB && !(j->wide = gv_alloc(stride, whole ? h : 1))) {
 		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 		leave(j);
 	}
 	if (whole)
-		read_interlaced(j, wide ? j->wide : j->px, stride, h);
+		read_interlaced(j, kind == RGB ? j->px : j->wide, stride, h);
 	for (y = 0; y < h; y++) {
 		uint8_t *d = j->px + y * w * 3;
-		uint8_t *s = wide ? j->wide + (whole ? y * stride : 0) : d;
+		uint8_t *s =
+		    kind == RGB ? d : j->wide + (whole ? y * stride : 0);
 
 		if (!whole)
 			png_read_row(j->png, s, NULL);
-		if (wide)
+		if (y % 16 == 0 && gv_image_late(j->deadline, j->l, j->e))
+			leave(j);
+		if (kind == GREY16)
 			clip_row(d, s, w);
+		else if (kind == RGBA)
+			over_row(d, s, w, j->l->under);
 	}
 }
 
 static int
-decode(struct job *j, struct gv_image *im, const struct gv_image_limits *l)
+decode(struct job *j, struct gv_image *im)
 {
+	static const size_t bytes[] = {[RGB] = 3, [GREY16] = 2, [RGBA] = 4};
 	uint32_t w, h;
-	bool wide;
+	enum kind kind;
 
 	if (setjmp(j->out))
 		return j->e->code;
@@ -173,22 +211,22 @@ decode(struct job *j, struct gv_image *im, const struct gv_image_limits *l)
 		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 	png_set_read_fn(j->png, j, on_read);
 	png_set_crc_action(j->png, PNG_CRC_ERROR_QUIT,
-	    l->lenient ? PNG_CRC_QUIET_USE : PNG_CRC_ERROR_QUIT);
+	    j->l->lenient ? PNG_CRC_QUIET_USE : PNG_CRC_ERROR_QUIT);
 	choose_chunks(j);
 	png_read_info(j->png, j->info);
 	w = png_get_image_width(j->png, j->info);
 	h = png_get_image_height(j->png, j->info);
-	if (gv_image_check(w, h, l, j->e))
+	if (gv_image_check(w, h, j->l, j->e))
 		return j->e->code;
-	wide = choose_transforms(j);
+	kind = choose_transforms(j);
 	png_set_interlace_handling(j->png);
 	png_read_update_info(j->png, j->info);
-	if (png_get_rowbytes(j->png, j->info) != (size_t)w * (wide ? 2 : 3))
+	if (png_get_rowbytes(j->png, j->info) != (size_t)w * bytes[kind])
 		return gv_fail(j->e, GV_ERR_NOSUP, "PNG of a kind not known");
 	j->px = gv_alloc((size_t)w * h, 3);
 	if (!j->px)
 		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
-	read_pixels(j, w, h, wide);
+	read_pixels(j, w, h, kind);
 	png_read_end(j->png, j->info);
 	*im = (struct gv_image){(int32_t)w, (int32_t)h, j->px};
 	return 0;
@@ -208,7 +246,9 @@ gv_png_decode(struct gv_image *im, int *orientation, const void *data, size_t n,
 	j.data = data;
 	j.n = n;
 	j.orientation = 1;
-	r = decode(&j, im, l ? l : &dflt);
+	j.l = l ? l : &dflt;
+	j.deadline = gv_image_deadline(j.l);
+	r = decode(&j, im);
 	if (r) {
 		gv_free(j.px);
 		if (!e->code)

@@ -16,7 +16,8 @@ is "provenance" "$(stat a.gv '.prog[0] | [.name, .args, .digests]')" \
 	'["gv-decode",["--size","27x37","--fit","squash","--filter","bicubic"],{"preprocess":"27x37 squash bicubic"}]'
 bad=0
 while read -r name w h crc; do
-	gv-decode -s "${h}x$w" "$G/$name" >one.gv || bad=$((bad + 1))
+	gv-decode -s "${h}x$w" --background none \
+		"$G/$name" >one.gv || bad=$((bad + 1))
 	# shellcheck disable=SC2016 # perl's variables
 	perl -MCompress::Zlib -e 'undef $/; $_ = <STDIN>; my $n = 3 * shift;
 		my $want = hex shift; my $i;
@@ -79,7 +80,136 @@ ok "--model" gv-decode -m m -o m.gv "$G/rgb8.png"
 is "... brings size and filter" "$(stat m.gv '.prog[0].digests.preprocess')" \
 	"24x24 squash bilinear"
 ok "... as options would" \
-	sh -c "gv-decode -s 24 --filter bilinear '$G/rgb8.png' | cmp - m.gv"
+	sh -c "gv-decode -s 24 --filter bilinear --background none '$G/rgb8.png' | cmp - m.gv"
+
+# ---- other forms of input, all against JSON lines
+gv-decode -s 9 --root "$G" many.jsonl >want.gv
+for t in 1 4; do
+	ok "a list of paths, $t threads" sh -c "gv-decode --paths -s 9 \
+		--root '$G' --threads $t many | cmp - want.gv"
+	ok "... with NULs" sh -c "tr '\\n' '\\0' <many | gv-decode -0 -s 9 \
+		--root '$G' --threads $t - | cmp - want.gv"
+done
+ok "... the last without one" sh -c "printf grey.jpg |
+	gv-decode -0 -s 9 --root '$G' - | gv-stat --check"
+jq -c '{id, picture: .image}' many.jsonl >field.jsonl
+ok "--field" sh -c "gv-decode --field picture -s 9 --root '$G' field.jsonl |
+	cmp - want.gv"
+while read -r n; do
+	case $n in *.png) type=png ;; *) type=jpeg ;; esac
+	printf '{"id":"%s","image":"data:image/%s;base64,%s"}\n' "$n" $type \
+		"$(base64 -w0 "$G/$n")"
+done <many >urls.jsonl
+ok "data URLs" sh -c "gv-decode -s 9 urls.jsonl | cmp - want.gv"
+for u in data:image/png,abc 'data:;base64,@' 'data:;base64,AAAAA' \
+	'data:;base64,AA=A' 'data:;base64,'; do
+	echo "{\"id\": 1, \"image\": \"$u\"}" >l.jsonl
+	must_fail 1 "$u" gv-decode -s 8 -o x.gv l.jsonl
+done
+echo '{"id": 1, "image": null, "b": [1, "x"], "a": 2}
+{"id": 2, "b": null}' >keep.jsonl
+gv-decode -s 2 --keep b --keep a keep.jsonl >keep.gv
+is "--keep carries keys along, as msgpack" "$(od -An -v -tx1 keep.gv |
+	tr -d ' \n' | grep -o 'a16292\(01\|02\)a178a161..\|a162c0a161c0')" \
+	"a1629201a178a16102
+a162c0a161c0"
+is "... as fields" "$(stat keep.gv '[.fields[].name]')" \
+	'["image","image_size","b","a"]'
+must_fail 1 "--keep image" gv-decode -s 2 --keep image keep.jsonl
+gv-decode -s 2 --image-id "$G/grey.jpg" >id.gv
+is "--image-id is the file's hash" \
+	"$(strings -n 71 id.gv | grep -o 'sha256:[0-9a-f]*')" \
+	"sha256:$(sha256sum <"$G/grey.jpg" | cut -d' ' -f1)"
+
+# ---- tar files
+mkdir -p tree/d
+cp "$G/grey.jpg" tree/d/000.jpg
+cp "$G/rgb8.png" tree/d/001.PNG
+echo 'a caption' >tree/d/000.txt
+echo '{"caption": "another", "n": 3}' >tree/d/001.json
+cp "$G/cmyk.jpg" "tree/d/002.left.jpg"
+cp "$G/grey.jpg" "tree/d/002.right.jpg"
+long=$(printf 'long%.0s' $(seq 50))
+cp "$G/grey.jpg" "tree/$long.jpg"
+for f in ustar gnu pax; do
+	l=$long.jpg
+	[ $f = ustar ] && l=
+	# shellcheck disable=SC2086 # nothing where there is none
+	tar -C tree --format=$f --sort=name -cf $f.tar d $l
+	ok "a $f archive" gv-decode -s 9 -o $f.out $f.tar
+	is "... samples, pictures, text" "$(stat $f.out \
+		'[.records, .fields[0].shape[0], [.fields[].name]]')" \
+		"[$([ $f = ustar ] && echo 3 || echo 4),[1,2],[\"image\",\"image_size\",\"json\",\"txt\"]]"
+	ok "... on standard input" \
+		sh -c "gv-decode --tar -s 9 - <$f.tar | cmp - $f.out"
+	ok "... in 4 threads" \
+		sh -c "gv-decode -s 9 --threads 4 $f.tar | cmp - $f.out"
+done
+is "keys" "$(strings -n 3 pax.out | grep -c '^.*d/00[012]')" 3
+ok "archives end to end" sh -c 'cat gnu.tar pax.tar |
+	gv-decode --tar -s 9 - >two.gv'
+is "... all records" "$(stat two.gv .records)" 8
+ok "--field left.jpg" gv-decode -s 9 --field left.jpg -o left.gv ustar.tar
+is "... one picture of three records" \
+	"$(stat left.gv '[.records, .fields[0].shape[0]]')" '[3,[0,1]]'
+is "--keep of a key in .json" "$(gv-decode -s 2 --keep caption ustar.tar |
+	strings | grep -c another)" 1
+n=$(wc -c <ustar.tar)
+for c in 1 511 700 1536 $((n / 2)) $((n - 10240)); do
+	head -c $c ustar.tar >cut.tar
+	must_fail 1 "a tar file cut at $c of $n" gv-decode -s 8 -o x.gv cut.tar
+done
+gzip -c ustar.tar >packed.tar
+must_fail 1 "a packed one" gv-decode -s 8 -o x.gv packed.tar
+is "... names the program" "$(grep -c 'gzip -dc' .err)" 1
+{ printf x; tail -c +2 ustar.tar; } >sum.tar
+must_fail 1 "a wrong checksum" gv-decode -s 8 -o x.gv sum.tar
+cp "$G/../image/grey.jpg" tree/d/003.webp
+printf 'RIFFxxxxWEBPVP8 ' >tree/d/003.webp
+tar -C tree -cf webp.tar d/003.webp
+must_fail 1 "a WebP in a tar file" gv-decode -s 8 -o x.gv webp.tar
+is "... is named, with what converts it" "$(cat .err)" \
+	"gv-decode: record 0 'd/003', of 'webp.tar': 'webp': WebP is not read; convert it by \`dwebp IN -o OUT.png\`"
+
+# ---- pictures end to end
+while read -r n; do cat "$G/$n"; done <names >pipe
+jq -Rc --slurp 'rtrimstr("\n") | split("\n") | to_entries[] |
+	{id: "\(.key)", image: .value}' names >frames.jsonl
+gv-decode -s 9 --root "$G" frames.jsonl >want.gv
+ok "--pipe" sh -c 'gv-decode --pipe -s 9 <pipe | cmp - want.gv'
+ok "... by the byte" sh -c 'dd bs=1 if=pipe 2>/dev/null |
+	gv-decode --pipe -s 9 --threads 3 - | cmp - want.gv'
+total=$(wc -l <names)
+gv-decode --pipe --every 7 --frames 3 -s 9 pipe >clip.gv
+jq -sc 'map(select((.id | tonumber) % 7 == 0)) | [range(0; length; 3) as $i |
+	.[$i:$i+3]][] | {id: .[0].id, image: map(.image)}' \
+	frames.jsonl >clips.jsonl
+ok "--every, --frames" sh -c "gv-decode -s 9 --root '$G' clips.jsonl |
+	cmp - clip.gv"
+ok "... of $total pictures" test "$total" -gt 40
+n=$(wc -c <pipe)
+for c in 1 100 $((n - 1)); do
+	head -c $c pipe >cut.pipe
+	must_fail 1 "cut at $c of $n" gv-decode --pipe -s 8 -o x.gv cut.pipe
+done
+must_fail 1 "nothing of the kind" gv-decode --pipe -s 8 -o x.gv many.jsonl
+must_fail 2 "--frames alone" gv-decode --frames 2 -s 8 a.jpg
+must_fail 2 "two forms" gv-decode --tar --pipe -s 8 a.jpg
+
+# ---- transparent pictures
+for b in none white 255,255,255 black; do
+	gv-decode -s 20 --background $b "$G/rgba16-i.png" >b-$b.gv
+done
+gv-decode -s 20 "$G/rgba16-i.png" >b.gv
+is "what is behind them is recorded, if it isn't white" \
+	"$(stat b.gv '.prog[0].args[6:]') $(stat b-none.gv \
+	'.prog[0].args[6:]') $(stat b-black.gv '.prog[0].args[6:]')" \
+	'[] ["--background","none"] ["--background","0,0,0"]'
+ok "white is the background" cmp b.gv b-white.gv
+ok "... whatever it is called" cmp b.gv b-255,255,255.gv
+is "three backgrounds" "$(cksum b-white.gv b-black.gv b-none.gv |
+	cut -d' ' -f1 | sort -u | wc -l)" 3
+must_fail 2 "a background" gv-decode -s 8 --background blue a.jpg
 
 # ---- bad pictures
 : >empty.jpg
@@ -126,7 +256,7 @@ for t in 1 4; do
 		--threads $t --max-errors 1 -o x.gv bad.jsonl 2>all; rc=\$?
 		tail -1 all >&2; exit \$rc"
 	is "... at the second" "$(cut -d: -f1-3 .err)" \
-		"gv-decode: record 41 '', line 42 of 'bad.jsonl': not JSON"
+		"gv-decode: record 41 '', line 42 of 'bad.jsonl': not valid JSON"
 done
 ok "the same stream from 1 and 4 threads" cmp e1.gv e4.gv
 ok "... and the same messages" cmp e1 e4
@@ -142,6 +272,10 @@ must_fail 1 "--max-side 36" gv-decode -s 8 --max-side 36 "$P"
 ok "--max-scans 10" sh -c "gv-decode -s 8 --max-scans 10 '$P' >x"
 must_fail 1 "--max-scans 9" gv-decode -s 8 --max-scans 9 "$P"
 head -c -100 "$P" >cut.jpg
+ok "--max-seconds 1" sh -c "gv-decode -s 8 --max-seconds 1 '$P' >x"
+ok "--stats" sh -c "gv-decode -s 8 --stats '$P' 2>stats >x"
+is "... pictures and shares" "$(grep -cE \
+	'^gv-decode: 1 pictures .* reading [0-9]+ %, decoding [0-9]+ %, resiz' stats)" 1
 must_fail 1 "a cut picture" gv-decode -s 8 cut.jpg
 ok "... with --lenient" sh -c "gv-decode -s 8 --lenient cut.jpg >l.gv"
 is "... which is recorded" "$(stat l.gv '.prog[0].args[-1]')" "--lenient"

@@ -1,0 +1,347 @@
+/* A record's pictures: found, read, hashed, decoded and resized. */
+#include "decode.h"
+
+#include "base64.h"
+#include "json.h"
+#include "mem.h"
+#include "sha.h"
+#include "utf8.h"
+#include "banned.h"
+
+#include <strings.h>
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int
+no_memory(struct gv_decoded *d)
+{
+	return gv_fail(&d->error, GV_ERR_NOMEM, "out of memory");
+}
+
+/* ---- one picture --------------------------------------------------------- */
+
+/* Room for n pictures. */
+static int
+reserve(struct gv_decoded *d, size_t n, const struct gv_decode_law *law)
+{
+	int32_t h = law->rule.height, w = law->rule.width;
+	size_t each = (size_t)h * (size_t)w * 3;
+	void *px = d->px, *before = d->before;
+
+	if (n > (GV_MAX_RECORD - 65536) / (each + 8))
+		return gv_fail(&d->error, GV_ERR_LIMIT,
+		    "%zu pictures of %dx%d are more than a record holds", n, h,
+		    w);
+	if (gv_grow(&px, &d->px_cap, n * each + 1, 1))
+		return no_memory(d);
+	d->px = px;
+	if (gv_grow(&before, &d->before_cap, 2 * n + 1, sizeof(int32_t)))
+		return no_memory(d);
+	d->before = before;
+	return 0;
+}
+
+static int
+add_id(struct gv_decoded *d, const uint8_t *data, size_t n)
+{
+	static const char prefix[] = "sha256:";
+	char id[sizeof prefix + GV_DIGEST];
+
+	memcpy(id, prefix, sizeof prefix);
+	if (!gv_sha_of(data, n, id + sizeof prefix - 1) ||
+	    json_array_append_new(d->id, json_string(id)))
+		return no_memory(d);
+	return 0;
+}
+
+/* Adds the picture in a file's bytes. */
+static int
+add_bytes(struct gv_decoded *d, const uint8_t *data, size_t n,
+    const struct gv_decode_law *law)
+{
+	const struct gv_image_rule *rule = &law->rule;
+	size_t each = (size_t)rule->height * (size_t)rule->width * 3;
+	struct gv_image_cost cost = {0};
+	int32_t size[2];
+	uint64_t t = now_ns();
+
+	if (law->id && add_id(d, data, n))
+		return d->error.code;
+	d->read_ns += now_ns() - t;
+	if (gv_image_make(d->px + (size_t)d->n * each, size, data, n, rule,
+		&law->limits, &cost, &d->error))
+		return d->error.code;
+	memcpy(d->before + 2 * d->n, size, sizeof size);
+	d->decode_ns += cost.decode_ns;
+	d->resize_ns += cost.resize_ns;
+	d->bytes += n;
+	d->n++;
+	return 0;
+}
+
+/* Adds the picture at `path`. */
+static int
+add_file(
+    struct gv_decoded *d, const char *path, const struct gv_decode_law *law)
+{
+	bool relative = *path != '/' && strcmp(law->root, ".") != 0;
+	size_t cap = strlen(law->root) + strlen(path) + 2, n = 0;
+	char *full = gv_alloc(cap, 1), q[300];
+	uint64_t t = now_ns();
+	int r;
+
+	if (!full)
+		return no_memory(d);
+	if (relative)
+		snprintf(full, cap, "%s/%s", law->root, path);
+	else
+		memcpy(full, path, strlen(path) + 1);
+	r = gv_image_load(&d->file, &d->file_cap, &n, full, &d->error);
+	d->read_ns += now_ns() - t;
+	if (!r)
+		r = add_bytes(d, d->file, n, law);
+	if (r)
+		gv_fail_in(&d->error, "'%s'",
+		    gv_quote(q, sizeof q, full, strlen(full)));
+	gv_free(full);
+	return r;
+}
+
+/* Adds the picture in "data:[TYPE][;PARAMETER]...;base64,BYTES". */
+static int
+add_url(struct gv_decoded *d, const char *s, const struct gv_decode_law *law)
+{
+	static const char mark[] = ";base64";
+	const char *comma = strchr(s, ',');
+	size_t k = sizeof mark - 1, n = 0, len;
+	void *p = d->file;
+	uint64_t t = now_ns();
+
+	if (!comma || (size_t)(comma - s) < k ||
+	    strncasecmp(comma - k, mark, k) != 0)
+		return gv_fail(&d->error, GV_ERR_FORMAT,
+		    "a data URL that is not in base64");
+	len = strlen(++comma);
+	if (gv_grow(&p, &d->file_cap, GV_BASE64_ROOM(len), 1))
+		return no_memory(d);
+	d->file = p;
+	if (!gv_base64_decode(d->file, &n, comma, len))
+		return gv_fail(&d->error, GV_ERR_FORMAT,
+		    "a data URL whose base64 is damaged");
+	d->read_ns += now_ns() - t;
+	if (add_bytes(d, d->file, n, law))
+		return gv_fail_in(&d->error, "a data URL");
+	return 0;
+}
+
+/* ---- JSON lines ---------------------------------------------------------- */
+
+static int
+set_key(struct gv_decoded *d, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n > GV_MAX_KEY)
+		return gv_fail(&d->error, GV_ERR_LIMIT,
+		    "a key of %zu bytes; the limit is %d", n, GV_MAX_KEY);
+	memcpy(d->key, s, n + 1);
+	return 0;
+}
+
+static int
+key_of(struct gv_decoded *d, const json_t *o)
+{
+	const json_t *id = json_object_get(o, "id");
+	char number[24];
+
+	if (json_is_integer(id)) {
+		snprintf(number, sizeof number, "%lld",
+		    (long long)json_integer_value(id));
+		return set_key(d, number);
+	}
+	if (!json_is_string(id))
+		return gv_fail(&d->error, GV_ERR_FORMAT,
+		    id ? "'id' is neither text nor a whole number"
+		       : "there is no 'id'");
+	return set_key(d, json_string_value(id));
+}
+
+/* All pictures of null | "path" | ["path", ...]. */
+static int
+add_named(
+    struct gv_decoded *d, const json_t *v, const struct gv_decode_law *law)
+{
+	bool list = json_is_array(v);
+	size_t n = list ? json_array_size(v) : v && !json_is_null(v), i;
+	int r = reserve(d, n, law);
+
+	for (i = 0; i < n && !r; i++) {
+		const char *s =
+		    json_string_value(list ? json_array_get(v, i) : v);
+
+		if (!s || !*s)
+			return gv_fail(&d->error, GV_ERR_FORMAT,
+			    "'%.60s' is neither a path nor a list of paths",
+			    law->field);
+		r = strncasecmp(s, "data:", 5) ? add_file(d, s, law)
+					       : add_url(d, s, law);
+	}
+	return r;
+}
+
+/* Carries along the wanted keys of an object that have no value yet. */
+static void
+keep_keys(struct gv_decoded *d, json_t *o, const struct gv_decode_law *law)
+{
+	size_t i;
+
+	for (i = 0; i < law->nkeep; i++)
+		if (!d->kept[i])
+			d->kept[i] =
+			    json_incref(json_object_get(o, law->keep[i]));
+}
+
+static int
+object(json_t **o, struct gv_decoded *d, const uint8_t *s, size_t n)
+{
+	if (gv_json_parse(o, (const char *)s, n, &d->error))
+		return d->error.code;
+	if (!json_is_object(*o))
+		return gv_fail(&d->error, GV_ERR_FORMAT, "not a JSON object");
+	return 0;
+}
+
+static void
+line(struct gv_decoded *d, const struct gv_source_rec *r,
+    const struct gv_decode_law *law)
+{
+	json_t *o = NULL;
+
+	if (!object(&o, d, r->buf, r->n) && !key_of(d, o) &&
+	    !add_named(d, json_object_get(o, law->field), law))
+		keep_keys(d, o, law);
+	json_decref(o);
+}
+
+/* ---- files that the record holds ----------------------------------------- */
+
+/* A member that is carried along: a .json as the object that it is, of which
+ * keys are wanted, too; any other as text. */
+static int
+keep_part(struct gv_decoded *d, const uint8_t *p, const struct gv_part *part,
+    const struct gv_decode_law *law)
+{
+	json_t *v = NULL;
+	size_t i;
+
+	if (!strcmp(part->name, "json")) {
+		if (object(&v, d, p, part->n)) {
+			json_decref(v);
+			return gv_fail_in(&d->error, "'json'");
+		}
+	} else {
+		v = json_stringn((const char *)p, part->n);
+		if (!v)
+			return gv_fail(&d->error, GV_ERR_FORMAT,
+			    "'%s' is not UTF-8", part->name);
+	}
+	for (i = 0; i < law->nkeep; i++) {
+		if (strcmp(law->keep[i], part->name) != 0)
+			continue;
+		json_decref(d->kept[i]);
+		d->kept[i] = json_incref(v);
+	}
+	if (!strcmp(part->name, "json"))
+		keep_keys(d, v, law);
+	json_decref(v);
+	return 0;
+}
+
+static void
+parts(struct gv_decoded *d, const struct gv_source_rec *r,
+    const struct gv_decode_law *law)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < r->parts; i++)
+		n += r->part[i].picture;
+	if (reserve(d, n, law))
+		return;
+	for (i = 0; i < r->parts; i++) {
+		const struct gv_part *part = &r->part[i];
+		const uint8_t *p = r->buf + part->at;
+
+		if (!part->picture) {
+			if (keep_part(d, p, part, law))
+				return;
+		} else if (add_bytes(d, p, part->n, law)) {
+			if (*part->name)
+				gv_fail_in(&d->error, "'%s'", part->name);
+			return;
+		}
+	}
+}
+
+/* ---- all kinds ----------------------------------------------------------- */
+
+static int
+reset(struct gv_decoded *d, const struct gv_decode_law *law)
+{
+	size_t i;
+
+	gv_error_clear(&d->error);
+	d->key[0] = '\0';
+	d->n = 0;
+	d->bytes = d->read_ns = d->decode_ns = d->resize_ns = 0;
+	if (!d->kept && law->nkeep) {
+		d->kept = gv_alloc(law->nkeep, sizeof *d->kept);
+		d->nkept = d->kept ? law->nkeep : 0;
+	}
+	for (i = 0; i < d->nkept; i++) {
+		json_decref(d->kept[i]);
+		d->kept[i] = NULL;
+	}
+	json_decref(d->id);
+	d->id = law->id ? json_array() : NULL;
+	return (law->nkeep && !d->kept) || (law->id && !d->id) ? no_memory(d)
+							       : 0;
+}
+
+void
+gv_decode_rec(struct gv_decoded *d, const struct gv_source_rec *r,
+    const struct gv_decode_law *law)
+{
+	if (reset(d, law))
+		return;
+	memcpy(d->key, r->key, sizeof d->key);
+	if (r->error.code)
+		d->error = r->error;
+	else if (r->kind == GV_SOURCE_LINE)
+		line(d, r, law);
+	else if (r->kind == GV_SOURCE_PARTS)
+		parts(d, r, law);
+	else if (!reserve(d, 1, law))
+		(void)!add_file(d, (const char *)r->buf, law);
+}
+
+void
+gv_decoded_free(struct gv_decoded *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->nkept; i++)
+		json_decref(d->kept[i]);
+	json_decref(d->id);
+	gv_free(d->kept);
+	gv_free(d->px);
+	gv_free(d->before);
+	gv_free(d->file);
+	memset(d, 0, sizeof *d);
+}
