@@ -2,6 +2,7 @@
 #include "mem.h"
 #include "prov.h"
 #include "rollout_priv.h"
+#include "utf8.h"
 #include "visual.h"
 #include "banned.h"
 
@@ -121,18 +122,22 @@ choose_fields(struct gv_rollout *r, struct gv_schema *s)
 
 /* ---- provenance ---------------------------------------------------------- */
 
-/* Appends an option and its value, where there is one. */
+/* Appends an option and its value, where there is one.  What fails leaves *a
+ * NULL. */
 static void
-add_text(json_t *a, const char *option, const char *s)
+add_text(json_t **a, const char *option, const char *s)
 {
-	if (!s)
+	if (!s || !*a)
 		return;
-	json_array_append_new(a, json_string(option));
-	json_array_append_new(a, json_string(s)); /* not UTF-8: none */
+	if (!json_array_append_new(*a, json_string(option)) &&
+	    !json_array_append_new(*a, json_string(s)))
+		return;
+	json_decref(*a);
+	*a = NULL;
 }
 
 static void
-add_f64(json_t *a, const char *option, double x)
+add_f64(json_t **a, const char *option, double x)
 {
 	char s[32];
 
@@ -141,7 +146,7 @@ add_f64(json_t *a, const char *option, double x)
 }
 
 static void
-add_int(json_t *a, const char *option, int64_t x)
+add_int(json_t **a, const char *option, int64_t x)
 {
 	char s[32];
 
@@ -149,45 +154,41 @@ add_int(json_t *a, const char *option, int64_t x)
 	add_text(a, option, s);
 }
 
-/* The arguments that decide what comes out. */
+/* The arguments that decide what comes out; NULL without memory. */
 static json_t *
 read_args(const struct gv_rollout_opts *o)
 {
 	json_t *a = json_array();
 
 	if (o->score)
-		add_text(a, "--score-as", o->score_as);
+		add_text(&a, "--score-as", o->score_as);
 	if (o->logits >= 0)
-		add_int(a, "--logits", o->logits);
+		add_int(&a, "--logits", o->logits);
 	return a;
 }
 
-/* NULL for a text that isn't UTF-8. */
 static json_t *
 sample_args(const struct gv_rollout_law *l)
 {
 	json_t *a = json_array();
 	size_t i;
 
-	add_int(a, "--group", l->group);
-	add_f64(a, "--temperature", l->temperature);
-	add_int(a, "--top-k", l->top_k);
-	add_f64(a, "--top-p", l->top_p);
-	add_f64(a, "--min-p", l->min_p);
-	add_f64(a, "--repetition-penalty", l->repetition_penalty);
-	add_int(a, "--max-tokens", l->max_tokens);
-	add_int(a, "--seed", l->seed);
+	add_int(&a, "--group", l->group);
+	add_f64(&a, "--temperature", l->temperature);
+	add_int(&a, "--top-k", l->top_k);
+	add_f64(&a, "--top-p", l->top_p);
+	add_f64(&a, "--min-p", l->min_p);
+	add_f64(&a, "--repetition-penalty", l->repetition_penalty);
+	add_int(&a, "--max-tokens", l->max_tokens);
+	add_int(&a, "--seed", l->seed);
 	for (i = 0; i < l->stops; i++)
-		add_text(a, "--stop", l->stop[i]);
-	add_text(a, "--tool", l->tool);
-	add_text(a, "--tool-start", l->marks.start);
-	add_text(a, "--tool-end", l->marks.end);
-	add_text(a, "--tool-output-start", l->marks.out_start);
-	add_text(a, "--tool-output-end", l->marks.out_end);
-	if (json_array_size(a) % 2 == 0)
-		return a;
-	json_decref(a);
-	return NULL;
+		add_text(&a, "--stop", l->stop[i]);
+	add_text(&a, "--tool", l->tool);
+	add_text(&a, "--tool-start", l->marks.start);
+	add_text(&a, "--tool-end", l->marks.end);
+	add_text(&a, "--tool-output-start", l->marks.out_start);
+	add_text(&a, "--tool-output-end", l->marks.out_end);
+	return a;
 }
 
 /* What the model's part in the output depends on. */
@@ -209,31 +210,43 @@ add_digests(const struct gv_rollout *r, json_t *digests,
 	return 0;
 }
 
-/* The HEAD of the output. */
 static int
-begin(struct gv_rollout *r, const struct gv_facts *f, struct gv_error *e)
+write_head(struct gv_rollout *r, json_t *args, json_t *digests,
+    const struct gv_facts *f, struct gv_error *e)
 {
-	json_t *digests, *args = gv_rollout_reads(r) ? read_args(&r->o)
-						     : sample_args(&r->o.law);
 	struct gv_schema s;
 
-	if (!args)
-		return gv_fail(e, GV_ERR_USAGE, "an argument is not UTF-8");
-	digests = json_object();
 	if (gv_schema_copy(&s, gv_reader_schema(r->in->first), e))
 		return e->code;
 	choose_fields(r, &s);
 	if (!gv_rollout_reads(r))
 		snprintf(s.kind, sizeof s.kind, "samples");
 	if (!add_fields(r, &s, e) && !add_digests(r, digests, f, e) &&
-	    !gv_schema_prog(&s, "gv-rollout", args, json_incref(digests), e) &&
+	    !gv_schema_prog(
+		&s, "gv-rollout", json_incref(args), json_incref(digests), e) &&
 	    !gv_out_open(&r->out, r->o.output, true, r->o.force, e) &&
 	    gv_writer_open(&r->w, r->out, &s, e))
 		r->w = NULL;
 	if (!e->code)
 		gv_inputs_tie(r->in, r->out);
-	json_decref(digests);
 	gv_schema_free(&s);
+	return e->code;
+}
+
+/* The HEAD of the output. */
+static int
+begin(struct gv_rollout *r, const struct gv_facts *f, struct gv_error *e)
+{
+	json_t *digests, *args = gv_rollout_reads(r) ? read_args(&r->o)
+						     : sample_args(&r->o.law);
+
+	digests = json_object();
+	if (!args || !digests)
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	else
+		write_head(r, args, digests, f, e);
+	json_decref(args);
+	json_decref(digests);
 	return e->code;
 }
 
@@ -297,12 +310,47 @@ open_model(struct gv_rollout *r, struct gv_error *e)
 	return e->code;
 }
 
+/* What is recorded must be text. */
+static int
+check_text(const char *option, const char *s, struct gv_error *e)
+{
+	size_t n = s ? strlen(s) : 0, at, k;
+	uint32_t c;
+
+	for (at = 0; at < n; at += k) {
+		k = gv_utf8_next(s + at, n - at, &c);
+		if (c == GV_UTF8_BAD)
+			return gv_fail(
+			    e, GV_ERR_USAGE, "option '%s': not UTF-8", option);
+	}
+	return 0;
+}
+
+static int
+check_texts(const struct gv_rollout_law *l, struct gv_error *e)
+{
+	size_t i;
+
+	for (i = 0; i < l->stops; i++)
+		if (check_text("--stop", l->stop[i], e))
+			return e->code;
+	if (check_text("--tool", l->tool, e) ||
+	    check_text("--tool-start", l->marks.start, e) ||
+	    check_text("--tool-end", l->marks.end, e) ||
+	    check_text("--tool-output-start", l->marks.out_start, e))
+		return e->code;
+	return check_text("--tool-output-end", l->marks.out_end, e);
+}
+
 int
 gv_rollout_open(struct gv_rollout **out, struct gv_inputs *in,
     const struct gv_rollout_opts *o, struct gv_error *e)
 {
-	struct gv_rollout *r = gv_alloc(1, sizeof *r);
+	struct gv_rollout *r;
 
+	if (check_texts(&o->law, e))
+		return e->code;
+	r = gv_alloc(1, sizeof *r);
 	if (!r)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r->o = *o;
