@@ -33,6 +33,13 @@ ok "another seed, another answer" sh -c '! cmp -s one two'
 is "top-k 1 is greedy" "$(say --top-k 1 -p "$ask" "$A")" "$(cat greedy)"
 is "top-p near 0 is greedy" "$(say --top-p 0.000001 -p "$ask" "$A")" \
 	"$(cat greedy)"
+long=$(say --seed 3 -p "$ask" --temperature 2 --max-tokens 60 "$A" | tr -d '\0')
+cut=$(say --seed 3 -p "$ask" --temperature 2 --max-tokens 60 --stop e "$A" |
+	tr -d '\0')
+case $long in *e*) ok "a stop string" test "$cut" = "${long%%e*}" ;;
+*) ok "a text with an e" false ;; esac
+is "... says so" "$(say --seed 3 -p "$ask" --temperature 2 --max-tokens 60 \
+	--stop e --json "$A" | jq -r .stop)" string
 ok "two pictures" say -p 'which of these two is larger' "$A" "$B2"
 say --temperature 0 -p "$ask" "$B2" >grey
 ok "another picture, another answer" sh -c '! cmp -s grey greedy'
