@@ -21,6 +21,7 @@ struct job {
 	int orientation;
 	const struct gv_image_limits *l;
 	uint64_t deadline; /* as gv_image_deadline() has it */
+	uint8_t key[3]; /* see enum kind */
 	uint8_t *px, *wide; /* wide: rows that are not RGB yet */
 	png_bytep *row; /* of an interlaced picture */
 	uint8_t *buf; /* writing: the file so far */
@@ -85,7 +86,9 @@ choose_chunks(struct job *j)
 	png_set_chunk_malloc_max(j->png, MAX_CHUNK);
 	png_set_chunk_cache_max(j->png, 1); /* none; 0 would be any number */
 	png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-	png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, trns, 1);
+	png_set_keep_unknown_chunks(j->png,
+	    j->l->over ? PNG_HANDLE_CHUNK_AS_DEFAULT : PNG_HANDLE_CHUNK_NEVER,
+	    trns, 1);
 	png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_ALWAYS, exif, 1);
 	png_set_read_user_chunk_fn(j->png, j, on_chunk);
 }
@@ -94,8 +97,36 @@ choose_chunks(struct job *j)
 enum kind {
 	RGB,
 	GREY16, /* big-endian, opaque whatever tRNS says, as in Pillow */
-	RGBA
+	RGBA,
+	KEYED /* RGB where one colour, job.key, is transparent */
 };
+
+static const size_t bytes_of[] = {/* a pixel */
+    [RGB] = 3,
+    [GREY16] = 2,
+    [RGBA] = 4,
+    [KEYED] = 3};
+
+/* The colour that tRNS makes transparent, as Pillow understands it: the low
+ * bytes of its samples, whatever the depth, are compared with 8-bit pixels. */
+static bool
+find_key(struct job *j, int type, int depth)
+{
+	png_color_16p c;
+	png_bytep alpha;
+	int n;
+
+	if (!png_get_tRNS(j->png, j->info, &alpha, &n, &c))
+		return false;
+	j->key[0] = (uint8_t)c->red;
+	j->key[1] = (uint8_t)c->green;
+	j->key[2] = (uint8_t)c->blue;
+	if (type == PNG_COLOR_TYPE_GRAY && depth == 1)
+		memset(j->key, c->gray ? 255 : 0, 3);
+	else if (type == PNG_COLOR_TYPE_GRAY)
+		memset(j->key, c->gray & 255, 3);
+	return true;
+}
 
 static enum kind
 choose_transforms(struct job *j)
@@ -103,25 +134,28 @@ choose_transforms(struct job *j)
 	int depth = png_get_bit_depth(j->png, j->info);
 	int type = png_get_color_type(j->png, j->info);
 
-	bool seen =
-	    j->l->over && (type & PNG_COLOR_MASK_ALPHA ||
-			      png_get_valid(j->png, j->info, PNG_INFO_tRNS));
+	bool alpha = type & PNG_COLOR_MASK_ALPHA;
+	enum kind kind = RGB;
 
 	if (type == PNG_COLOR_TYPE_GRAY && depth == 16)
 		return GREY16;
-	if (type == PNG_COLOR_TYPE_PALETTE)
-		png_set_palette_to_rgb(j->png);
+	if (type == PNG_COLOR_TYPE_PALETTE) {
+		png_set_palette_to_rgb(j->png); /* with the alpha of tRNS */
+		alpha = png_get_valid(j->png, j->info, PNG_INFO_tRNS);
+	} else if (!alpha && j->l->over && find_key(j, type, depth)) {
+		kind = KEYED;
+	}
+	if (alpha && j->l->over)
+		kind = RGBA;
+	else if (alpha)
+		png_set_strip_alpha(j->png);
 	if (depth < 8 && type == PNG_COLOR_TYPE_GRAY)
 		png_set_expand_gray_1_2_4_to_8(j->png);
-	if (seen && !(type & PNG_COLOR_MASK_ALPHA))
-		png_set_tRNS_to_alpha(j->png);
 	if (depth == 16)
 		png_set_strip_16(j->png);
-	if (!seen && type & PNG_COLOR_MASK_ALPHA)
-		png_set_strip_alpha(j->png);
 	if (!(type & PNG_COLOR_MASK_COLOR))
 		png_set_gray_to_rgb(j->png);
-	return seen ? RGBA : RGB;
+	return kind;
 }
 
 /* RGBA over an opaque colour: Pillow's Image.alpha_composite(), whose quotients
@@ -140,6 +174,15 @@ over_row(uint8_t *d, const uint8_t *s, size_t n, const uint8_t under[3])
 			d[c] = (uint8_t)(((v >> 8) + v) >> 15);
 		}
 	}
+}
+
+/* One colour of a row by another. */
+static void
+key_row(uint8_t *px, size_t n, const uint8_t key[3], const uint8_t under[3])
+{
+	for (; n--; px += 3)
+		if (!memcmp(px, key, 3))
+			memcpy(px, under, 3);
 }
 
 /* 16-bit grey as 8-bit RGB: Pillow clips at 255 instead of dropping the low
@@ -172,18 +215,18 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 {
 	bool whole =
 	    png_get_interlace_type(j->png, j->info) != PNG_INTERLACE_NONE;
-	size_t stride = w * (kind == RGBA ? 4 : kind == GREY16 ? 2 : 3), y;
+	size_t stride = w * bytes_of[kind], y;
+	bool apart = bytes_of[kind] != 3;
 
-	if (kind != RGB && !(j->wide = gv_alloc(stride, whole ? h : 1))) {
+	if (apart && !(j->wide = gv_alloc(stride, whole ? h : 1))) {
 		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 		leave(j);
 	}
 	if (whole)
-		read_interlaced(j, kind == RGB ? j->px : j->wide, stride, h);
+		read_interlaced(j, apart ? j->wide : j->px, stride, h);
 	for (y = 0; y < h; y++) {
 		uint8_t *d = j->px + y * w * 3;
-		uint8_t *s =
-		    kind == RGB ? d : j->wide + (whole ? y * stride : 0);
+		uint8_t *s = !apart ? d : j->wide + (whole ? y * stride : 0);
 
 		if (!whole)
 			png_read_row(j->png, s, NULL);
@@ -193,13 +236,14 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 			clip_row(d, s, w);
 		else if (kind == RGBA)
 			over_row(d, s, w, j->l->under);
+		else if (kind == KEYED)
+			key_row(d, w, j->key, j->l->under);
 	}
 }
 
 static int
 decode(struct job *j, struct gv_image *im)
 {
-	static const size_t bytes[] = {[RGB] = 3, [GREY16] = 2, [RGBA] = 4};
 	uint32_t w, h;
 	enum kind kind;
 
@@ -221,7 +265,7 @@ decode(struct job *j, struct gv_image *im)
 	kind = choose_transforms(j);
 	png_set_interlace_handling(j->png);
 	png_read_update_info(j->png, j->info);
-	if (png_get_rowbytes(j->png, j->info) != (size_t)w * bytes[kind])
+	if (png_get_rowbytes(j->png, j->info) != (size_t)w * bytes_of[kind])
 		return gv_fail(j->e, GV_ERR_NOSUP, "PNG of a kind not known");
 	j->px = gv_alloc((size_t)w * h, 3);
 	if (!j->px)

@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
-"""Compares lib/image and lib/resize with Pillow on random pictures.
+"""Compares lib/image and lib/resize with Pillow.
 
 usage: compare_pillow.py [BUILD_DIR [SEED [ROUNDS]]]
+       compare_pillow.py BUILD_DIR --files FILE|DIR ...
 
-Every decoded and every resized pixel must be the same.  Needs a built tree,
-a C compiler, Pillow >= 10 and numpy; `make check` does not run it.
+Random pictures: every decoded and every resized pixel must be the same.
+
+Files, or all JPEGs and PNGs under directories: a line for each that differs,
+with the number of pixels and the largest difference, and for each that only
+one of both reads; then the sums.  Three things are compared: the decoded
+pixels, with alpha dropped and over white, and gv_image_make() to 256x256.
+
+Needs a built tree, a C compiler, Pillow >= 10 and numpy; `make check` does not
+run it.
 """
 import ctypes
 import io
@@ -21,6 +29,9 @@ import PIL
 from PIL import Image, ImageFile, ImageOps
 
 build = sys.argv[1] if len(sys.argv) > 1 else "build"
+files = sys.argv[3:] if sys.argv[2:3] == ["--files"] else None
+if files:
+    del sys.argv[2:]
 seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 300
 ImageFile.MAXBLOCK = 1 << 22  # for the encoder
@@ -42,13 +53,21 @@ class Gv(ctypes.Structure):
 
 class Rule(ctypes.Structure):
     _fields_ = [("height", ctypes.c_int32), ("width", ctypes.c_int32),
-                ("fit", ctypes.c_int), ("filter", ctypes.c_int)]
+                ("fit", ctypes.c_int), ("filter", ctypes.c_int),
+                ("edge", ctypes.c_int32), ("fill", ctypes.c_uint8 * 3)]
+
+
+class Limits(ctypes.Structure):
+    _fields_ = [("max_pixels", ctypes.c_uint64), ("max_side", ctypes.c_uint32),
+                ("max_scans", ctypes.c_uint), ("max_bytes", ctypes.c_uint64),
+                ("max_seconds", ctypes.c_double), ("lenient", ctypes.c_bool),
+                ("over", ctypes.c_bool), ("under", ctypes.c_uint8 * 3)]
 
 
 def load():
     so = os.path.join(tempfile.mkdtemp(), "image.so")
     objs = [f"{build}/lib/{n}.o" for n in
-            "err mem io image image_jpeg image_png resize".split()]
+            "err mem io image image_jpeg image_png fit resize".split()]
     subprocess.check_call(["cc", "-shared", "-o", so, *objs,
                            "-ljpeg", "-lpng16", "-lm"])
     return ctypes.CDLL(so)
@@ -57,10 +76,27 @@ def load():
 lib = load()
 
 
-def decode(data):
+def limits(over):
+    lim = Limits()
+    lib.gv_image_limits_default(ctypes.byref(lim))
+    lim.max_pixels, lim.over = 1 << 28, over
+    return lim
+
+
+def make(data, w, h, over):
+    out = np.full((h, w, 3), 0xA5, np.uint8)
+    size, rule, e = (ctypes.c_int32 * 2)(), Rule(h, w, 0, 0), Error()
+    if lib.gv_image_make(ctypes.c_void_p(out.ctypes.data), size, data,
+                         ctypes.c_size_t(len(data)), ctypes.byref(rule),
+                         ctypes.byref(limits(over)), None, ctypes.byref(e)):
+        raise ValueError(e.msg.decode())
+    return out
+
+
+def decode(data, over=False):
     im, e = Gv(), Error()
     if lib.gv_image_decode(ctypes.byref(im), data, ctypes.c_size_t(len(data)),
-                           None, ctypes.byref(e)):
+                           ctypes.byref(limits(over)), ctypes.byref(e)):
         raise ValueError(e.msg.decode())
     n = im.width * im.height * 3
     a = np.frombuffer(ctypes.string_at(im.px, n), np.uint8)
@@ -99,9 +135,19 @@ def same(what, got, want):
                  f"{got.shape} {want.shape}")
 
 
-def reference(data):
+def reference(data, over=False):
     im = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if over and (im.mode in ("LA", "RGBA", "PA") or "transparency" in im.info):
+        im = im.convert("RGBA")
+        im = Image.alpha_composite(
+            Image.new("RGBA", im.size, (255, 255, 255, 255)), im)
     return np.asarray(im.convert("RGB"))
+
+
+def resized(a, w, h):
+    """As Pillow up to 12.1 does it in one call: columns first."""
+    return np.asarray(Image.fromarray(a).resize((w, a.shape[0]), Image.BICUBIC)
+                      .resize((w, h), Image.BICUBIC))
 
 
 def side():
@@ -210,10 +256,74 @@ def check_png():
             chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
         same(f"png {w}x{h} type {ctype} depth {depth} interlaced {inter}",
              decode(data), reference(data))
+        same(f"png over white {w}x{h} type {ctype} depth {depth} {extra}",
+             decode(data, True), reference(data, True))
     return rounds
 
 
+def names():
+    for f in files:
+        if not os.path.isdir(f):
+            yield f
+            continue
+        for d, _, fs in sorted(os.walk(f)):
+            yield from (os.path.join(d, n) for n in sorted(fs)
+                        if n.lower().endswith((".jpg", ".jpeg", ".png")))
+
+
+def attempt(f, *args):
+    try:
+        return f(*args), ""
+    except Exception as e:  # whatever Pillow raises
+        return None, str(e) or type(e).__name__
+
+
+def check_files():
+    """Counts: files, the same, differing, and read by one or none of both."""
+    n = {"files": 0, "same": 0, "differ": 0, "only Pillow": 0, "only we": 0,
+         "neither": 0}
+    pixels = different = 0
+    for name in names():
+        with open(name, "rb") as f:
+            data = f.read()
+        n["files"] += 1
+        lines = []
+        for what, over in (("decode", False), ("white", True)):
+            got, ours = attempt(decode, data, over)
+            want, theirs = attempt(reference, data, over)
+            if got is None or want is None:
+                kind = ("neither" if got is want else
+                        "only Pillow" if got is None else "only we")
+                lines = [f"{kind}: {ours} | {theirs}"]
+                break
+            if got.shape != want.shape:
+                lines.append(f"{what}: {got.shape}, not {want.shape}")
+                continue
+            far = np.abs(got.astype(int) - want).max(-1)
+            pixels += far.size
+            different += int((far > 0).sum())
+            if far.any():
+                lines.append(f"{what}: {(far > 0).sum()} of {far.size} pixels"
+                             f", by up to {far.max()}")
+            far = np.abs(make(data, 256, 256, over).astype(int) -
+                         resized(got, 256, 256)).max()
+            if far:
+                lines.append(f"{what}: made ones differ by up to {far}")
+        else:
+            kind = "differ" if lines else "same"
+        n[kind] += 1
+        for line in lines:
+            print(f"{name}: {line}")
+    print(f"compare_pillow: Pillow {PIL.__version__}:", *(
+        f"{v} {k}," for k, v in n.items()),
+        f"{different} of {pixels} pixels differ")
+
+
 def main():
+    if files:
+        Image.MAX_IMAGE_PIXELS = None
+        check_files()
+        return
     n = check_resize() + check_jpeg() + check_png()
     print(f"compare_pillow: {n} pictures, Pillow {PIL.__version__}, "
           f"seed {seed}: every pixel the same")
