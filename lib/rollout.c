@@ -6,6 +6,15 @@
 #include "visual.h"
 #include "banned.h"
 
+static double
+seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 bool
 gv_rollout_reads(const struct gv_rollout *r)
 {
@@ -355,6 +364,7 @@ gv_rollout_open(struct gv_rollout **out, struct gv_inputs *in,
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r->o = *o;
 	r->in = in;
+	r->start = seconds();
 	if (open_model(r, e)) {
 		gv_rollout_close(&r);
 		return e->code;
@@ -377,21 +387,13 @@ gv_rollout_close(struct gv_rollout **rp)
 	gv_model_close(&r->m);
 	gv_tokenizer_close(&r->t);
 	gvk_close(&r->k);
+	gv_inputs_tie(r->in, NULL);
 	gv_writer_abort(&r->w);
 	gv_out_abort(&r->out);
 	gv_free(r);
 }
 
 /* ---- the whole ----------------------------------------------------------- */
-
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void
 report(struct gv_rollout *r)
@@ -415,16 +417,14 @@ report(struct gv_rollout *r)
 int
 gv_rollout_run(struct gv_rollout *r, struct gv_error *e)
 {
-	double start = seconds(), took;
-
 	if (gv_rollout_reads(r) ? gv_rollout_read(r, e)
 				: gv_rollout_sample(r, e))
 		return e->code;
-	took = seconds() - start;
 	gv_rollout_say(r, 1, "%llu records, %llu tokens %s in %.2f s",
 	    (unsigned long long)r->in->records, (unsigned long long)r->tokens,
-	    gv_rollout_reads(r) ? "read" : "sampled", took);
+	    gv_rollout_reads(r) ? "read" : "sampled", seconds() - r->start);
 	report(r);
+	gv_inputs_tie(r->in, NULL);
 	if (gv_writer_close(&r->w, r->bad + r->in->bad, e) ||
 	    gv_out_commit(&r->out, e))
 		return e->code;

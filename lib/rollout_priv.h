@@ -19,6 +19,7 @@ struct gv_rollout {
 	struct gv_writer *w;
 	bool keep[GV_MAX_FIELDS]; /* fields of the input that are passed on */
 	uint64_t bad, tokens;
+	double start; /* seconds of the clock */
 	/* of a trainer that is followed */
 	struct gv_follow *follow;
 	int64_t version; /* of the weights in use */
