@@ -3,6 +3,7 @@
 #define GV_ROLLOUT_PRIV_H
 
 #include "prompts.h"
+#include "prov.h"
 #include "publish.h"
 #include "rollout.h"
 
@@ -41,6 +42,11 @@ int gv_rollout_bad(
 
 /* Writes what is passed on of a record. */
 int gv_rollout_put_kept(struct gv_rollout *r, const struct gv_kept *k,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* rollout_head.c: opens the output and writes its HEAD; chooses what is passed
+ * on. */
+int gv_rollout_begin(struct gv_rollout *r, const struct gv_facts *f,
     struct gv_error *e) GV_USE_RESULT;
 
 /* rollout_sample.c: the fields of a sample besides those of its prompt, and all
