@@ -5,6 +5,7 @@
 #	make check-gpu		the kernels on a GPU
 #	make bench-gpu		kernels and stages on a GPU, beside PyTorch's
 #	make demo		pipelines/easy-vqa.mk: data to trained model
+#	make demo-rl		pipelines/easy-vqa-rl.mk: learning from rewards
 #	make install		PREFIX=/usr/local DESTDIR=
 #	make lint bench dist clean
 #
@@ -84,8 +85,8 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-run check-gpu lint bench bench-run bench-gpu demo setup \
-    install dist clean
+.PHONY: all check check-run check-gpu lint bench bench-run bench-gpu demo \
+    demo-rl setup install dist clean
 
 all: $(PROGS) $(ARCHIVES) $(CUDA_SO)
 
@@ -191,6 +192,12 @@ check-gpu: all $(CHECKS)
 demo: setup
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@$(MAKE) --no-print-directory -f pipelines/easy-vqa.mk
+
+# Gnuplot draws the curves, and without it there are none.
+demo-rl: setup
+	@sh pipelines/setup.sh gnuplot-nox || true
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@$(MAKE) --no-print-directory -f pipelines/easy-vqa-rl.mk
 
 # OpenBLAS is what the matrix products are compared with.
 bench:

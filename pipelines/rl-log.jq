@@ -1,0 +1,10 @@
+# The log of gv-train as columns, a line a step, the last of each; what a run
+# doesn't have is a dash.
+
+["step", "reward", "kl", "entropy", "clip_low", "clip_high", "length", "lag",
+ "gap", "norm", "seconds"] as $columns
+| map(select(.reward)) | INDEX(.step) | map(.) | sort_by(.step)
+| (map(.rewards // {} | keys) | add | unique) as $parts
+| $columns + $parts,
+  (.[] | [(.[$columns[]] | . // "-")] + [(.rewards[$parts[]] | . // "-")])
+| @tsv
