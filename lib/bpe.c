@@ -35,8 +35,8 @@ struct key {
  * changed: `tag` is 0 (empty), 1 (being written) or from the piece's hash, and
  * its store releases the rest.  Threads share it without locks, and what it
  * answers doesn't depend on who came first. */
-#define CACHE_SLOTS (1u << 17)
-#define CACHE_PROBE 4
+#define CACHE_SLOTS (1u << 19)
+#define CACHE_PROBE 8
 
 struct entry {
 	_Atomic uint32_t tag;
@@ -360,11 +360,13 @@ gv_token_mark_whole(struct gv_tokenizer *t)
 	}
 }
 
-static int
+static inline int
 room(struct gv_ids *out, size_t more, struct gv_error *e)
 {
 	void *p = out->id;
 
+	if (out->cap - out->n >= more)
+		return 0;
 	if (gv_grow(&p, &out->cap, out->n + more, sizeof *out->id))
 		return no_memory(e);
 	out->id = p;

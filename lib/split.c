@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -192,17 +195,38 @@ gv_split_pattern(const struct gv_split *s)
 
 /* ---- by hand ------------------------------------------------------------- */
 
-static enum gv_class
+/* The class of ASCII, by the byte. */
+#define O GV_CLASS_OTHER
+#define L GV_CLASS_LETTER
+#define N GV_CLASS_NUMBER
+#define S GV_CLASS_SPACE
+static const uint8_t ascii[128] = {O, O, O, O, O, O, O, O, O, S, S, S, S, S, O,
+    O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, S, O, O, O, O, O, O, O,
+    O, O, O, O, O, O, O, O, N, N, N, N, N, N, N, N, N, N, O, O, O, O, O, O, O,
+    L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+    L, O, O, O, O, O, O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+    L, L, L, L, L, L, L, L, O, O, O, O, O};
+#undef O
+#undef L
+#undef N
+#undef S
+
+static inline enum gv_class
 class_at(const char *s, size_t i, size_t n, size_t *len)
 {
+	unsigned char b = (unsigned char)s[i];
 	uint32_t c;
 
+	if (b < 0x80) {
+		*len = 1;
+		return (enum gv_class)ascii[b];
+	}
 	*len = gv_utf8_next(s + i, n - i, &c);
 	return gv_utf8_class(c);
 }
 
 /* The end of the run of one class from i. */
-static size_t
+static inline size_t
 run(const char *s, size_t i, size_t n, enum gv_class want)
 {
 	size_t len;
@@ -210,6 +234,39 @@ run(const char *s, size_t i, size_t n, enum gv_class want)
 	while (i < n && class_at(s, i, n, &len) == want)
 		i += len;
 	return i;
+}
+
+/* The end of the run of ASCII letters from i: sixteen bytes at a time, since
+ * a loop over bytes is guessed wrong at the end of nearly every word. */
+static inline size_t
+ascii_letters(const char *s, size_t i, size_t n)
+{
+#ifdef __SSE2__
+	for (; n - i >= 16; i += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(s + i));
+		unsigned no;
+
+		v = _mm_or_si128(v, _mm_set1_epi8(0x20));
+		v = _mm_sub_epi8(v, _mm_set1_epi8('a'));
+		v = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(25)), v);
+		no = ~(unsigned)_mm_movemask_epi8(v) & 0xffff;
+		if (no)
+			return i + (unsigned)__builtin_ctz(no);
+	}
+#endif
+	while (i < n && (unsigned char)s[i] < 0x80 &&
+	       ascii[(unsigned char)s[i]] == GV_CLASS_LETTER)
+		i++;
+	return i;
+}
+
+static inline size_t
+letters(const char *s, size_t i, size_t n)
+{
+	i = ascii_letters(s, i, n);
+	return i < n && (unsigned char)s[i] >= 0x80
+		   ? run(s, i, n, GV_CLASS_LETTER)
+		   : i;
 }
 
 /* 's 't 're 've 'm 'll 'd at s[0] == '\'': bytes, or 0.  Without regard to
@@ -250,7 +307,7 @@ spaces(const char *s, size_t i, size_t n)
 	return j == n || last == i ? j : last;
 }
 
-static size_t
+static inline size_t
 gpt2(const char *s, size_t i, size_t n)
 {
 	size_t len, at = i;
@@ -266,6 +323,8 @@ gpt2(const char *s, size_t i, size_t n)
 		at = i + 1;
 		c = class_at(s, at, n, &len);
 	}
+	if (c == GV_CLASS_LETTER)
+		return letters(s, at + len, n);
 	if (c != GV_CLASS_SPACE)
 		return run(s, at, n, c);
 	return spaces(s, i, n);
@@ -292,7 +351,7 @@ lines(const char *s, size_t i, size_t n)
 	return j > i ? j : spaces(s, i, n);
 }
 
-static size_t
+static inline size_t
 qwen2(const char *s, size_t i, size_t n, int digits)
 {
 	size_t len, next_len, j;
@@ -306,7 +365,7 @@ qwen2(const char *s, size_t i, size_t n, int digits)
 	}
 	c = class_at(s, i, n, &len);
 	if (c == GV_CLASS_LETTER)
-		return run(s, i + len, n, c);
+		return letters(s, i + len, n);
 	if (c == GV_CLASS_NUMBER) {
 		for (d = 0, j = i; d < digits && j < n; d++, j += len)
 			if (class_at(s, j, n, &len) != c)
@@ -316,7 +375,7 @@ qwen2(const char *s, size_t i, size_t n, int digits)
 	if (i + len < n && s[i] != '\r' && s[i] != '\n') {
 		next = class_at(s, i + len, n, &next_len);
 		if (next == GV_CLASS_LETTER)
-			return run(s, i + len, n, next);
+			return letters(s, i + len + next_len, n);
 		if (s[i] == ' ' && next == GV_CLASS_OTHER)
 			return others(s, i + 1, n);
 	}
