@@ -1,4 +1,5 @@
 /* The buffers behind a model's parameter table, and their values. */
+#include "model_load.h"
 #include "model_table.h"
 
 #include "mem.h"
@@ -6,6 +7,8 @@
 #include "philox.h"
 #include "rope.h"
 #include "banned.h"
+
+#include <stdatomic.h>
 
 static const char *const part_names[GV_PARTS] = {
     "vision", "resampler", "projector", "language"};
@@ -327,7 +330,8 @@ gv_backend_open(
 
 /* ---- values -------------------------------------------------------------- */
 
-#define PIECE ((size_t)1 << 18) /* elements moved at a time */
+#define PIECE ((size_t)1 << 22) /* numbers drawn at a time ... */
+#define SOME  ((size_t)1 << 16) /* ... and by one thread */
 
 int
 gv_put_f32(
@@ -354,41 +358,58 @@ gv_put_f32(
 	return r;
 }
 
-static void
-fresh(const struct gv_param *p, struct gv_rng *r, float *v, size_t n)
-{
-	size_t i;
+/* Numbers of a fresh tensor, drawn by several threads: number i comes from
+ * block i of the tensor's walk, whoever draws it. */
+struct drawing {
+	const struct gv_param *p;
+	uint64_t seed, purpose;
+	size_t from, n; /* of the tensor's numbers these go to v */
+	float *v;
+	atomic_size_t next;
+};
 
-	for (i = 0; i < n; i++)
-		v[i] = p->init == GV_INIT_NORMAL
-			   ? p->std * (float)gv_rng_normal(r)
-			   : p->init == GV_INIT_ONE;
+static void *
+draw_some(void *arg)
+{
+	struct drawing *d = arg;
+	struct gv_rng r;
+	size_t i, at, end;
+
+	while ((at = atomic_fetch_add(&d->next, SOME)) < d->n) {
+		end = d->n - at < SOME ? d->n : at + SOME;
+		gv_rng_init(&r, d->seed, d->purpose);
+		r.lo = d->from + at;
+		for (i = at; i < end; i++)
+			d->v[i] = d->p->init == GV_INIT_NORMAL
+				      ? d->p->std * (float)gv_rng_normal(&r)
+				      : d->p->init == GV_INIT_ONE;
+	}
+	return NULL;
 }
 
 int
 gv_model_init(struct gv_model *m, uint64_t seed, struct gv_error *e)
 {
-	float *v = gv_alloc(PIECE, sizeof *v);
-	size_t i, j, n;
-	int err = 0;
+	struct drawing d = {.seed = seed, .v = gv_alloc(PIECE, sizeof *d.v)};
+	size_t i;
+	int r = 0;
 
-	if (!v)
+	if (!d.v)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < m->nparams && !err; i++) {
-		const struct gv_param *p = &m->param[i];
-		struct gv_rng r;
-
+	for (i = 0; i < m->nparams && !r; i++) {
+		d.p = &m->param[i];
 		/* the tensor's place in the table is part of the purpose */
-		gv_rng_init(&r, seed, GV_PURPOSE_INIT | (uint64_t)i << 32);
-		if (!m->part[p->part].w)
+		d.purpose = GV_PURPOSE_INIT | (uint64_t)i << 32;
+		if (!m->part[d.p->part].w)
 			continue;
-		for (j = 0; j < p->n && !err; j += n) {
-			n = p->n - j < PIECE ? p->n - j : PIECE;
-			fresh(p, &r, v, n);
-			err = gv_put_f32(
-			    m, param(m, p->part, p->at + j), v, n, e);
+		for (d.from = 0; d.from < d.p->n && !r; d.from += d.n) {
+			d.n = d.p->n - d.from < PIECE ? d.p->n - d.from : PIECE;
+			atomic_store(&d.next, 0);
+			gv_load_run(m, (d.n + SOME - 1) / SOME, draw_some, &d);
+			r = gv_put_f32(m, param(m, d.p->part, d.p->at + d.from),
+			    d.v, d.n, e);
 		}
 	}
-	gv_free(v);
-	return err;
+	gv_free(d.v);
+	return r;
 }

@@ -30,7 +30,7 @@ void gv_rng_init(struct gv_rng *r, uint64_t seed, uint64_t purpose);
 uint32_t gv_rng_u32(struct gv_rng *r);
 uint64_t gv_rng_below(struct gv_rng *r, uint64_t n); /* 0..n-1, unbiased */
 double gv_rng_f64(struct gv_rng *r);                 /* [0,1), 53 bits */
-double gv_rng_normal(struct gv_rng *r);              /* mean 0, variance 1 */
+double gv_rng_normal(struct gv_rng *r); /* mean 0, variance 1; one block */
 
 /* Purposes in use. */
 enum gv_purpose {
