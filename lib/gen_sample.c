@@ -177,13 +177,14 @@ enum gv_gen_next
 gv_gen_draw(struct gv_gen *g, struct sample *s, int32_t id, float logp,
     struct gv_error *e)
 {
+	bool mark = s->text.calling && gv_watch_is_mark(g->watch, id);
 	size_t n = s->out.n + 1, i;
 
 	if (push(s, id, logp, 1, e))
 		return GV_GEN_ENDS;
 	for (i = 0; i < g->nstop && g->stop[i] != id; i++)
 		;
-	if (i < g->nstop)
+	if (i < g->nstop && !mark) /* a turn that ends in a call goes on */
 		s->out.stop = GV_STOP_ID;
 	else if (look(g, s, id, e))
 		return GV_GEN_ENDS;

@@ -402,6 +402,29 @@ special_marks(void)
 	gv_tool_close(&tool);
 }
 
+/* A call may end as a turn does; then the sample goes on. */
+static void
+turns(void)
+{
+	static struct got got[ALL];
+	struct gv_tool *tool = tool_of("calculator", " ", "<|assistant_end|>");
+	struct gv_gen_law law = hot(7);
+	struct gv_gen_stats st;
+	int i, ended = 0;
+	size_t j, on = 0;
+
+	law.tool = tool;
+	run(&law, p, PROMPTS, got, &st);
+	for (i = 0; i < ALL; i++) {
+		ended += got[i].stop == GV_STOP_ID;
+		for (j = 0; j + 1 < got[i].n; j++)
+			on += got[i].token[j] == stop_id && !got[i].mask[j + 1];
+	}
+	ok(ended && st.calls && on == st.calls,
+	    "%d turns end samples, %d calls", ended, (int)st.calls);
+	gv_tool_close(&tool);
+}
+
 static void
 failing(const char *command, const char *why)
 {
@@ -454,6 +477,7 @@ main(int argc, char **argv)
 	calls();
 	everything();
 	special_marks();
+	turns();
 	failing("read -r l; exit 1", "tool: the program");
 	failing("while read -r l; do echo no; done", "tool: the program");
 	without_text();
