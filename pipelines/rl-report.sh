@@ -4,7 +4,7 @@ set -eu
 
 cd "$1"
 printf '%-8s %10s   %s\n' step accuracy '95 % interval'
-awk -F '\t' '{
+awk -F '\t' 'NR > 1 {
 	printf "%-8d %8.2f %%   %.2f to %.2f\n", $1, 100 * $2, 100 * $3, 100 * $4
 }' eval.tsv
 echo

@@ -142,10 +142,11 @@ $(OUT)/eval/%.json: $(HELDOUT) $(TRAINED)
 	$(call examine,$(OUT)/model.run/step-$*)
 
 $(OUT)/eval.tsv: $(EVALS)
+	printf 'step\taccuracy\tlow\thigh\n' >$@
 	for f in $^; do
 		jq -r '[(input_filename | split("/")[-1] | rtrimstr(".json")
-		    | tonumber), .accuracy, .low, .high] | @tsv' $$f
-	done >$@
+		    | tonumber), .accuracy, .low, .high] | @tsv' $$f >>$@
+	done
 
 # One line a step; after a resume the steps behind the checkpoint stand there
 # again, and the last ones count.
@@ -167,7 +168,7 @@ endif
 
 $(OUT)/curves.%: $(OUT)/log.tsv $(OUT)/eval.tsv $(HERE)curves.gp
 	gnuplot -e "kind='$*'; log='$(OUT)/log.tsv'; eval='$(OUT)/eval.tsv'" \
-	    $(HERE)curves.gp >$@
+	    -e "kl=$(KL)" $(HERE)curves.gp >$@
 
 clean:
 	rm -rf $(OUT)

@@ -1,0 +1,232 @@
+#!/bin/sh
+# The pipe of reinforcement learning: that it runs, what the log says of the
+# weights that sampled, that nothing hangs and nothing is lost when one of the
+# three is killed, and what is refused.
+# shellcheck disable=SC2094
+. "$(dirname "$0")/tap.sh"
+. "$SRC/tests/cli/stream.sh"
+
+# ---- a small text model, and prompts -----------------------------------------
+
+i=0
+while [ $i -lt 40 ]; do
+	echo "{\"messages\":[{\"role\":\"user\",\"content\":\"say $i\"}],\
+\"answers\":[\"a\"]}"
+	i=$((i + 1))
+done >q.jsonl
+cat >config.json <<'EOF_CONFIG'
+{"model_type":"qwen2","hidden_size":32,"intermediate_size":64,
+"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,
+"max_position_embeddings":64,"rope_theta":10000.0,"rms_norm_eps":1e-6,
+"tie_word_embeddings":true,"hidden_act":"silu"}
+EOF_CONFIG
+gv-tokenize train --vocab 280 --template nano -o tok q.jsonl >/dev/null &&
+	gv-model init config.json --tokenizer tok -o m0 --seed 3 >/dev/null &&
+	gv-tokenize -m m0 --prompt -o p1.gv q.jsonl || exit 1
+gv-cat -o p.gv p1.gv p1.gv p1.gv p1.gv p1.gv p1.gv || exit 1
+STEPS=30
+
+# The three, each a process of its own whose number is known.  Half of the
+# samples of a fresh model have one of these letters.
+cat >sampler <<'EOF_SAMPLER'
+#!/bin/sh
+exec gv-rollout -q --threads 1 -m m0 --follow w --wait 5 --group 4 \
+    --max-tokens 4 p.gv
+EOF_SAMPLER
+cat >judge <<'EOF_JUDGE'
+#!/bin/sh
+exec gv-reward -q --task format --format '[a-z]'
+EOF_JUDGE
+cat >learner <<'EOF_LEARNER'
+#!/bin/sh
+exec gv-train -q --threads 1 -m m0 --objective grpo --train language=1e-3 \
+    --batch 4 --publish w "$@"
+EOF_LEARNER
+chmod +x sampler judge learner
+PATH=$T:$PATH
+mkfifo samples rewards
+
+# start TRAIN-ARGS...: the pipe, in the background.
+start() {
+	sampler >samples 2>sampler.err &
+	sampler_pid=$!
+	judge <samples >rewards 2>judge.err &
+	judge_pid=$!
+	learner "$@" <rewards 2>learner.err &
+	learner_pid=$!
+}
+
+# gone PID: within 15 seconds; its exit status is in $status.
+gone() {
+	n=0
+	while [ $n -lt 300 ] && kill -0 "$1" 2>/dev/null; do
+		sleep 0.05
+		n=$((n + 1))
+	done
+	if kill -0 "$1" 2>/dev/null; then
+		status=hangs
+		kill -9 "$1"
+	fi
+	wait "$1" 2>/dev/null
+	got=$?
+	[ "$status" = hangs ] || status=$got
+}
+
+# ends DESC: all three do; their statuses are "sampler judge learner".
+ends() {
+	all=
+	for p in $sampler_pid $judge_pid $learner_pid; do
+		status=
+		gone "$p"
+		all="$all $status"
+	done
+	all=${all# }
+}
+
+# steps LOG: how many different steps it has, and the last one.
+steps() {
+	jq -s '[.[].step] | "\(unique | length) \(max)"' -r "$1"
+}
+
+# ---- a run -----------------------------------------------------------------------
+
+start --steps $STEPS -o whole --log whole.log
+ends
+is 'the pipe runs, and all three end well' "$all" '0 0 0'
+is '... with all its steps' "$(steps whole.log)" "$STEPS $STEPS"
+is '... whose samples are of the weights that learn (--max-lag 0)' \
+    "$(jq -s 'map(.lag) | max' whole.log)" 0
+is '... and of the same arithmetic' \
+    "$(jq -s 'map(.gap_max) | max < 1e-4' whole.log)" true
+is '... as are its groups' "$(jq -s 'map(.samples) | unique' -c whole.log)" '[16]'
+ok '... to other weights' sh -c '! cmp -s m0/model.safetensors \
+    whole/model.safetensors'
+
+start --steps $STEPS -o late --log late.log --max-lag 1
+ends
+is 'with --max-lag 1, too' "$all" '0 0 0'
+is '... where sampling is ahead, by a step at most' \
+    "$(jq -s 'map(.lag) | [max, (add > 0)]' -c late.log | sed 's/\.0//')" \
+    '[1,true]'
+is '... so the gap is one of weights' \
+    "$(jq -s 'map(.gap) | max > 1e-4' late.log)" true
+
+# ---- killed ------------------------------------------------------------------------
+
+lines() {
+	if [ -f run.log ]; then wc -l <run.log; else echo 0; fi
+}
+
+# A run in which WHO is killed when the log has LINES lines, and its second half.
+killed() { # WHO LINES
+	rm -rf run run.run w run.log
+	start --steps $STEPS -o run --log run.log --save-every 2
+	n=0
+	while [ $n -lt 1000 ] &&
+	    [ "$(lines)" -lt "$2" ]; do
+		sleep 0.01
+		n=$((n + 1))
+	done
+	eval "victim=\$$1_pid"
+	# shellcheck disable=SC2154 # by eval
+	kill -9 "$victim" 2>/dev/null
+	ends
+	case "$all" in
+	*hangs* | *0*0*0*) tap_point 1 "$1 killed after $2 steps: $all" ;;
+	*) tap_point 0 "$1 killed after $2 steps ends all ($all)" ;;
+	esac
+	[ ! -e run ]
+	tap_point $? '... with no model'
+	start --steps $STEPS -o run --log run.log --save-every 2 --resume
+	ends
+	is '... and started again it runs to the end' "$all $(steps run.log)" \
+	    "0 0 0 $STEPS $STEPS"
+}
+for who in sampler judge learner; do
+	killed $who 0
+	killed $who 9
+done
+is 'a run that was killed has the weights of one that never was' \
+    "$(sha256sum <run/model.safetensors)" \
+    "$(sha256sum <whole/model.safetensors)"
+
+# ---- reward programs ------------------------------------------------------------------
+
+# reward DESC COMMAND: what a pipe does whose judge is that program.
+reward() {
+	cat >judge <<-EOF_EXEC
+		#!/bin/sh
+		exec gv-reward -q --task exec --timeout 1 --exec '$2'
+	EOF_EXEC
+	rm -rf bad bad.run w
+	start --steps 5 -o bad
+	ends
+	is "a reward program that $1 ends the pipe" "${all##* } $(wc -l \
+	    <judge.err) $(wc -l <learner.err)" '1 1 1'
+	is '... and no model is left' "$(ls -d bad 2>/dev/null)" ''
+}
+reward 'dies' 'read x; echo 1; exit 3'
+reward 'hangs' 'read x; echo 1; sleep 20'
+reward 'prints garbage' 'while read x; do echo good; done'
+reward 'says nan' 'while read x; do echo nan; done'
+
+# ---- what is refused ---------------------------------------------------------------------
+
+gv-rollout -q -m m0 --group 4 --max-tokens 4 p1.gv |
+	gv-reward -q --task format --format '[a-z]' -o s.gv
+gv-rollout -q -m m0 --max-tokens 4 p1.gv |
+	gv-reward -q --task format --format '[a-z]' -o one.gv
+
+# refused DESC WHAT TRAIN-ARGS...: one line with WHAT in it, and no model.
+refused() {
+	desc=$1 what=$2
+	shift 2
+	must_fail 1 "$desc" gv-train -q -m m0 -o bad --objective grpo \
+	    --train language=1e-3 --batch 4 "$@"
+	said '... which is said' "$what"
+	is '... and no model is left' "$(ls -d bad 2>/dev/null)" ''
+}
+refused 'groups of one' 'only one sample' --steps 3 one.gv
+refused 'a stale policy' '1 behind' --steps 3 s.gv
+ok 'recorded samples of any age with --max-lag -1' gv-train -q -m m0 -o again \
+    --objective dr-grpo --longest 4 --train language=1e-3 --batch 4 \
+    --steps 3 --max-lag -1 s.gv
+must_fail 1 'prompts are no samples' gv-train -q -m m0 -o bad \
+    --objective grpo --train language=1e-3 --steps 3 p.gv
+
+# rewards FIELDS: a stream of two samples whose first line is changed so.
+digest=$(gv-stat --json s.gv | jq -r '[.. | .tokenizer? // empty] | first')
+rewards() { # JSON [WITHOUT [DIGEST]]
+	types=$(for f in 'tokens=I32 (T)' 'loss_mask=U8 (T)' 'logp=F32 (T)' \
+	    'reward=F32 ()' 'rewards=plain' 'group=plain' 'sample=plain' \
+	    'policy=plain' 'group_size=plain'; do
+		[ "${f%%=*}" = "${2:-none}" ] || printf '%s\n' "$f"
+	done)
+	echo "$types" >types
+	set -- "$1" "${2:-none}" "${3:-$digest}"
+	# shellcheck disable=SC2046 # a line an argument
+	(
+		what=$1 without=$2 sum=$3
+		IFS='
+'
+		# shellcheck disable=SC2016 # jq's
+		jq -nc --argjson x "$what" --arg no "$without" '
+			range(2) | {key: "k", tokens: [1, 2, 3],
+			loss_mask: [0, 0, 1], logp: [0, 0, -1], reward: .,
+			rewards: {}, group: 0, sample: ., policy: 0,
+			group_size: 2} + (if . == 0 then $x else {} end)
+			| del(.[$no])' |
+			"$MK" rewards $(cat types) "@tokenizer=$sum"
+	)
+}
+rewards '{}' >fine.gv
+ok 'two samples made by hand' gv-train -q -m m0 -o hand --objective grpo \
+    --train language=1e-3 --batch 1 --steps 1 fine.gv
+rewards '{"reward":"NaN"}' >nan.gv
+refused 'a reward that is no number' 'reward' --steps 1 --batch 1 nan.gv
+rewards '{}' logp >nologp.gv
+refused 'records without logp' 'logp' --steps 1 --batch 1 nologp.gv
+rewards '{}' none 0123456789abcdef >other.gv
+refused 'another vocabulary' 'tokenizer' --steps 1 --batch 1 other.gv
+
+finish
