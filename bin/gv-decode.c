@@ -90,21 +90,28 @@ struct item {
 	struct gv_decoded out;
 };
 
+/* What all threads share. */
+struct shared {
+	struct gv_source *in;
+	struct gv_decoder *decoder;
+};
+
 static int
 next(void *ctx, void *p, struct gv_error *e)
 {
+	struct shared *s = ctx;
 	struct item *it = p;
 
-	return gv_source_next(ctx, &it->rec, e);
+	return gv_source_next(s->in, &it->rec, e);
 }
 
 static void
 work(void *ctx, void *p)
 {
+	struct shared *s = ctx;
 	struct item *it = p;
 
-	(void)ctx;
-	gv_decode_rec(&it->out, &it->rec, &law);
+	gv_decoder_rec(s->decoder, &it->out, &it->rec);
 }
 
 static void
@@ -268,7 +275,7 @@ count(struct total *t, const struct gv_decoded *d)
 }
 
 static int
-decode(struct gv_source *in, struct gv_out *o, struct gv_error *e)
+decode(struct shared *s, struct gv_out *o, struct gv_error *e)
 {
 	struct gv_ordered *items = NULL;
 	struct gv_writer *w = NULL;
@@ -277,9 +284,8 @@ decode(struct gv_source *in, struct gv_out *o, struct gv_error *e)
 	void *p;
 	int r;
 
-	if (begin(&w, o, e) ||
-	    gv_ordered_open(&items, (size_t)common.threads, sizeof(struct item),
-		next, work, drop, in, e))
+	if (begin(&w, o, e) || gv_ordered_open(&items, (size_t)common.threads,
+				   sizeof(struct item), next, work, drop, s, e))
 		return e->code;
 	while ((r = gv_ordered_take(items, &p, e)) > 0) {
 		const struct item *it = p;
@@ -427,7 +433,7 @@ main(int argc, char **argv)
 {
 	static char stdin_name[] = "-", *only_stdin[] = {stdin_name};
 	struct gv_image_limits *l = &law.limits;
-	struct gv_source *in = NULL;
+	struct shared s = {0};
 	struct gv_error e = {0};
 	char **operand = argv + 1;
 	struct gv_out *o;
@@ -450,10 +456,12 @@ main(int argc, char **argv)
 	l->max_side = (uint32_t)max_side;
 	l->max_scans = (unsigned)max_scans;
 	l->max_bytes = (uint64_t)max_memory;
-	if (gv_source_open(&in, &source, operand, n, &e) ||
+	if (gv_source_open(&s.in, &source, operand, n, &e) ||
+	    gv_decoder_open(&s.decoder, &law, &e) ||
 	    gv_out_open(&o, common.output, true, common.force, &e) ||
-	    decode(in, o, &e) || gv_out_commit(&o, &e))
+	    decode(&s, o, &e) || gv_out_commit(&o, &e))
 		cli_die(&e);
-	gv_source_close(&in);
+	gv_decoder_close(&s.decoder);
+	gv_source_close(&s.in);
 	return cli_finish();
 }

@@ -8,7 +8,23 @@
 #include "utf8.h"
 #include "banned.h"
 
+#include <pthread.h>
 #include <strings.h>
+
+/* Makers rest here between records: as many as threads were at work at once,
+ * since what they keep is large. */
+struct gv_decoder {
+	const struct gv_decode_law *law;
+	pthread_mutex_t lock; /* for all below */
+	struct gv_maker **resting;
+	size_t n, cap;
+};
+
+/* A record under way. */
+struct job {
+	const struct gv_decode_law *law;
+	struct gv_maker *maker;
+};
 
 static uint64_t
 now_ns(void)
@@ -63,24 +79,21 @@ add_id(struct gv_decoded *d, const uint8_t *data, size_t n)
 
 /* Adds the picture in a file's bytes. */
 static int
-add_bytes(struct gv_decoded *d, const uint8_t *data, size_t n,
-    const struct gv_decode_law *law)
+add_bytes(
+    struct gv_decoded *d, const uint8_t *data, size_t n, const struct job *j)
 {
-	const struct gv_image_rule *rule = &law->rule;
+	const struct gv_image_rule *rule = &j->law->rule;
 	size_t each = (size_t)rule->height * (size_t)rule->width * 3;
-	struct gv_image_cost cost = {0};
 	int32_t size[2];
 	uint64_t t = now_ns();
 
-	if (law->id && add_id(d, data, n))
+	if (j->law->id && add_id(d, data, n))
 		return d->error.code;
 	d->read_ns += now_ns() - t;
-	if (gv_image_make(d->px + (size_t)d->n * each, size, data, n, rule,
-		&law->limits, &cost, &d->error))
+	if (gv_maker_make(j->maker, d->px + (size_t)d->n * each, size, data, n,
+		&d->error))
 		return d->error.code;
 	memcpy(d->before + 2 * d->n, size, sizeof size);
-	d->decode_ns += cost.decode_ns;
-	d->resize_ns += cost.resize_ns;
 	d->bytes += n;
 	d->n++;
 	return 0;
@@ -88,11 +101,10 @@ add_bytes(struct gv_decoded *d, const uint8_t *data, size_t n,
 
 /* Adds the picture at `path`. */
 static int
-add_file(
-    struct gv_decoded *d, const char *path, const struct gv_decode_law *law)
+add_file(struct gv_decoded *d, const char *path, const struct job *j)
 {
-	bool relative = *path != '/' && strcmp(law->root, ".") != 0;
-	size_t cap = strlen(law->root) + strlen(path) + 2, n = 0;
+	bool relative = *path != '/' && strcmp(j->law->root, ".") != 0;
+	size_t cap = strlen(j->law->root) + strlen(path) + 2, n = 0;
 	char *full = gv_alloc(cap, 1), q[300];
 	uint64_t t = now_ns();
 	int r;
@@ -100,13 +112,13 @@ add_file(
 	if (!full)
 		return no_memory(d);
 	if (relative)
-		snprintf(full, cap, "%s/%s", law->root, path);
+		snprintf(full, cap, "%s/%s", j->law->root, path);
 	else
 		memcpy(full, path, strlen(path) + 1);
 	r = gv_image_load(&d->file, &d->file_cap, &n, full, &d->error);
 	d->read_ns += now_ns() - t;
 	if (!r)
-		r = add_bytes(d, d->file, n, law);
+		r = add_bytes(d, d->file, n, j);
 	if (r)
 		gv_fail_in(&d->error, "'%s'",
 		    gv_quote(q, sizeof q, full, strlen(full)));
@@ -116,7 +128,7 @@ add_file(
 
 /* Adds the picture in "data:[TYPE][;PARAMETER]...;base64,BYTES". */
 static int
-add_url(struct gv_decoded *d, const char *s, const struct gv_decode_law *law)
+add_url(struct gv_decoded *d, const char *s, const struct job *j)
 {
 	static const char mark[] = ";base64";
 	const char *comma = strchr(s, ',');
@@ -136,7 +148,7 @@ add_url(struct gv_decoded *d, const char *s, const struct gv_decode_law *law)
 		return gv_fail(&d->error, GV_ERR_FORMAT,
 		    "a data URL whose base64 is damaged");
 	d->read_ns += now_ns() - t;
-	if (add_bytes(d, d->file, n, law))
+	if (add_bytes(d, d->file, n, j))
 		return gv_fail_in(&d->error, "a data URL");
 	return 0;
 }
@@ -175,12 +187,11 @@ key_of(struct gv_decoded *d, const json_t *o)
 
 /* All pictures of null | "path" | ["path", ...]. */
 static int
-add_named(
-    struct gv_decoded *d, const json_t *v, const struct gv_decode_law *law)
+add_named(struct gv_decoded *d, const json_t *v, const struct job *j)
 {
 	bool list = json_is_array(v);
 	size_t n = list ? json_array_size(v) : v && !json_is_null(v), i;
-	int r = reserve(d, n, law);
+	int r = reserve(d, n, j->law);
 
 	for (i = 0; i < n && !r; i++) {
 		const char *s =
@@ -189,23 +200,23 @@ add_named(
 		if (!s || !*s)
 			return gv_fail(&d->error, GV_ERR_FORMAT,
 			    "'%.60s' is neither a path nor a list of paths",
-			    law->field);
-		r = strncasecmp(s, "data:", 5) ? add_file(d, s, law)
-					       : add_url(d, s, law);
+			    j->law->field);
+		r = strncasecmp(s, "data:", 5) ? add_file(d, s, j)
+					       : add_url(d, s, j);
 	}
 	return r;
 }
 
 /* Carries along the wanted keys of an object that have no value yet. */
 static void
-keep_keys(struct gv_decoded *d, json_t *o, const struct gv_decode_law *law)
+keep_keys(struct gv_decoded *d, json_t *o, const struct job *j)
 {
 	size_t i;
 
-	for (i = 0; i < law->nkeep; i++)
+	for (i = 0; i < j->law->nkeep; i++)
 		if (!d->kept[i])
 			d->kept[i] =
-			    json_incref(json_object_get(o, law->keep[i]));
+			    json_incref(json_object_get(o, j->law->keep[i]));
 }
 
 static int
@@ -219,14 +230,13 @@ object(json_t **o, struct gv_decoded *d, const uint8_t *s, size_t n)
 }
 
 static void
-line(struct gv_decoded *d, const struct gv_source_rec *r,
-    const struct gv_decode_law *law)
+line(struct gv_decoded *d, const struct gv_source_rec *r, const struct job *j)
 {
 	json_t *o = NULL;
 
 	if (!object(&o, d, r->buf, r->n) && !key_of(d, o) &&
-	    !add_named(d, json_object_get(o, law->field), law))
-		keep_keys(d, o, law);
+	    !add_named(d, json_object_get(o, j->law->field), j))
+		keep_keys(d, o, j);
 	json_decref(o);
 }
 
@@ -236,7 +246,7 @@ line(struct gv_decoded *d, const struct gv_source_rec *r,
  * keys are wanted, too; any other as text. */
 static int
 keep_part(struct gv_decoded *d, const uint8_t *p, const struct gv_part *part,
-    const struct gv_decode_law *law)
+    const struct job *j)
 {
 	json_t *v = NULL;
 	size_t i;
@@ -252,36 +262,35 @@ keep_part(struct gv_decoded *d, const uint8_t *p, const struct gv_part *part,
 			return gv_fail(&d->error, GV_ERR_FORMAT,
 			    "'%s' is not UTF-8", part->name);
 	}
-	for (i = 0; i < law->nkeep; i++) {
-		if (strcmp(law->keep[i], part->name) != 0)
+	for (i = 0; i < j->law->nkeep; i++) {
+		if (strcmp(j->law->keep[i], part->name) != 0)
 			continue;
 		json_decref(d->kept[i]);
 		d->kept[i] = json_incref(v);
 	}
 	if (!strcmp(part->name, "json"))
-		keep_keys(d, v, law);
+		keep_keys(d, v, j);
 	json_decref(v);
 	return 0;
 }
 
 static void
-parts(struct gv_decoded *d, const struct gv_source_rec *r,
-    const struct gv_decode_law *law)
+parts(struct gv_decoded *d, const struct gv_source_rec *r, const struct job *j)
 {
 	size_t i, n = 0;
 
 	for (i = 0; i < r->parts; i++)
 		n += r->part[i].picture;
-	if (reserve(d, n, law))
+	if (reserve(d, n, j->law))
 		return;
 	for (i = 0; i < r->parts; i++) {
 		const struct gv_part *part = &r->part[i];
 		const uint8_t *p = r->buf + part->at;
 
 		if (!part->picture) {
-			if (keep_part(d, p, part, law))
+			if (keep_part(d, p, part, j))
 				return;
-		} else if (add_bytes(d, p, part->n, law)) {
+		} else if (add_bytes(d, p, part->n, j)) {
 			if (*part->name)
 				gv_fail_in(&d->error, "'%s'", part->name);
 			return;
@@ -314,21 +323,90 @@ reset(struct gv_decoded *d, const struct gv_decode_law *law)
 							       : 0;
 }
 
-void
-gv_decode_rec(struct gv_decoded *d, const struct gv_source_rec *r,
-    const struct gv_decode_law *law)
+/* A maker that rests, or a new one. */
+static int
+wake(struct gv_decoder *c, struct gv_maker **m, struct gv_error *e)
 {
-	if (reset(d, law))
+	*m = NULL;
+	pthread_mutex_lock(&c->lock);
+	if (c->n)
+		*m = c->resting[--c->n];
+	pthread_mutex_unlock(&c->lock);
+	if (*m)
+		return 0;
+	return gv_maker_open(m, &c->law->rule, &c->law->limits, e);
+}
+
+static void
+rest(struct gv_decoder *c, struct gv_maker *m)
+{
+	void *p;
+
+	pthread_mutex_lock(&c->lock);
+	p = c->resting;
+	if (!gv_grow(&p, &c->cap, c->n + 1, sizeof(struct gv_maker *))) {
+		c->resting = p;
+		c->resting[c->n++] = m;
+		m = NULL;
+	}
+	pthread_mutex_unlock(&c->lock);
+	gv_maker_close(&m);
+}
+
+void
+gv_decoder_rec(
+    struct gv_decoder *c, struct gv_decoded *d, const struct gv_source_rec *r)
+{
+	struct job j = {c->law, NULL};
+	struct gv_image_cost before, after;
+
+	if (reset(d, c->law))
 		return;
 	memcpy(d->key, r->key, sizeof d->key);
 	if (r->error.code)
 		d->error = r->error;
-	else if (r->kind == GV_SOURCE_LINE)
-		line(d, r, law);
+	if (d->error.code || wake(c, &j.maker, &d->error))
+		return;
+	before = gv_maker_cost(j.maker);
+	if (r->kind == GV_SOURCE_LINE)
+		line(d, r, &j);
 	else if (r->kind == GV_SOURCE_PARTS)
-		parts(d, r, law);
-	else if (!reserve(d, 1, law))
-		(void)!add_file(d, (const char *)r->buf, law);
+		parts(d, r, &j);
+	else if (!reserve(d, 1, c->law))
+		(void)!add_file(d, (const char *)r->buf, &j);
+	after = gv_maker_cost(j.maker);
+	d->decode_ns = after.decode_ns - before.decode_ns;
+	d->resize_ns = after.resize_ns - before.resize_ns;
+	rest(c, j.maker);
+}
+
+int
+gv_decoder_open(struct gv_decoder **out, const struct gv_decode_law *law,
+    struct gv_error *e)
+{
+	struct gv_decoder *c = gv_alloc(1, sizeof *c);
+
+	if (!c)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	c->law = law;
+	pthread_mutex_init(&c->lock, NULL);
+	*out = c;
+	return 0;
+}
+
+void
+gv_decoder_close(struct gv_decoder **cp)
+{
+	struct gv_decoder *c = *cp;
+
+	if (!c)
+		return;
+	while (c->n)
+		gv_maker_close(&c->resting[--c->n]);
+	pthread_mutex_destroy(&c->lock);
+	gv_free(c->resting);
+	gv_free(c);
+	*cp = NULL;
 }
 
 void

@@ -38,6 +38,14 @@ struct gv_decoded {
 	size_t nkept;
 };
 
+/* Decodes by one law, in any number of threads. */
+struct gv_decoder;
+
+/* Points to what is in *law. */
+int gv_decoder_open(struct gv_decoder **c, const struct gv_decode_law *law,
+    struct gv_error *e) GV_USE_RESULT;
+void gv_decoder_close(struct gv_decoder **c);
+
 /* Decodes a record.  A failure is in d->error.
  *
  * A JSON line is an object: "id", text or a whole number, is the key; under
@@ -46,8 +54,8 @@ struct gv_decoded {
  * that names.  Of it and of a tar file's .json, law->keep names what is
  * carried along by key; a tar file's other members by what follows their dot,
  * as text, which must be UTF-8. */
-void gv_decode_rec(struct gv_decoded *d, const struct gv_source_rec *r,
-    const struct gv_decode_law *law);
+void gv_decoder_rec(
+    struct gv_decoder *c, struct gv_decoded *d, const struct gv_source_rec *r);
 void gv_decoded_free(struct gv_decoded *d);
 
 #ifdef __cplusplus

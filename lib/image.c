@@ -1,8 +1,9 @@
 /* What JPEG and PNG have in common: limits, files, and which way is up. */
-#include "image.h"
+#include "image_priv.h"
 
 #include "io.h"
 #include "mem.h"
+#include "resize.h"
 #include "banned.h"
 
 #include <errno.h>
@@ -44,8 +45,8 @@ gv_image_check(uint32_t width, uint32_t height, const struct gv_image_limits *l,
 	return 0;
 }
 
-static uint64_t
-now_ns(void)
+uint64_t
+gv_image_clock(void)
 {
 	struct timespec t;
 
@@ -56,14 +57,14 @@ now_ns(void)
 uint64_t
 gv_image_deadline(const struct gv_image_limits *l)
 {
-	return now_ns() + (uint64_t)(l->max_seconds * 1e9);
+	return gv_image_clock() + (uint64_t)(l->max_seconds * 1e9);
 }
 
 int
 gv_image_late(
     uint64_t deadline, const struct gv_image_limits *l, struct gv_error *e)
 {
-	if (now_ns() <= deadline)
+	if (gv_image_clock() <= deadline)
 		return 0;
 	return gv_fail(e, GV_ERR_LIMIT,
 	    "decoding takes more than %g seconds of CPU time", l->max_seconds);
@@ -227,11 +228,8 @@ refuse(const uint8_t *p, size_t n, struct gv_error *e)
 	return gv_fail(e, GV_ERR_FORMAT, "neither JPEG nor PNG");
 }
 
-typedef int decoder(struct gv_image *im, int *orientation, const void *data,
-    size_t n, const struct gv_image_limits *l, struct gv_error *e);
-
 /* Who decodes it, or NULL and the reason. */
-static decoder *
+static gv_image_decoder *
 decoder_of(const void *data, size_t n, struct gv_error *e)
 {
 	static const char jpeg[] = "\xff\xd8\xff";
@@ -248,51 +246,199 @@ decoder_of(const void *data, size_t n, struct gv_error *e)
 	return NULL;
 }
 
-/* ---- decoding --------------------------------------------------------- */
+/* ---- whole pictures ---------------------------------------------------- */
+
+/* A picture as it is stored. */
+struct whole {
+	struct gv_taker taker; /* first */
+	struct gv_image im;
+	int32_t at; /* rows that are there */
+};
+
+static int
+whole_begin(struct gv_taker *t, int32_t h, int32_t w, struct gv_error *e)
+{
+	struct whole *v = (struct whole *)t;
+
+	v->im = (struct gv_image){w, h, gv_alloc((size_t)w * (size_t)h, 3)};
+	if (!v->im.px)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	return 0;
+}
+
+static uint8_t *
+whole_room(struct gv_taker *t)
+{
+	struct whole *v = (struct whole *)t;
+
+	return v->im.px + (size_t)v->at * (size_t)v->im.width * 3;
+}
+
+static void
+whole_take(struct gv_taker *t, int32_t n)
+{
+	((struct whole *)t)->at += n;
+}
 
 int
 gv_image_decode(struct gv_image *im, const void *data, size_t n,
     const struct gv_image_limits *l, struct gv_error *e)
 {
-	decoder *decode = decoder_of(data, n, e);
-	struct gv_image got = {0};
+	gv_image_decoder *decode = decoder_of(data, n, e);
+	struct whole v = {
+	    .taker = {false, whole_begin, whole_room, whole_take},
+	};
 	int orientation = 1, r;
 
 	if (!decode)
 		return e->code;
-	r = decode(&got, &orientation, data, n, l, e);
+	r = decode(&v.taker, &orientation, data, n, l ? l : &default_limits, e);
 	if (!r)
-		r = gv_image_orient(&got, orientation, e);
+		r = gv_image_orient(&v.im, orientation, e);
 	if (r) {
-		gv_image_free(&got);
+		gv_image_free(&v.im);
 		return r;
 	}
-	*im = got;
+	*im = v.im;
 	return 0;
 }
 
-int
-gv_image_make(uint8_t *dst, int32_t size[2], const void *data, size_t n,
-    const struct gv_image_rule *rule, const struct gv_image_limits *l,
-    struct gv_image_cost *cost, struct gv_error *e)
-{
-	uint64_t start = now_ns(), decoded;
-	struct gv_image im = {0};
-	int r;
+/* ---- pictures through the resizer ------------------------------------- */
 
-	if (gv_image_decode(&im, data, n, l, e))
-		return e->code;
-	decoded = now_ns();
-	r = gv_image_resize(dst, &im, rule, e);
-	size[0] = im.height;
-	size[1] = im.width;
-	gv_image_free(&im);
-	if (cost) {
-		cost->decode_ns += decoded - start;
-		cost->resize_ns += now_ns() - decoded;
+struct gv_maker {
+	struct gv_taker taker; /* first */
+	struct gv_image_rule rule;
+	struct gv_image_limits l;
+	struct gv_fitter *fitter;
+	int32_t h, w;
+	uint8_t *strip; /* GV_STRIP rows */
+	size_t strip_cap;
+	uint64_t resize_ns; /* of the picture under way */
+	struct gv_image_cost cost;
+};
+
+static int
+maker_begin(struct gv_taker *t, int32_t h, int32_t w, struct gv_error *e)
+{
+	struct gv_maker *m = (struct gv_maker *)t;
+	size_t n = (size_t)w * GV_STRIP * 3;
+
+	m->h = h;
+	m->w = w;
+	if (n > m->strip_cap) {
+		gv_free(m->strip);
+		m->strip = gv_alloc(n, 1);
+		m->strip_cap = m->strip ? n : 0;
 	}
+	if (!m->strip)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	return gv_fitter_open(&m->fitter, h, w, &m->rule, GV_IMAGE_BEST, e);
+}
+
+static uint8_t *
+maker_room(struct gv_taker *t)
+{
+	return ((struct gv_maker *)t)->strip;
+}
+
+static void
+maker_take(struct gv_taker *t, int32_t n)
+{
+	struct gv_maker *m = (struct gv_maker *)t;
+	uint64_t start = gv_image_clock();
+
+	gv_fitter_rows(m->fitter, m->strip, n);
+	m->resize_ns += gv_image_clock() - start;
+}
+
+int
+gv_maker_open(struct gv_maker **out, const struct gv_image_rule *rule,
+    const struct gv_image_limits *l, struct gv_error *e)
+{
+	struct gv_maker *m = gv_alloc(1, sizeof *m);
+
+	if (!m)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	m->taker = (struct gv_taker){true, maker_begin, maker_room, maker_take};
+	m->rule = *rule;
+	m->l = l ? *l : default_limits;
+	*out = m;
+	return 0;
+}
+
+/* A picture that must be turned: decoded whole. */
+static int
+make_whole(struct gv_maker *m, uint8_t *dst, const void *data, size_t n,
+    struct gv_error *e)
+{
+	struct gv_image im = {0};
+	uint64_t start;
+	int r = gv_image_decode(&im, data, n, &m->l, e);
+
+	if (r)
+		return r;
+	m->h = im.height;
+	m->w = im.width;
+	start = gv_image_clock();
+	r = gv_fitter_open(
+	    &m->fitter, im.height, im.width, &m->rule, GV_IMAGE_BEST, e);
+	if (!r) {
+		gv_fitter_rows(m->fitter, im.px, im.height);
+		gv_fitter_finish(m->fitter, dst);
+	}
+	m->resize_ns = gv_image_clock() - start;
+	gv_image_free(&im);
 	return r;
 }
+
+int
+gv_maker_make(struct gv_maker *m, uint8_t *dst, int32_t size[2],
+    const void *data, size_t n, struct gv_error *e)
+{
+	gv_image_decoder *decode = decoder_of(data, n, e);
+	uint64_t start = gv_image_clock(), resized;
+	int orientation = 1, r;
+
+	if (!decode)
+		return e->code;
+	m->resize_ns = 0;
+	r = decode(&m->taker, &orientation, data, n, &m->l, e);
+	if (orientation != 1 && (!r || r == GV_ERR_STOP)) {
+		r = make_whole(m, dst, data, n, e);
+	} else if (!r) {
+		resized = gv_image_clock();
+		gv_fitter_finish(m->fitter, dst);
+		m->resize_ns += gv_image_clock() - resized;
+	}
+	if (r)
+		return r;
+	size[0] = m->h;
+	size[1] = m->w;
+	m->cost.resize_ns += m->resize_ns;
+	m->cost.decode_ns += gv_image_clock() - start - m->resize_ns;
+	return 0;
+}
+
+struct gv_image_cost
+gv_maker_cost(const struct gv_maker *m)
+{
+	return m->cost;
+}
+
+void
+gv_maker_close(struct gv_maker **mp)
+{
+	struct gv_maker *m = *mp;
+
+	if (!m)
+		return;
+	gv_fitter_close(&m->fitter);
+	gv_free(m->strip);
+	gv_free(m);
+	*mp = NULL;
+}
+
+/* ---- files -------------------------------------------------------------- */
 
 /* Reads a regular file into memory: a mapping would turn a file that shrinks
  * meanwhile into SIGBUS. */

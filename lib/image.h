@@ -71,25 +71,6 @@ int gv_image_read(struct gv_image *im, const char *path,
 int gv_image_load(uint8_t **buf, size_t *cap, size_t *n, const char *path,
     struct gv_error *e) GV_USE_RESULT;
 
-/* The two decoders behind gv_image_decode(): pixels as stored, and the EXIF
- * orientation, 1..8, that the file asks for. */
-int gv_jpeg_decode(struct gv_image *im, int *orientation, const void *data,
-    size_t n, const struct gv_image_limits *l,
-    struct gv_error *e) GV_USE_RESULT;
-int gv_png_decode(struct gv_image *im, int *orientation, const void *data,
-    size_t n, const struct gv_image_limits *l,
-    struct gv_error *e) GV_USE_RESULT;
-
-/* Checks a width and height against the limits. */
-int gv_image_check(uint32_t width, uint32_t height,
-    const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
-
-/* The thread's CPU time, ns, at which max_seconds from now will have passed;
- * and GV_ERR_LIMIT once they have. */
-uint64_t gv_image_deadline(const struct gv_image_limits *l);
-int gv_image_late(uint64_t deadline, const struct gv_image_limits *l,
-    struct gv_error *e) GV_USE_RESULT;
-
 /* The orientation in EXIF data (a TIFF file's header and first directory;
  * `n` bytes).  1 where there is none or the data makes no sense: no damage
  * here is worth refusing a picture for.  EXIF 2.32, 4.6.5. */
@@ -143,17 +124,26 @@ const char *gv_filter_name(enum gv_filter filter);
 int gv_image_resize(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, struct gv_error *e) GV_USE_RESULT;
 
-/* What gv_image_make() took, nanoseconds of the thread's CPU time; added to. */
+/* gv_image_decode() and gv_image_resize() in one, of many pictures: an upright
+ * picture's rows go through the resizer as they are decoded, so no picture is
+ * held whole but those that must be turned, and interlaced PNGs.  Memory, and
+ * weights where sizes stay the same, are kept from one to the next.  One thread
+ * at a time. */
+struct gv_maker;
+int gv_maker_open(struct gv_maker **m, const struct gv_image_rule *rule,
+    const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+/* A file's bytes into dst (rule->height, rule->width, 3); size gets height and
+ * width of the upright picture.  dst is untouched after an error. */
+int gv_maker_make(struct gv_maker *m, uint8_t *dst, int32_t size[2],
+    const void *data, size_t n, struct gv_error *e) GV_USE_RESULT;
+void gv_maker_close(struct gv_maker **m);
+
+/* What all of them took, nanoseconds of the thread's CPU time. */
 struct gv_image_cost {
 	uint64_t decode_ns, resize_ns;
 };
-
-/* gv_image_decode() and gv_image_resize() in one: a file's bytes into dst
- * (rule->height, rule->width, 3); size gets height and width of the upright
- * picture.  dst may be partly written after an error.  `cost` may be NULL. */
-int gv_image_make(uint8_t *dst, int32_t size[2], const void *data, size_t n,
-    const struct gv_image_rule *rule, const struct gv_image_limits *l,
-    struct gv_image_cost *cost, struct gv_error *e) GV_USE_RESULT;
+struct gv_image_cost gv_maker_cost(const struct gv_maker *m);
 
 /* The same with a version of the inner loops that the caller names, for tests
  * and benchmarks: all give the same bytes.  GV_ERR_NOSUP where the machine

@@ -1,5 +1,5 @@
 /* JPEG through libjpeg, where every warning is an error unless asked for. */
-#include "image.h"
+#include "image_priv.h"
 
 #include "mem.h"
 
@@ -11,8 +11,6 @@
 #include <jerror.h>
 
 #include "banned.h" /* jerror.h has macros with banned names */
-
-#define ROWS 16 /* handed to libjpeg at a time */
 
 /* A decoder's life.  What must survive longjmp() is in here, not in locals
  * that a register may hold. */
@@ -26,7 +24,8 @@ struct job {
 	struct gv_error *e;
 	uint64_t deadline; /* as gv_image_deadline() has it */
 	int orientation;
-	uint8_t *px, *cmyk; /* cmyk: ROWS rows of 4 samples a pixel */
+	struct gv_taker *to;
+	uint8_t *cmyk; /* GV_STRIP rows of 4 samples a pixel */
 };
 
 static _Noreturn void
@@ -197,20 +196,21 @@ read_rows(struct job *j)
 {
 	size_t w = j->c.output_width, stride = w * 3;
 	bool cmyk = j->c.out_color_space == JCS_CMYK;
-	JSAMPROW row[ROWS];
-	JDIMENSION got, i;
-	uint8_t *d = j->px;
+	JSAMPROW row[GV_STRIP];
+	JDIMENSION got, i, n;
 
 	while (j->c.output_scanline < j->c.output_height) {
-		JDIMENSION left = j->c.output_height - j->c.output_scanline;
+		uint8_t *d = j->to->room(j->to);
 
-		for (i = 0; i < ROWS; i++)
+		n = j->c.output_height - j->c.output_scanline;
+		n = n < GV_STRIP ? n : GV_STRIP;
+		for (i = 0; i < n; i++)
 			row[i] = cmyk ? j->cmyk + i * w * 4 : d + i * stride;
-		got =
-		    jpeg_read_scanlines(&j->c, row, left < ROWS ? left : ROWS);
-		for (i = 0; cmyk && i < got; i++)
+		for (got = 0; got < n;)
+			got += jpeg_read_scanlines(&j->c, row + got, n - got);
+		for (i = 0; cmyk && i < n; i++)
 			cmyk_row(d + i * stride, row[i], w);
-		d += got * stride;
+		j->to->take(j->to, (int32_t)n);
 	}
 }
 
@@ -218,6 +218,7 @@ static int
 decode(struct job *j, const void *data, size_t n)
 {
 	bool cmyk;
+	int r;
 
 	if (setjmp(j->out))
 		return j->e->code;
@@ -228,40 +229,38 @@ decode(struct job *j, const void *data, size_t n)
 	j->orientation = exif(j);
 	cmyk = j->c.num_components == 4;
 	j->c.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
-	jpeg_start_decompress(&j->c);
-	j->px = gv_alloc((size_t)j->c.image_width * j->c.image_height, 3);
 	if (cmyk)
-		j->cmyk = gv_alloc((size_t)j->c.image_width * ROWS, 4);
-	if (!j->px || (cmyk && !j->cmyk))
+		j->cmyk = gv_alloc((size_t)j->c.image_width * GV_STRIP, 4);
+	if (cmyk && !j->cmyk)
 		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	if (j->to->upright && j->orientation != 1)
+		return GV_ERR_STOP;
+	jpeg_start_decompress(&j->c);
+	r = j->to->begin(
+	    j->to, (int32_t)j->c.image_height, (int32_t)j->c.image_width, j->e);
+	if (r)
+		return r;
 	read_rows(j);
 	jpeg_finish_decompress(&j->c);
 	return 0;
 }
 
 int
-gv_jpeg_decode(struct gv_image *im, int *orientation, const void *data,
+gv_jpeg_decode(struct gv_taker *to, int *orientation, const void *data,
     size_t n, const struct gv_image_limits *l, struct gv_error *e)
 {
-	struct gv_image_limits dflt;
 	struct gv_error mine = {0};
 	struct job j = {0};
 	int r;
 
-	gv_image_limits_default(&dflt);
-	j.l = l ? l : &dflt;
+	j.l = l;
 	j.e = &mine;
-	j.deadline = gv_image_deadline(j.l);
+	j.to = to;
+	j.deadline = gv_image_deadline(l);
 	r = decode(&j, data, n);
-	if (r) {
-		gv_free(j.px);
-		if (!e->code)
-			*e = mine;
-	} else {
-		*im = (struct gv_image){(int32_t)j.c.output_width,
-		    (int32_t)j.c.output_height, j.px};
-		*orientation = j.orientation;
-	}
+	if (mine.code && !e->code)
+		*e = mine;
+	*orientation = j.orientation;
 	gv_free(j.cmyk);
 	jpeg_destroy_decompress(&j.c);
 	return r;

@@ -1,5 +1,5 @@
 /* PNG through libpng's row-by-row interface, pixels and nothing else. */
-#include "image.h"
+#include "image_priv.h"
 
 #include "mem.h"
 #include "banned.h"
@@ -22,7 +22,8 @@ struct job {
 	const struct gv_image_limits *l;
 	uint64_t deadline; /* as gv_image_deadline() has it */
 	uint8_t key[3]; /* see enum kind */
-	uint8_t *px, *wide; /* wide: rows that are not RGB yet */
+	struct gv_taker *to;
+	uint8_t *wide; /* a row, or all if interlaced, that is not RGB yet */
 	png_bytep *row; /* of an interlaced picture */
 	uint8_t *buf; /* writing: the file so far */
 	size_t fill, cap;
@@ -196,18 +197,34 @@ clip_row(uint8_t *d, const uint8_t *s, size_t n)
 
 /* An interlaced picture comes in passes over all its rows. */
 static void
-read_interlaced(struct job *j, uint8_t *px, size_t stride, size_t h)
+read_interlaced(struct job *j, size_t stride, size_t h)
 {
 	size_t i;
 
+	j->wide = gv_alloc(stride, h);
 	j->row = gv_alloc(h, sizeof *j->row);
-	if (!j->row) {
+	if (!j->wide || !j->row) {
 		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 		leave(j);
 	}
 	for (i = 0; i < h; i++)
-		j->row[i] = px + i * stride;
+		j->row[i] = j->wide + i * stride;
 	png_read_image(j->png, j->row);
+}
+
+/* A row as libpng gives it, at s, becomes RGB at d. */
+static void
+convert(
+    const struct job *j, uint8_t *d, const uint8_t *s, size_t w, enum kind kind)
+{
+	if (kind == GREY16)
+		clip_row(d, s, w);
+	else if (kind == RGBA)
+		over_row(d, s, w, j->l->under);
+	else if (d != s)
+		memcpy(d, s, w * 3);
+	if (kind == KEYED)
+		key_row(d, w, j->key, j->l->under);
 }
 
 static void
@@ -215,37 +232,40 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 {
 	bool whole =
 	    png_get_interlace_type(j->png, j->info) != PNG_INTERLACE_NONE;
-	size_t stride = w * bytes_of[kind], y;
+	size_t stride = w * bytes_of[kind], y, i, n;
 	bool apart = bytes_of[kind] != 3;
 
-	if (apart && !(j->wide = gv_alloc(stride, whole ? h : 1))) {
+	if (whole)
+		read_interlaced(j, stride, h);
+	else if (apart && !(j->wide = gv_alloc(stride, 1))) {
 		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 		leave(j);
 	}
-	if (whole)
-		read_interlaced(j, apart ? j->wide : j->px, stride, h);
-	for (y = 0; y < h; y++) {
-		uint8_t *d = j->px + y * w * 3;
-		uint8_t *s = !apart ? d : j->wide + (whole ? y * stride : 0);
+	for (y = 0; y < h; y += n) {
+		uint8_t *d = j->to->room(j->to);
 
-		if (!whole)
-			png_read_row(j->png, s, NULL);
-		if (y % 16 == 0 && gv_image_late(j->deadline, j->l, j->e))
+		n = h - y < GV_STRIP ? h - y : GV_STRIP;
+		if (gv_image_late(j->deadline, j->l, j->e))
 			leave(j);
-		if (kind == GREY16)
-			clip_row(d, s, w);
-		else if (kind == RGBA)
-			over_row(d, s, w, j->l->under);
-		else if (kind == KEYED)
-			key_row(d, w, j->key, j->l->under);
+		for (i = 0; i < n; i++, d += w * 3) {
+			uint8_t *s = whole   ? j->row[y + i]
+				     : apart ? j->wide
+					     : d;
+
+			if (!whole)
+				png_read_row(j->png, s, NULL);
+			convert(j, d, s, w, kind);
+		}
+		j->to->take(j->to, (int32_t)n);
 	}
 }
 
 static int
-decode(struct job *j, struct gv_image *im)
+decode(struct job *j)
 {
 	uint32_t w, h;
 	enum kind kind;
+	int r;
 
 	if (setjmp(j->out))
 		return j->e->code;
@@ -267,39 +287,35 @@ decode(struct job *j, struct gv_image *im)
 	png_read_update_info(j->png, j->info);
 	if (png_get_rowbytes(j->png, j->info) != (size_t)w * bytes_of[kind])
 		return gv_fail(j->e, GV_ERR_NOSUP, "PNG of a kind not known");
-	j->px = gv_alloc((size_t)w * h, 3);
-	if (!j->px)
-		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	if (j->to->upright && j->orientation != 1)
+		return GV_ERR_STOP;
+	r = j->to->begin(j->to, (int32_t)h, (int32_t)w, j->e);
+	if (r)
+		return r;
 	read_pixels(j, w, h, kind);
 	png_read_end(j->png, j->info);
-	*im = (struct gv_image){(int32_t)w, (int32_t)h, j->px};
 	return 0;
 }
 
 int
-gv_png_decode(struct gv_image *im, int *orientation, const void *data, size_t n,
+gv_png_decode(struct gv_taker *to, int *orientation, const void *data, size_t n,
     const struct gv_image_limits *l, struct gv_error *e)
 {
-	struct gv_image_limits dflt;
 	struct gv_error mine = {0};
 	struct job j = {0};
 	int r;
 
-	gv_image_limits_default(&dflt);
 	j.e = &mine;
 	j.data = data;
 	j.n = n;
 	j.orientation = 1;
-	j.l = l ? l : &dflt;
-	j.deadline = gv_image_deadline(j.l);
-	r = decode(&j, im);
-	if (r) {
-		gv_free(j.px);
-		if (!e->code)
-			*e = mine;
-	} else {
-		*orientation = j.orientation;
-	}
+	j.l = l;
+	j.to = to;
+	j.deadline = gv_image_deadline(l);
+	r = decode(&j);
+	if (mine.code && !e->code)
+		*e = mine;
+	*orientation = j.orientation;
 	gv_free(j.wide);
 	gv_free(j.row);
 	png_destroy_read_struct(&j.png, &j.info, NULL);

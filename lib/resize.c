@@ -543,108 +543,173 @@ interleave(uint8_t *restrict t, const uint8_t *const row[ROWS], size_t w)
 	memcpy(t + 12, d, 3);
 }
 
-/* (in_h, in_w, 3) to (in_h, out_w, 3) with rows of `pitch` bytes; dst has
- * whole groups of ROWS rows. */
-static int
-horizontal(const struct passes *p, uint8_t *dst, size_t pitch,
-    const struct gv_image *im, const struct axis *a, struct gv_error *e)
-{
-	size_t stride = (size_t)im->width * 3, h = (size_t)im->height, y, i;
-	uint8_t *t = gv_alloc((size_t)im->width + GROUP, LANE);
-	const uint8_t *row[ROWS];
+/* What an axis was made for. */
+struct wanted {
+	int32_t in;
+	struct gv_window out;
+	enum gv_filter filter;
+};
 
-	if (!t)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (y = 0; y < h; y += ROWS) {
-		for (i = 0; i < ROWS; i++) /* below the last row: again */
-			row[i] = im->px + (y + i < h ? y + i : h - 1) * stride;
-		interleave(t, row, (size_t)im->width);
-		p->columns(dst + y * pitch, pitch, t, a);
+struct gv_resizer {
+	const struct passes *passes;
+	int32_t h, w, at; /* of the picture; rows that have come */
+	int32_t first, end; /* rows that are needed of it */
+	struct gv_window y, x;
+	struct wanted made_x, made_y; /* what ax and ay hold */
+	struct axis ax, ay;
+	bool across, down; /* which passes there are */
+	uint8_t *mid; /* rows first..end-1 behind the horizontal pass, and up
+		       * to ROWS - 1 more */
+	size_t pitch; /* of mid, bytes */
+	uint8_t *lane; /* interleaved rows */
+	size_t mid_cap, lane_cap;
+};
+
+/* Makes an axis, or keeps it if it is the same. */
+static int
+axis_for(struct axis *a, struct wanted *made, int32_t in, struct gv_window o,
+    enum gv_filter filter, struct gv_error *e)
+{
+	if (a->w && made->in == in && made->out.total == o.total &&
+	    made->out.first == o.first && made->out.n == o.n &&
+	    made->filter == filter)
+		return 0;
+	axis_free(a);
+	*made = (struct wanted){in, o, filter};
+	return axis_init(a, in, o, filter, e);
+}
+
+/* Which rows the window's rows are made of. */
+static void
+rows_needed(struct gv_resizer *r)
+{
+	int32_t i;
+
+	r->first = r->down ? r->h : r->y.first;
+	r->end = r->down ? 0 : r->y.first + r->y.n;
+	for (i = 0; r->down && i < r->ay.out; i++) {
+		int32_t from = r->ay.from[i], last = from + r->ay.count[i];
+
+		r->first = from < r->first ? from : r->first;
+		r->end = last > r->end ? last : r->end;
 	}
-	gv_free(t);
+}
+
+/* Room for `n` bytes, of which nothing is kept. */
+static int
+room(uint8_t **p, size_t *cap, size_t n, struct gv_error *e)
+{
+	if (n <= *cap)
+		return 0;
+	gv_free(*p);
+	*cap = 0;
+	*p = gv_alloc(n, 1);
+	if (!*p)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	*cap = n;
 	return 0;
 }
 
-/* The rows of the picture that the window's rows are made of. */
-static struct gv_image
-rows_needed(
-    const struct gv_image *im, const struct axis *ay, struct gv_window y)
-{
-	int32_t first = y.first, end = y.first + y.n, i;
-	struct gv_image v = *im;
-
-	if (ay->out) {
-		first = im->height;
-		end = 0;
-	}
-	for (i = 0; i < ay->out; i++) {
-		int32_t last = ay->from[i] + ay->count[i];
-
-		first = ay->from[i] < first ? ay->from[i] : first;
-		end = last > end ? last : end;
-	}
-	v.px += (size_t)first * (size_t)im->width * 3;
-	v.height = end - first;
-	for (i = 0; i < ay->out; i++)
-		ay->from[i] -= first;
-	return v;
-}
-
-/* Both passes, or the one that is needed. */
-static int
-resize(const struct passes *p, uint8_t *dst, const struct gv_image *im,
-    struct gv_window wy, struct gv_window wx, enum gv_filter filter,
-    struct gv_error *e)
-{
-	bool across = wx.total != im->width;
-	size_t stride = (size_t)wx.n * 3;
-	size_t pitch = across ? gv_align(stride + 1) : (size_t)im->width * 3;
-	struct axis ax = {0}, ay = {0};
-	struct gv_image part = *im;
-	const uint8_t *src = NULL;
-	uint8_t *mid = NULL;
-	int32_t y;
-	int r = 0;
-
-	if (across)
-		r = axis_init(&ax, im->width, wx, filter, e);
-	if (!r && wy.total != im->height)
-		r = axis_init(&ay, im->height, wy, filter, e);
-	if (!r) {
-		part = rows_needed(im, &ay, wy);
-		src = part.px + (size_t)wx.first * 3;
-	}
-	if (!r && across) {
-		size_t h = (size_t)part.height;
-
-		src = mid = gv_alloc((h + ROWS - 1) / ROWS * ROWS, pitch);
-		r = mid ? horizontal(p, mid, pitch, &part, &ax, e)
-			: gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	}
-	for (y = 0; !r && y < wy.n; y++) {
-		uint8_t *d = dst + (size_t)y * stride;
-
-		if (ay.out)
-			p->rows(d, src + (size_t)ay.from[y] * pitch, pitch, &ay,
-			    y, stride);
-		else
-			memcpy(d, src + (size_t)y * pitch, stride);
-	}
-	gv_free(mid);
-	axis_free(&ax);
-	axis_free(&ay);
-	return r;
-}
-
 int
-gv_resize_window(uint8_t *dst, const struct gv_image *im, struct gv_window y,
-    struct gv_window x, enum gv_filter filter, enum gv_image_isa isa,
-    struct gv_error *e)
+gv_resizer_open(struct gv_resizer **rp, int32_t h, int32_t w,
+    struct gv_window y, struct gv_window x, enum gv_filter filter,
+    enum gv_image_isa isa, struct gv_error *e)
 {
 	const struct passes *p = passes_of(isa);
+	struct gv_resizer *r = *rp;
+	size_t rows;
 
 	if (!p)
 		return gv_fail(
 		    e, GV_ERR_NOSUP, "this machine lacks the instructions");
-	return resize(p, dst, im, y, x, filter, e);
+	if (!r && !(r = *rp = gv_alloc(1, sizeof *r)))
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	r->passes = p;
+	r->h = h;
+	r->w = w;
+	r->at = 0;
+	r->y = y;
+	r->x = x;
+	r->across = x.total != w;
+	r->down = y.total != h;
+	if ((r->across && axis_for(&r->ax, &r->made_x, w, x, filter, e)) ||
+	    (r->down && axis_for(&r->ay, &r->made_y, h, y, filter, e)))
+		return e->code;
+	rows_needed(r);
+	r->pitch = gv_align((size_t)x.n * 3 + 1);
+	rows = (size_t)(r->end - r->first) + ROWS - 1;
+	if (r->pitch > SIZE_MAX / rows)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (room(&r->mid, &r->mid_cap, rows * r->pitch, e) ||
+	    (r->across &&
+		room(&r->lane, &r->lane_cap, ((size_t)w + GROUP) * LANE, e)))
+		return e->code;
+	return 0;
+}
+
+void
+gv_resizer_rows(struct gv_resizer *r, const uint8_t *rows, int32_t n)
+{
+	size_t stride = (size_t)r->w * 3;
+	int32_t y = r->at, end = r->at + n, last = end - 1, i;
+
+	r->at = end;
+	if (y < r->first)
+		y = r->first;
+	if (end > r->end)
+		end = r->end;
+	for (; y < end; y += r->across ? ROWS : 1) {
+		uint8_t *d = r->mid + (size_t)(y - r->first) * r->pitch;
+		const uint8_t *row[ROWS], *s;
+
+		s = rows + (size_t)(y - (last + 1 - n)) * stride;
+		if (!r->across) {
+			memcpy(
+			    d, s + (size_t)r->x.first * 3, (size_t)r->x.n * 3);
+			continue;
+		}
+		for (i = 0; i < ROWS; i++) /* behind the last one: again */
+			row[i] =
+			    s + (size_t)(y + i < last ? i : last - y) * stride;
+		interleave(r->lane, row, (size_t)r->w);
+		r->passes->columns(d, r->pitch, r->lane, &r->ax);
+	}
+}
+
+void
+gv_resizer_finish(struct gv_resizer *r, uint8_t *dst)
+{
+	size_t stride = (size_t)r->x.n * 3;
+	int32_t y;
+
+	for (y = 0; y < r->y.n; y++, dst += stride) {
+		int32_t from = r->down ? r->ay.from[y] - r->first : y;
+		const uint8_t *s = r->mid + (size_t)from * r->pitch;
+
+		if (r->down)
+			r->passes->rows(dst, s, r->pitch, &r->ay, y, stride);
+		else
+			memcpy(dst, s, stride);
+	}
+}
+
+size_t
+gv_resizer_bytes(const struct gv_resizer *r)
+{
+	return r->mid_cap + r->lane_cap;
+}
+
+void
+gv_resizer_close(struct gv_resizer **rp)
+{
+	struct gv_resizer *r = *rp;
+
+	if (!r)
+		return;
+	axis_free(&r->ax);
+	axis_free(&r->ay);
+	gv_free(r->mid);
+	gv_free(r->lane);
+	gv_free(r);
+	*rp = NULL;
 }

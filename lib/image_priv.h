@@ -1,0 +1,51 @@
+/* Between the decoders and what becomes of their rows. */
+#ifndef GV_IMAGE_PRIV_H
+#define GV_IMAGE_PRIV_H
+
+#include "image.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GV_STRIP 16 /* rows that a decoder hands over at most */
+
+/* Who takes the rows of a picture, stored from the top whatever its
+ * orientation says.  All of it is called from within one decoding. */
+struct gv_taker {
+	/* Others are not for it: with an orientation but 1 that is known before
+	 * the first row, a decoder returns GV_ERR_STOP and no error. */
+	bool upright;
+	/* Before the first row, with sizes that the limits allow. */
+	int (*begin)(
+	    struct gv_taker *t, int32_t h, int32_t w, struct gv_error *e);
+	/* Where the next rows go: room for GV_STRIP of them, or as many as are
+	 * left, of w * 3 bytes. */
+	uint8_t *(*room)(struct gv_taker *t);
+	/* They are there, n of them. */
+	void (*take)(struct gv_taker *t, int32_t n);
+};
+
+/* Decodes into *t, and sets the orientation that the file asks for, also where
+ * it says so only behind its pixels, as a PNG may. */
+typedef int gv_image_decoder(struct gv_taker *t, int *orientation,
+    const void *data, size_t n, const struct gv_image_limits *l,
+    struct gv_error *e);
+gv_image_decoder gv_jpeg_decode GV_USE_RESULT;
+gv_image_decoder gv_png_decode GV_USE_RESULT;
+
+/* The thread's CPU time, ns; that at which max_seconds from now will have
+ * passed; and GV_ERR_LIMIT once they have. */
+uint64_t gv_image_clock(void);
+uint64_t gv_image_deadline(const struct gv_image_limits *l);
+int gv_image_late(uint64_t deadline, const struct gv_image_limits *l,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Checks a width and height against the limits. */
+int gv_image_check(uint32_t width, uint32_t height,
+    const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
