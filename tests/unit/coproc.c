@@ -263,7 +263,7 @@ restricted(void)
 	    " /proc/$$/status)"
 	    "own=$([ $(awk '{print $5}' /proc/$$/stat) = $$ ] && echo group)"
 	    " py=$PYTHONUNBUFFERED";
-	struct gv_coproc_limits l = {.timeout = 5,
+	struct gv_coproc_limits l = {.timeout = 30,
 	    .memory = (uint64_t)1 << 30,
 	    .file = (uint64_t)1 << 20,
 	    .files = 100};
