@@ -91,7 +91,8 @@ struct gv_text_config {
 	int64_t L; /* num_hidden_layers */
 	int64_t H, G, D; /* heads, key/value heads, head width (even) */
 	int64_t F; /* intermediate_size */
-	int64_t max_T; /* max_position_embeddings */
+	int64_t max_T; /* max_position_embeddings, or a window below it */
+	int64_t window; /* that window; 0: none */
 	struct gv_rope_config rope;
 	double eps; /* of all norms */
 	bool tied; /* tie_word_embeddings */

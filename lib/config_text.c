@@ -84,16 +84,6 @@ gv_config_has_bias_key(const char *type)
 
 /* ---- what is refused ----------------------------------------------------- */
 
-/* A layer whose window leaves positions out. */
-static int
-refuse_window(const struct gv_obj *s, int64_t window)
-{
-	return gv_fail(s->e, GV_ERR_NOSUP,
-	    "'%ssliding_window' of %lld positions is not supported (at most as "
-	    "many 'max_position_embeddings' are)",
-	    s->at, (long long)window);
-}
-
 /* Kinds of layers by name: full attention, and windows where there are some. */
 static int
 check_kinds(const struct gv_obj *s, int64_t L, bool windows, bool *slides)
@@ -118,10 +108,11 @@ check_kinds(const struct gv_obj *s, int64_t L, bool windows, bool *slides)
 	return 0;
 }
 
-/* Windows are taken where they change nothing. */
+/* A window changes nothing for sequences that fit it: it is the most positions
+ * that there are here. */
 static int
-check_window(const struct gv_text_config *t, const struct family *f,
-    const struct gv_obj *s)
+limit_window(
+    struct gv_text_config *t, const struct family *f, const struct gv_obj *s)
 {
 	const json_t *given = json_object_get(s->o, "sliding_window");
 	bool use = false, slides = false;
@@ -142,14 +133,14 @@ check_window(const struct gv_text_config *t, const struct family *f,
 		return s->e->code;
 	if (f->window == WINDOW_ALL || !gv_obj_get(s, "layer_types"))
 		slides = full < t->L;
-	return use && slides && window < t->max_T ? refuse_window(s, window)
-						  : 0;
+	if (use && slides && window < t->max_T)
+		t->max_T = t->window = window;
+	return 0;
 }
 
 /* What a config can ask for that this decoder doesn't do. */
 static int
-refuse(const struct gv_text_config *t, const struct family *f,
-    const struct gv_obj *s)
+refuse(struct gv_text_config *t, const struct family *f, const struct gv_obj *s)
 {
 	const char *does = f->nano ? "relu2" : "silu", *act = does;
 	bool bias = false;
@@ -164,7 +155,7 @@ refuse(const struct gv_text_config *t, const struct family *f,
 	if (gv_obj_get(s, "quantization_config"))
 		return gv_fail(s->e, GV_ERR_NOSUP,
 		    "'%squantization_config' is not supported", s->at);
-	return check_window(t, f, s);
+	return limit_window(t, f, s);
 }
 
 /* ---- facts --------------------------------------------------------------- */

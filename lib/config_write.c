@@ -108,7 +108,8 @@ put_text(json_t *o, const struct gv_text_config *t)
 	    !strcmp(t->type, "qwen3"))
 		put_int(o, "head_dim", t->D);
 	put_int(o, "intermediate_size", t->F);
-	put_int(o, "max_position_embeddings", t->max_T);
+	if (!t->window)
+		put_int(o, "max_position_embeddings", t->max_T);
 	put_rope(o, &t->rope);
 	put_f64(o, "rms_norm_eps", t->eps);
 	put_f64(o, "initializer_range", t->init_std);

@@ -327,10 +327,6 @@ static const struct {
 	GV_ERR_NOSUP, "'text_config.rope_scaling.type' of 'su'"},
     {"{'text_config':{'hidden_act':'gelu'}}", GV_ERR_NOSUP,
 	"'text_config.hidden_act' of 'gelu'"},
-    {"{'text_config':{'use_sliding_window':true,'sliding_window':2047,"
-     "'max_window_layers':1}}",
-	GV_ERR_NOSUP,
-	"'text_config.sliding_window' of 2047 positions is not supported"},
     {"{'text_config':{'layer_types':['full_attention','sliding_attention']}}",
 	GV_ERR_NOSUP, "sliding_attention"},
     {"{'text_config':{'quantization_config':{}}}", GV_ERR_NOSUP,

@@ -176,6 +176,46 @@ counts(void)
 
 /* ---- refusals ------------------------------------------------------------ */
 
+/* A window that leaves positions out is the most positions there are, and the
+ * file that is written has both numbers as they were. */
+static void
+short_windows(void)
+{
+	static const struct {
+		const char *text, *patch;
+		int64_t window;
+	} w[] = {
+	    {qwen3,
+		"{'use_sliding_window':true,'sliding_window':4096,"
+		"'max_window_layers':27}",
+		4096},
+	    {qwen3,
+		"{'use_sliding_window':true,'sliding_window':'DELETE',"
+		"'max_window_layers':'DELETE','num_hidden_layers':29}",
+		4096},
+	    {qwen3,
+		"{'use_sliding_window':true,'sliding_window':64,"
+		"'num_hidden_layers':1,'layer_types':['sliding_attention']}",
+		64},
+	    {mistral, "{'sliding_window':4096}", 4096},
+	    {mistral, "{'sliding_window':'DELETE'}", 4096},
+	};
+	struct gv_config c;
+	json_t *o;
+	size_t i;
+
+	for (i = 0; i < sizeof w / sizeof *w; i++) {
+		take(w[i].text, w[i].patch, &c, "a window");
+		is_int(c.text.max_T, w[i].window, "... limits the positions");
+		o = gv_config_json(&c);
+		ok(json_integer_value(json_object_get(
+		       o, "max_position_embeddings")) > w[i].window,
+		    "... and is written as it was");
+		json_decref(o);
+		gv_config_free(&c);
+	}
+}
+
 /* Windows that hold all there is to see. */
 static void
 windows(void)
@@ -211,20 +251,6 @@ static const struct {
 	int code;
 	const char *says;
 } fault[] = {
-    {qwen3,
-	"{'use_sliding_window':true,'sliding_window':4096,"
-	"'max_window_layers':27}",
-	GV_ERR_NOSUP,
-	"'sliding_window' of 4096 positions is not supported (at most as many "
-	"'max_position_embeddings' are)"},
-    {qwen3,
-	"{'use_sliding_window':true,'sliding_window':'DELETE',"
-	"'max_window_layers':'DELETE','num_hidden_layers':29}",
-	GV_ERR_NOSUP, "'sliding_window' of 4096"},
-    {qwen3,
-	"{'use_sliding_window':true,'sliding_window':64,"
-	"'num_hidden_layers':1,'layer_types':['sliding_attention']}",
-	GV_ERR_NOSUP, "'sliding_window' of 64"},
     {qwen3, "{'num_hidden_layers':1,'layer_types':['sliding_attention']}",
 	GV_ERR_NOSUP, "'layer_types' of 'sliding_attention'"},
     {qwen3, "{'layer_types':['full_attention']}", GV_ERR_MATCH,
@@ -234,10 +260,6 @@ static const struct {
     {qwen3, "{'layer_types':3}", GV_ERR_FORMAT, "'layer_types' is not a list"},
     {qwen3, "{'num_hidden_layers':1,'layer_types':[3]}", GV_ERR_NOSUP,
 	"'layer_types' of '?'"},
-    {mistral, "{'sliding_window':4096}", GV_ERR_NOSUP,
-	"'sliding_window' of 4096"},
-    {mistral, "{'sliding_window':'DELETE'}", GV_ERR_NOSUP,
-	"'sliding_window' of 4096"},
     {mistral, "{'sliding_window':0}", GV_ERR_LIMIT, "'sliding_window' is 0"},
     {llama32, "{'mlp_bias':true}", GV_ERR_NOSUP, "'mlp_bias' of 'true'"},
     {llama32, "{'attention_bias':1}", GV_ERR_FORMAT,
@@ -663,6 +685,7 @@ main(void)
 	families();
 	counts();
 	windows();
+	short_windows();
 	faults();
 	rotation();
 	round_trips();
