@@ -1,4 +1,4 @@
-/* Encoding: added tokens, normalisation, cut, merges.
+/* Encoding: cut and merges.
  *
  * A piece is merged as the reference does it: always the pair of the lowest
  * rank, the leftmost of equals.  Short pieces by searching a row of ranks,
@@ -282,13 +282,59 @@ merge_list(const struct gv_tokenizer *t, struct list *l, uint32_t n)
 	}
 }
 
+/* The ids of a character that has none of its own: of its bytes; or else of
+ * what is unknown.  Returns how many. */
+static size_t
+fall_back(const struct gv_tokenizer *t, const char *s, size_t n, bool after_unk,
+    int32_t *id)
+{
+	size_t i = 0;
+
+	for (; t->byte_fallback && i < n; i++) {
+		id[i] = t->byte_id[(unsigned char)s[i]];
+		if (id[i] < 0)
+			break;
+	}
+	if (i == n)
+		return n;
+	if (t->unk < 0 || (after_unk && t->fuse_unk))
+		return 0;
+	id[0] = t->unk;
+	return 1;
+}
+
+/* The ids of single characters. */
+static size_t
+ids_of_chars(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
+{
+	size_t k = 0, len, got;
+	bool unk = false;
+	uint32_t c;
+
+	for (; n; s += len, n -= len) {
+		len = gv_utf8_next(s, n, &c);
+		id[k] = gv_token_find(t, s, len);
+		if (id[k] >= 0) {
+			unk = false;
+			k++;
+			continue;
+		}
+		got = fall_back(t, s, len, unk, id + k);
+		unk = got ? id[k] == t->unk : unk;
+		k += got;
+	}
+	return k;
+}
+
 /* The ids of single bytes; one that the vocabulary lacks is left out, as
  * Hugging Face does (SmolLM's lacks control bytes).  Returns how many. */
 static size_t
-ids_of_bytes(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
+first_ids(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
 {
 	size_t i, k = 0;
 
+	if (t->chars)
+		return ids_of_chars(t, s, n, id);
 	for (i = 0; i < n; i++) {
 		id[k] = t->byte_id[(unsigned char)s[i]];
 		k += id[k] >= 0;
@@ -311,7 +357,7 @@ merge_long(const struct gv_tokenizer *t, const char *s, size_t n,
 	if (!l.id || !l.next || !l.prev || !l.heap) {
 		rc = no_memory(e);
 	} else {
-		n = ids_of_bytes(t, s, n, l.id);
+		n = first_ids(t, s, n, l.id);
 		merge_list(t, &l, (uint32_t)n);
 	}
 	for (i = 0; i < n && !rc; i++)
@@ -336,7 +382,7 @@ short_piece(const struct gv_tokenizer *t, const char *s, size_t n,
 		id[0] = whole;
 		return 1;
 	}
-	return merge_short(t, id, ids_of_bytes(t, s, n, id));
+	return merge_short(t, id, first_ids(t, s, n, id));
 }
 
 void
@@ -354,7 +400,7 @@ gv_token_mark_whole(struct gv_tokenizer *t)
 			continue;
 		tok = &t->tok[i];
 		n = merge_short(
-		    t, id, ids_of_bytes(t, t->blob + tok->off, tok->len, id));
+		    t, id, first_ids(t, t->blob + tok->off, tok->len, id));
 		if (n == 1 && id[0] == i)
 			tok->flags |= GV_TOK_WHOLE;
 	}
@@ -445,8 +491,8 @@ encode_batch(const struct gv_tokenizer *t, const char *s, size_t n,
 	return 0;
 }
 
-static int
-encode_plain(const struct gv_tokenizer *t, const char *s, size_t n,
+int
+gv_token_pieces(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_ids *out, struct gv_error *e)
 {
 	struct gv_splitter w;
@@ -467,101 +513,4 @@ encode_plain(const struct gv_tokenizer *t, const char *s, size_t n,
 			break;
 	gv_splitter_close(&w);
 	return e->code;
-}
-
-/* The leftmost, longest added token of `set` at or behind *at: its item and,
- * in *at, where it stands; NULL if there is none. */
-static const struct gv_added_item *
-find_added(const struct gv_added *set, const char *s, size_t n, size_t *at)
-{
-	size_t i = *at;
-
-	for (; i < n; i++) {
-		int32_t k;
-
-		if (set->starts == 1) {
-			const char *p = memchr(s + i, set->start, n - i);
-
-			if (!p)
-				return NULL;
-			i = (size_t)(p - s);
-		}
-		k = set->first[(unsigned char)s[i]];
-		for (; k >= 0; k = set->item[k].next) {
-			const struct gv_added_item *it = &set->item[k];
-
-			if (it->len <= n - i &&
-			    !memcmp(s + i, it->text, it->len)) {
-				*at = i;
-				return it;
-			}
-		}
-	}
-	return NULL;
-}
-
-typedef int inner(const struct gv_tokenizer *t, const char *s, size_t n,
-    bool specials, struct gv_ids *out, struct gv_error *e);
-
-/* Cuts the text at added tokens; `rest` encodes what lies between.  A special
- * token that is to stay text is stepped over whole, as the reference does. */
-static int
-cut_added(const struct gv_tokenizer *t, const struct gv_added *set,
-    const char *s, size_t n, bool specials, inner *rest, struct gv_ids *out,
-    struct gv_error *e)
-{
-	const struct gv_added_item *it;
-	size_t from = 0, at = 0;
-
-	while (set->n && (it = find_added(set, s, n, &at))) {
-		if (specials || !(t->tok[it->id].flags & GV_TOK_SPECIAL)) {
-			if (rest(t, s + from, at - from, specials, out, e) ||
-			    gv_ids_push(out, it->id, e))
-				return e->code;
-			from = at + it->len;
-		}
-		at += it->len;
-	}
-	return rest(t, s + from, n - from, specials, out, e);
-}
-
-static int
-last_step(const struct gv_tokenizer *t, const char *s, size_t n, bool specials,
-    struct gv_ids *out, struct gv_error *e)
-{
-	(void)specials;
-	return encode_plain(t, s, n, out, e);
-}
-
-static int
-normal_step(const struct gv_tokenizer *t, const char *s, size_t n,
-    bool specials, struct gv_ids *out, struct gv_error *e)
-{
-	char *norm = NULL;
-	size_t len = n;
-	int rc;
-
-	if (t->nfc && gv_nfc(s, n, &norm, &len, e))
-		return e->code;
-	rc = cut_added(
-	    t, &t->normal, norm ? norm : s, len, specials, last_step, out, e);
-	gv_free(norm);
-	return rc;
-}
-
-int
-gv_encode(const struct gv_tokenizer *t, const char *s, size_t n, bool specials,
-    struct gv_ids *out, struct gv_error *e)
-{
-	size_t had = out->n;
-
-	if (n > GV_MAX_TEXT)
-		return gv_fail(e, GV_ERR_LIMIT,
-		    "a text of %zu bytes is too long (at most %zu)", n,
-		    GV_MAX_TEXT);
-	if (cut_added(t, &t->raw, s, n, specials, normal_step, out, e)) {
-		out->n = had;
-		return e->code;
-	}
-	return 0;
 }

@@ -23,7 +23,10 @@ const char gv_split_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
 const char gv_split_qwen2[] = FAMILY("\\p{N}");
 static const char llama3[] = FAMILY("\\p{N}{1,3}");
 
-enum kind { GPT2, QWEN2, REGEX };
+const char gv_split_words[] = " *[^ ]+| +";
+const char gv_split_blanks[] = " [^ ]*|[^ ]+";
+
+enum kind { GPT2, QWEN2, WORDS, BLANKS, REGEX };
 
 struct gv_split {
 	enum kind kind;
@@ -160,6 +163,10 @@ gv_split_open(struct gv_split **out, const char *pattern, struct gv_error *e)
 	s->digits = 1;
 	if (!strcmp(pattern, gv_split_gpt2)) {
 		s->kind = GPT2;
+	} else if (!strcmp(pattern, gv_split_words)) {
+		s->kind = WORDS;
+	} else if (!strcmp(pattern, gv_split_blanks)) {
+		s->kind = BLANKS;
 	} else if (!strcmp(pattern, gv_split_qwen2)) {
 		s->kind = QWEN2;
 	} else if (!strcmp(pattern, llama3)) {
@@ -382,6 +389,23 @@ qwen2(const char *s, size_t i, size_t n, int digits)
 	return c == GV_CLASS_OTHER ? others(s, i, n) : lines(s, i, n);
 }
 
+/* The next blank from i. */
+static size_t
+word_end(const char *s, size_t i, size_t n)
+{
+	const char *p = memchr(s + i, ' ', n - i);
+
+	return p ? (size_t)(p - s) : n;
+}
+
+static size_t
+words(const char *s, size_t i, size_t n)
+{
+	while (i < n && s[i] == ' ')
+		i++;
+	return word_end(s, i, n);
+}
+
 /* ---- the walk ------------------------------------------------------------ */
 
 static int
@@ -478,6 +502,12 @@ gv_splitter_fill(
 	else if (split->kind == GPT2)
 		for (; k < most && at[k] < w->n; k++)
 			at[k + 1] = gpt2(w->s, at[k], w->n);
+	else if (split->kind == WORDS)
+		for (; k < most && at[k] < w->n; k++)
+			at[k + 1] = words(w->s, at[k], w->n);
+	else if (split->kind == BLANKS)
+		for (; k < most && at[k] < w->n; k++)
+			at[k + 1] = word_end(w->s, at[k] + 1, w->n);
 	else
 		for (; k < most && w->at < w->n; k++) {
 			if (cut_regex(w, e))

@@ -24,6 +24,10 @@ extern const char gv_split_qwen2[];
 /* What a ByteLevel pre-tokeniser cuts with: GPT-2's. */
 extern const char gv_split_gpt2[];
 
+/* SentencePiece's: before each run of blanks, and before each blank. */
+extern const char gv_split_words[];
+extern const char gv_split_blanks[];
+
 /* A compiled cut; immutable, so threads may share it. */
 struct gv_split;
 

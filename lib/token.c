@@ -160,7 +160,12 @@ digest(struct gv_tokenizer *t, struct gv_error *e)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	}
 	add_bytes(h, "gv-tokenizer 1", 14);
-	add_number(h, (uint32_t)t->nfc | (uint32_t)t->ignore_merges << 1);
+	add_number(
+	    h, (uint32_t)t->nfc | (uint32_t)t->ignore_merges << 1 |
+		   (uint32_t)t->chars << 2 | (uint32_t)t->byte_fallback << 3 |
+		   (uint32_t)t->fuse_unk << 4 | (uint32_t)t->prefix << 5);
+	if (t->chars)
+		add_number(h, (uint32_t)t->unk);
 	add_number(h, (uint32_t)strlen(cut));
 	add_bytes(h, cut, strlen(cut));
 	add_number(h, (uint32_t)t->size);
@@ -482,6 +487,8 @@ gv_decode(const struct gv_tokenizer *t, const int32_t *id, size_t n,
 		memcpy(s + at, b, k);
 		at += k;
 	}
+	if (t->strip && at && s[0] == ' ')
+		memmove(s, s + 1, at--);
 	*out = s;
 	*len = at;
 	return 0;

@@ -1,7 +1,9 @@
 /* Tokenizers: bytes to ids and back, and the training of vocabularies.
  *
- * A tokenizer is Hugging Face's `tokenizer.json` (byte-level BPE), with
- * `tokenizer_config.json` for the chat template.
+ * A tokenizer is Hugging Face's `tokenizer.json`, with `tokenizer_config.json`
+ * for the chat template: BPE over bytes, or over characters as SentencePiece
+ * does it for Llama 2 (blanks marked by U+2581, one put in front, unknown
+ * characters falling back to bytes).
  */
 #ifndef GV_TOKEN_H
 #define GV_TOKEN_H
@@ -62,14 +64,17 @@ int gv_ids_push(
  * UTF-8 counts as a character that is neither letter, number nor space, and is
  * kept: decoding gives the text back, in NFC where the vocabulary asks for
  * it.  Bytes that the vocabulary has no token for are left out, as Hugging Face
- * does. */
+ * does.  A vocabulary of characters that puts a blank in front does so to every
+ * text, and to every stretch behind an added token if its file says so. */
 int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
-/* The bytes of one id (not NUL-terminated; a special token's text). */
+/* The bytes of one id (not NUL-terminated; a special token's text; a blank for
+ * U+2581). */
 const char *gv_token_bytes(const struct gv_tokenizer *t, int32_t id, size_t *n);
 
-/* Decodes ids; special tokens are left out unless `specials`.  *out, NUL-
+/* Decodes ids; special tokens are left out unless `specials`, and so is the
+ * blank in front that a vocabulary of characters gave the text.  *out, NUL-
  * terminated, is freed with gv_free(). */
 int gv_decode(const struct gv_tokenizer *t, const int32_t *id, size_t n,
     bool specials, char **out, size_t *len, struct gv_error *e) GV_USE_RESULT;

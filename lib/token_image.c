@@ -19,7 +19,7 @@
 #define NS(t)       ((int64_t)(t).tv_sec * 1000000000 + (t).tv_nsec)
 
 /* To be changed with the layout, or with what loading makes of a file. */
-static const char magic[16] = "gv-tokenizer 1\n";
+static const char magic[16] = "gv-tokenizer 2\n";
 
 enum { TOK, BLOB, BY_BYTES, PAIR, MERGED, ADDED, ADDED_TEXT, CUT, TABLES };
 
@@ -31,6 +31,8 @@ struct head {
 	uint64_t bytes[TABLES];
 	int32_t size;
 	uint32_t by_mask, pair_mask, merges, nfc, ignore_merges;
+	uint32_t chars, byte_fallback, fuse_unk, strip, prefix;
+	int32_t unk;
 	int32_t byte_id[256];
 	char digest[GV_DIGEST + 7];
 };
@@ -117,6 +119,7 @@ tables_fit(const struct gv_tokenizer *t)
 		bad |= (uint32_t)t->merged[i] >= size;
 	for (i = 0; i < 256; i++)
 		bad |= t->byte_id[i] != -1 && (uint32_t)t->byte_id[i] >= size;
+	bad |= t->unk < -1 || t->unk >= t->size;
 	return !bad && empty && free;
 }
 
@@ -165,6 +168,12 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 	t->merges = h->merges;
 	t->nfc = h->nfc;
 	t->ignore_merges = h->ignore_merges;
+	t->chars = h->chars;
+	t->byte_fallback = h->byte_fallback;
+	t->fuse_unk = h->fuse_unk;
+	t->strip = h->strip;
+	t->prefix = (enum gv_prefix)h->prefix;
+	t->unk = h->unk;
 	memcpy(t->byte_id, h->byte_id, sizeof t->byte_id);
 	memcpy(t->digest, h->digest, sizeof t->digest);
 	gv_token_no_added(&t->raw);
@@ -318,6 +327,12 @@ gv_token_image_save(
 	h->merges = t->merges;
 	h->nfc = t->nfc;
 	h->ignore_merges = t->ignore_merges;
+	h->chars = t->chars;
+	h->byte_fallback = t->byte_fallback;
+	h->fuse_unk = t->fuse_unk;
+	h->strip = t->strip;
+	h->prefix = (uint32_t)t->prefix;
+	h->unk = t->unk;
 	memcpy(h->byte_id, t->byte_id, sizeof h->byte_id);
 	memcpy(h->digest, t->digest, sizeof t->digest);
 	if (put(&m, TOK, h, from) && /* the head's room; the table follows */

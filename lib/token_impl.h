@@ -1,8 +1,8 @@
 /* The inside of a tokenizer, shared by the files that make it up: token.c
  * (opening and looking up), token_load.c (tokenizer.json), token_vocab.c (its
  * tokens and merges), token_scan.c (finding these in its text),
- * token_image.c (the compiled form), bpe.c (encoding), chat.c
- * (conversations).  Not part of the library's interface.
+ * token_image.c (the compiled form), token_encode.c (from text to stretches of
+ * it), bpe.c (from these to ids), chat.c (conversations).  Not part of the library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
@@ -87,6 +87,21 @@ struct gv_tokenizer {
 
 	struct gv_split *split; /* NULL: the whole text is one piece */
 	bool nfc, ignore_merges;
+
+	/* A vocabulary of SentencePiece's kind, whose symbols are characters
+	 * and not bytes.  Its mark for a blank, U+2581, is a blank here, in
+	 * tokens and in text, so that tokens are what they decode to. */
+	bool chars;
+	bool byte_fallback; /* byte_id[] are the tokens <0x00> ... */
+	bool fuse_unk; /* unknown characters in a row are one unk */
+	int32_t unk; /* -1: unknown characters are left out */
+	bool strip; /* decoding drops a blank at the beginning */
+	enum gv_prefix {
+		GV_PREFIX_NONE,
+		GV_PREFIX_NORMAL, /* the normaliser puts a blank first */
+		GV_PREFIX_ALWAYS, /* before a stretch that has none there */
+		GV_PREFIX_FIRST /* the same, at the text's beginning */
+	} prefix;
 	struct gv_added raw, normal;
 	struct gv_piece_cache *cache;
 	char digest[GV_DIGEST];
@@ -148,6 +163,11 @@ bool gv_token_image_open(struct gv_tokenizer *t, const char *dir);
 void gv_token_image_save(
     const struct gv_tokenizer *t, const char *dir, const struct stat *made_of);
 
+/* token_encode.c: the normalised text, in new memory, or in *out NULL if it is
+ * as it was. */
+int gv_token_normal(const struct gv_tokenizer *t, const char *s, size_t n,
+    char **out, size_t *len, struct gv_error *e) GV_USE_RESULT;
+
 /* token.c: frees all that loading allocates. */
 void gv_token_clear(struct gv_tokenizer *t);
 
@@ -169,7 +189,11 @@ gv_token_rank(const struct gv_tokenizer *t, int32_t a, int32_t b)
 
 uint32_t gv_token_hash(const char *s, size_t n);
 
-/* bpe.c: the cache of pieces, shared by threads without locks. */
+/* bpe.c: the ids of text without added tokens, normalised. */
+int gv_token_pieces(const struct gv_tokenizer *t, const char *s, size_t n,
+    struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
+
+/* The cache of pieces, shared by threads without locks. */
 int gv_piece_cache_open(
     struct gv_piece_cache **c, struct gv_error *e) GV_USE_RESULT;
 void gv_piece_cache_close(struct gv_piece_cache **c);

@@ -17,7 +17,9 @@ remember_added(struct gv_tokenizer *t, int32_t id, const char *s, size_t n,
 
 	if (!normalized)
 		return gv_token_enter(&t->raw, id, s, n, e);
-	if (t->nfc && gv_nfc(s, n, &norm, &len, e))
+	/* a Metaspace pre-tokeniser comes behind the search for these */
+	if ((!t->chars || t->prefix == GV_PREFIX_NORMAL) &&
+	    gv_token_normal(t, s, n, &norm, &len, e))
 		return e->code;
 	rc = gv_token_enter(&t->normal, id, norm ? norm : s, len, e);
 	gv_free(norm);
@@ -92,13 +94,74 @@ absent(const json_t *v)
 	return !v || json_is_null(v);
 }
 
+static bool
+text_is(const json_t *o, const char *key, const char *want)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s && !strcmp(s, want);
+}
+
+#define MARK "\xe2\x96\x81" /* SentencePiece's blank */
+
+/* {"type": "Replace", "pattern": {"String": from}, "content": to} */
+static bool
+replaces(const json_t *o, const char *from, const char *to)
+{
+	return type_is(o, "Replace") && text_is(o, "content", to) &&
+	       text_is(json_object_get(o, "pattern"), "String", from);
+}
+
+/* Llama 2's: a mark in front, and marks for blanks. */
+static bool
+marks_blanks(const json_t *o)
+{
+	const json_t *list = json_object_get(o, "normalizers");
+	const json_t *first = json_array_get(list, 0);
+
+	return type_is(o, "Sequence") && json_array_size(list) == 2 &&
+	       type_is(first, "Prepend") && text_is(first, "prepend", MARK) &&
+	       replaces(json_array_get(list, 1), " ", MARK);
+}
+
 static int
 load_normalizer(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 {
 	t->nfc = type_is(o, "NFC");
 	if (absent(o) || t->nfc)
 		return 0;
+	if (marks_blanks(o)) {
+		t->chars = true;
+		t->prefix = GV_PREFIX_NORMAL;
+		return 0;
+	}
 	return nosup(e, "normalizer", json_object_get(o, "type"));
+}
+
+/* SentencePiece's, as newer files have it. */
+static int
+load_metaspace(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
+{
+	const json_t *scheme = json_object_get(o, "prepend_scheme");
+
+	if (!text_is(o, "replacement", MARK))
+		return nosup(e, "pre-tokenizer 'Metaspace' with replacement",
+		    json_object_get(o, "replacement"));
+	if (t->nfc || t->chars)
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "pre-tokenizer 'Metaspace' behind a normalizer is not "
+		    "supported");
+	t->chars = true;
+	if (absent(scheme) || text_is(o, "prepend_scheme", "always"))
+		t->prefix = GV_PREFIX_ALWAYS;
+	else if (text_is(o, "prepend_scheme", "first"))
+		t->prefix = GV_PREFIX_FIRST;
+	else if (!text_is(o, "prepend_scheme", "never"))
+		return nosup(
+		    e, "pre-tokenizer 'Metaspace' with prepend_scheme", scheme);
+	if (json_is_false(json_object_get(o, "split")))
+		return 0;
+	return gv_split_open(&t->split, gv_split_blanks, e);
 }
 
 /* ByteLevel, alone with GPT-2's pattern or behind a Split. */
@@ -150,6 +213,12 @@ load_pre_tokenizer(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 {
 	const json_t *list = json_object_get(o, "pretokenizers");
 
+	if (type_is(o, "Metaspace"))
+		return load_metaspace(t, o, e);
+	if (t->chars)
+		return absent(o) ? 0
+				 : nosup(e, "pre-tokenizer behind marks",
+				       json_object_get(o, "type"));
 	if (absent(o))
 		return gv_fail(e, GV_ERR_NOSUP,
 		    "a vocabulary without pre-tokenizer is not supported");
@@ -164,8 +233,37 @@ load_pre_tokenizer(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 	return load_byte_level(t, json_array_get(list, 1), e);
 }
 
+/* Replace, ByteFallback, Fuse, and Strip where a blank was put in front. */
+static bool
+decodes_marks(struct gv_tokenizer *t, const json_t *o)
+{
+	const json_t *list = json_object_get(o, "decoders");
+	const json_t *last = json_array_get(list, 3);
+	size_t n = json_array_size(list);
+
+	t->strip = n == 4;
+	return type_is(o, "Sequence") && (n == 3 || n == 4) &&
+	       replaces(json_array_get(list, 0), MARK, " ") &&
+	       type_is(json_array_get(list, 1), "ByteFallback") &&
+	       type_is(json_array_get(list, 2), "Fuse") &&
+	       (n == 3 ||
+		   (type_is(last, "Strip") && text_is(last, "content", " ") &&
+		       json_integer_value(json_object_get(last, "start")) ==
+			   1 &&
+		       json_integer_value(json_object_get(last, "stop")) == 0));
+}
+
 static int
-check_model(const json_t *m, struct gv_error *e)
+load_decoder(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
+{
+	if (t->chars ? decodes_marks(t, o)
+		     : absent(o) || type_is(o, "ByteLevel"))
+		return 0;
+	return nosup(e, "decoder", json_object_get(o, "type"));
+}
+
+static int
+check_model(struct gv_tokenizer *t, const json_t *m, struct gv_error *e)
 {
 	static const char *const affix[] = {
 	    "continuing_subword_prefix", "end_of_word_suffix"};
@@ -181,7 +279,10 @@ check_model(const json_t *m, struct gv_error *e)
 	if (json_number_value(json_object_get(m, "dropout")) != 0)
 		return gv_fail(
 		    e, GV_ERR_NOSUP, "model: 'dropout' is not supported");
-	if (json_is_true(json_object_get(m, "byte_fallback")))
+	t->ignore_merges = json_is_true(json_object_get(m, "ignore_merges"));
+	t->byte_fallback = json_is_true(json_object_get(m, "byte_fallback"));
+	t->fuse_unk = json_is_true(json_object_get(m, "fuse_unk"));
+	if (t->byte_fallback && !t->chars)
 		return gv_fail(
 		    e, GV_ERR_NOSUP, "model: 'byte_fallback' is not supported");
 	for (i = 0; i < 2; i++) {
@@ -194,27 +295,69 @@ check_model(const json_t *m, struct gv_error *e)
 	return 0;
 }
 
+/* May text be cut before each run of blanks?  Only where no merge joins
+ * something to a blank behind it, and a blank is a token of its own. */
+static bool
+merges_keep_words(const struct gv_tokenizer *t)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->merges; i++) {
+		int32_t a = (int32_t)(t->order[i] >> 20);
+		int32_t b = (int32_t)(t->order[i] & 0xfffff);
+		const struct gv_tok *l = &t->tok[a], *r = &t->tok[b];
+
+		if (t->blob[l->off + l->len - 1] != ' ' &&
+		    t->blob[r->off] == ' ')
+			return false;
+	}
+	return gv_token_find(t, " ", 1) >= 0;
+}
+
+/* What only vocabularies of characters have. */
+static int
+load_chars(struct gv_tokenizer *t, const json_t *m, struct gv_error *e)
+{
+	const char *unk = json_string_value(json_object_get(m, "unk_token"));
+	size_t n;
+	int32_t i;
+
+	if (!t->chars)
+		return 0;
+	for (i = 0; unk && i < t->size && t->unk < 0; i++) {
+		const char *s = gv_token_bytes(t, i, &n);
+
+		if (s && n == strlen(unk) && !memcmp(s, unk, n))
+			t->unk = i;
+	}
+	if (unk && t->unk < 0)
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "model: 'unk_token' is no token");
+	if (!t->split && merges_keep_words(t))
+		return gv_split_open(&t->split, gv_split_words, e);
+	return 0;
+}
+
 int
 gv_token_load(struct gv_tokenizer *t, const json_t *o,
     const struct gv_token_text *x, struct gv_error *e)
 {
 	const json_t *m = json_object_get(o, "model");
 	const json_t *added = json_object_get(o, "added_tokens");
-	const json_t *dec = json_object_get(o, "decoder");
 	size_t i;
 
+	t->unk = -1;
 	gv_token_no_added(&t->raw);
 	gv_token_no_added(&t->normal);
 	if (!json_is_object(m))
 		return gv_fail(e, GV_ERR_FORMAT, "it has no 'model'");
-	if (!absent(dec) && !type_is(dec, "ByteLevel"))
-		return nosup(e, "decoder", json_object_get(dec, "type"));
-	t->ignore_merges = json_is_true(json_object_get(m, "ignore_merges"));
-	if (check_model(m, e) ||
-	    load_normalizer(t, json_object_get(o, "normalizer"), e) ||
+	if (load_normalizer(t, json_object_get(o, "normalizer"), e) ||
 	    load_pre_tokenizer(t, json_object_get(o, "pre_tokenizer"), e) ||
+	    load_decoder(t, json_object_get(o, "decoder"), e) ||
+	    check_model(t, m, e) ||
 	    gv_token_vocab(t, json_object_get(m, "vocab"), x, e) ||
-	    gv_token_merges(t, json_object_get(m, "merges"), x, e))
+	    gv_token_merges(t, json_object_get(m, "merges"), x, e) ||
+	    load_chars(t, m, e))
 		return e->code;
 	gv_token_mark_whole(t);
 	for (i = 0; i < json_array_size(added); i++)

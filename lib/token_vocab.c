@@ -37,16 +37,58 @@ gv_char_to_byte(uint32_t c)
 	return c == 0x143 ? 0xad : -1;
 }
 
+/* <0x0A>: the byte, or -1. */
+static int
+byte_token(const char *s, size_t n)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	const char *hi, *lo;
+
+	if (n != 6 || memcmp(s, "<0x", 3) || s[5] != '>' || !s[3] || !s[4])
+		return -1;
+	hi = strchr(hex, s[3]);
+	lo = strchr(hex, s[4]);
+	return hi && lo ? (int)(hi - hex) << 4 | (int)(lo - hex) : -1;
+}
+
+/* A token of characters: U+2581 is a blank.  Text leads to none with a true
+ * blank, and to bytes only by falling back. */
+static size_t
+spell_chars(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
+    uint8_t *flags)
+{
+	int byte = t->byte_fallback ? byte_token(s, n) : -1;
+	size_t i, k = 0;
+
+	*flags = memchr(s, ' ', n) ? GV_TOK_RAW : 0;
+	if (byte >= 0) {
+		*flags = GV_TOK_RAW;
+		*dst = (char)byte;
+		return 1;
+	}
+	for (i = 0; i < n; k++) {
+		if (n - i >= 3 && !memcmp(s + i, "\xe2\x96\x81", 3)) {
+			dst[k] = ' ';
+			i += 3;
+		} else {
+			dst[k] = s[i++];
+		}
+	}
+	return k;
+}
+
 /* Writes the bytes that `n` bytes of alphabet spell to dst (room for n) and
  * returns how many.  A token with other characters stands for itself, and
  * *flags says that no text leads to it. */
 static size_t
-spell(char *dst, const char *s, size_t n, uint8_t *flags)
+spell(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
+    uint8_t *flags)
 {
 	size_t i = 0, k = 0;
 
+	if (t->chars)
+		return spell_chars(t, dst, s, n, flags);
 	*flags = 0;
-
 	while (i < n) {
 		uint32_t c;
 		int b;
@@ -179,11 +221,17 @@ take_token(struct gv_tokenizer *t, const char *s, size_t n, int64_t id,
     struct gv_error *e)
 {
 	uint8_t flags;
+	int byte;
 
 	if (blob_room(t, s, n, e))
 		return e->code;
-	n = spell(t->blob + t->blob_bytes, s, n, &flags);
-	return take_id(t, id, n, flags, e);
+	byte = t->chars && t->byte_fallback ? byte_token(s, n) : -1;
+	n = spell(t, t->blob + t->blob_bytes, s, n, &flags);
+	if (take_id(t, id, n, flags, e))
+		return e->code;
+	if (byte >= 0)
+		t->byte_id[byte] = (int32_t)id;
+	return 0;
 }
 
 static int
@@ -242,6 +290,13 @@ from_text(struct gv_tokenizer *t, const struct gv_token_text *x, size_t *tokens,
 	return e->code;
 }
 
+/* <0x0A> and the like. */
+static bool
+is_byte(const struct gv_tokenizer *t, const struct gv_tok *k)
+{
+	return t->chars && t->byte_fallback && k->len == 1;
+}
+
 /* Enters all tokens that text can lead to.  Of text, which nobody has searched
  * for keys that occur twice yet, these and the others aren't plain. */
 static int
@@ -264,8 +319,10 @@ index_tokens(
 
 		if (!k->flags)
 			continue;
-		if (unsearched &&
-		    (k->flags & GV_TOK_RAW || gv_token_find(t, s, k->len) >= 0))
+		if (unsearched && k->flags & GV_TOK_RAW && !is_byte(t, k))
+			return not_plain(e);
+		if (unsearched && !(k->flags & GV_TOK_RAW) &&
+		    gv_token_find(t, s, k->len) >= 0)
 			return not_plain(e);
 		if (k->flags & GV_TOK_RAW)
 			continue;
@@ -277,12 +334,13 @@ index_tokens(
 	return 0;
 }
 
+/* The tokens of single bytes: found as text, or noted by take_token(). */
 static void
 find_bytes(struct gv_tokenizer *t)
 {
 	int b;
 
-	for (b = 0; b < 256; b++) {
+	for (b = 0; b < 256 && !t->chars; b++) {
 		char c = (char)b;
 
 		t->byte_id[b] = gv_token_find(t, &c, 1);
@@ -295,6 +353,7 @@ gv_token_vocab(struct gv_tokenizer *t, json_t *vocab,
 {
 	size_t n = json_object_size(vocab);
 
+	memset(t->byte_id, 0xff, sizeof t->byte_id);
 	if (x ? from_text(t, x, &n, e) : from_json(t, vocab, e))
 		return e->code;
 	if (!n || n > (size_t)GV_MAX_IDS)
@@ -373,8 +432,8 @@ take_merge(struct gv_tokenizer *t, struct merges *m, const char *const side[2],
 	if (len[0] > GV_MAX_TOKEN || len[1] > GV_MAX_TOKEN)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "merge %zu is longer than %zu bytes", m->n, GV_MAX_TOKEN);
-	n[0] = spell(m->buf, side[0], len[0], &flags);
-	n[1] = spell(m->buf + n[0], side[1], len[1], &flags);
+	n[0] = spell(t, m->buf, side[0], len[0], &flags);
+	n[1] = spell(t, m->buf + n[0], side[1], len[1], &flags);
 	id[0] = gv_token_find(t, m->buf, n[0]);
 	id[1] = gv_token_find(t, m->buf + n[0], n[1]);
 	id[2] = gv_token_find(t, m->buf, n[0] + n[1]);

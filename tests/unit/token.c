@@ -585,7 +585,7 @@ damage_image(char *m, size_t n, bool sign, struct draw *r)
 		at = 56 + draw(r, 150); /* the head's sizes */
 	m[at] = (char)draw(r, 256);
 	memset(m + 16, 0, 4);
-	crc = gv_crc(0, m, 1240);
+	crc = gv_crc(0, m, 1264);
 	crc = gv_crc(crc, m + 1280, n - 1280);
 	memcpy(m + 16, &crc, 4);
 }

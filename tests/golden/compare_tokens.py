@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Compares ids with Hugging Face tokenizers, string by string.
+
+    V/bin/pip install tokenizers==0.23.3
+    V/bin/python tests/golden/compare_tokens.py [-n FUZZ] [-t TEXT] DIR ...
+
+run in the repository's root after `make` ($B: the build directory).  Each DIR
+has a tokenizer.json; without any, small vocabularies of every kind are made
+here.  The strings are TEXT and this repository's sources by the piece of
+64 kB, random characters of every block of Unicode (20 MB), Unicode's own
+tests of normalisation (Debian's unicode-data), every string up to length 3
+over a nasty alphabet, FUZZ (10^6) strings of nasty parts, and random bytes,
+which only have to come back.  Prints how many strings there were and how many
+differ; exits with 1 if any do.
+"""
+import argparse
+import bz2
+import ctypes
+import glob
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models,
+                        normalizers, pre_tokenizers, trainers)
+
+B = os.environ.get('B', 'build')
+NASTY = ("a", "S", "t", "'", " ", "  ", "\t", "\n", "\r", "\0", "1", "\u0663",
+         "\u00bd", ".", "-", "<|x|>", "<s>", "\u00a0", "\u0085", "\u2028",
+         "\u3000", "\u180e", "\u200b", "\ufeff", "\u017f", "\u212a", "\u00e9",
+         "e\u0301", "\u0301", "\u0316", "\u05b0", "\u0344", "\u0958",
+         "\u1100", "\u1161", "\u11a8", "\uac00", "\u212b", "\ufb01", "\u4e2d",
+         "\u2581", "\U0001f642", "\U0001f3fd", "\U00010d4a", "\U0002ebf0",
+         "\U0010ffff", "\ufffd", "the", " the", "I", "\u0130")
+QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+         r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+class Error(ctypes.Structure):
+    _fields_ = [('code', ctypes.c_int), ('sys_errno', ctypes.c_int),
+                ('msg', ctypes.c_char * 512)]
+
+
+class Ids(ctypes.Structure):
+    _fields_ = [('id', ctypes.POINTER(ctypes.c_int32)),
+                ('n', ctypes.c_size_t), ('cap', ctypes.c_size_t)]
+
+
+class Ours:
+    """libgv's tokenizer; the archive is linked into a library for this."""
+    lib = None
+
+    def __init__(self, path):
+        if not Ours.lib:
+            so = os.path.join(tempfile.mkdtemp(), 'gv.so')
+            subprocess.check_call(
+                ['cc', '-shared', '-pthread', '-o', so, '-Wl,--whole-archive',
+                 f'{B}/lib/libgv.a', '-Wl,--no-whole-archive',
+                 f'{B}/lib/libgvk.a'] +
+                '-lmsgpackc -ljansson -lutf8proc -lpcre2-8 -ljpeg -lpng16 -lz '
+                '-lnettle -ldl -lm'.split())
+            Ours.lib = ctypes.CDLL(so)
+        self.t, self.e, self.ids = ctypes.c_void_p(), Error(), Ids()
+        if self.lib.gv_tokenizer_open(ctypes.byref(self.t), path.encode(),
+                                      ctypes.byref(self.e)):
+            sys.exit(self.e.msg.decode())
+
+    def encode(self, s):
+        self.ids.n = 0
+        if self.lib.gv_encode(self.t, s, ctypes.c_size_t(len(s)), True,
+                              ctypes.byref(self.ids), ctypes.byref(self.e)):
+            sys.exit(self.e.msg.decode())
+        return self.ids.id[:self.ids.n]
+
+    def decode(self, ids, specials):
+        a = (ctypes.c_int32 * max(1, len(ids)))(*ids)
+        p, n = ctypes.c_void_p(), ctypes.c_size_t()
+        if self.lib.gv_decode(self.t, a, ctypes.c_size_t(len(ids)), specials,
+                              ctypes.byref(p), ctypes.byref(n),
+                              ctypes.byref(self.e)):
+            sys.exit(self.e.msg.decode())
+        s = ctypes.string_at(p, n.value)
+        self.lib.gv_free(p)
+        return s
+
+
+# ---- vocabularies
+
+def train(path, text, kind):
+    """A small vocabulary of a kind, learned by tokenizers itself."""
+    specials = ['<s>', '<|x|>']
+    if kind in ('llama2', 'first', 'always', 'never'):
+        t = Tokenizer(models.BPE(byte_fallback=True, unk_token='<unk>',
+                                 fuse_unk=True))
+        t.decoder = decoders.Sequence([
+            decoders.Replace('\u2581', ' '), decoders.ByteFallback(),
+            decoders.Fuse(),
+            *([decoders.Strip(' ', 1, 0)] if kind != 'never' else [])])
+        first = ['<unk>'] + [f'<0x{i:02X}>' for i in range(256)]
+        tr = trainers.BpeTrainer(vocab_size=3000, show_progress=False,
+                                 special_tokens=first, min_frequency=2)
+        # learned with words apart, as SentencePiece does
+        t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme='never')
+        t.train_from_iterator(text, tr)
+        if kind == 'llama2':
+            t.pre_tokenizer = None
+            t.normalizer = normalizers.Sequence([
+                normalizers.Prepend('\u2581'),
+                normalizers.Replace(' ', '\u2581')])
+        else:
+            t.pre_tokenizer = pre_tokenizers.Metaspace(
+                prepend_scheme=kind, split=kind == 'always')
+        # only <unk> is a special token: the bytes are the model's
+        state = json.loads(t.to_str())
+        state['added_tokens'] = state['added_tokens'][:1]
+        t = Tokenizer.from_str(json.dumps(state))
+    else:
+        t = Tokenizer(models.BPE(ignore_merges=kind == 'llama3'))
+        tr = trainers.BpeTrainer(
+            vocab_size=3000, show_progress=False, min_frequency=2,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+        cut = {'gpt2': None, 'qwen2': QWEN2,
+               'llama3': QWEN2.replace(r'\p{N}|', r'\p{N}{1,3}|')}.get(kind)
+        if kind == 'smollm2':
+            t.pre_tokenizer = pre_tokenizers.Sequence([
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        elif cut:
+            t.pre_tokenizer = pre_tokenizers.Sequence([
+                pre_tokenizers.Split(Regex(cut), 'isolated'),
+                pre_tokenizers.ByteLevel(False, use_regex=False)])
+        else:
+            t.pre_tokenizer = pre_tokenizers.ByteLevel(False)
+        if kind == 'qwen2':
+            t.normalizer = normalizers.NFC()
+        t.decoder = decoders.ByteLevel()
+        t.train_from_iterator(text, tr)
+    t.add_special_tokens([AddedToken(s, normalized=False) for s in specials])
+    t.add_tokens([AddedToken('the<', normalized=kind == 'qwen2')])
+    os.makedirs(path)
+    t.save(f'{path}/tokenizer.json')
+
+
+# ---- strings
+
+def pieces(files):
+    for name in files:
+        with open(name, 'rb') as f:
+            while True:
+                s = f.read(65536)
+                if not s:
+                    break
+                yield s.decode('utf-8', 'replace')
+
+
+def blocks(total):
+    """Characters of one block of 256 at a time, of any length."""
+    r, n = random.Random(1), 0
+    while n < total:
+        base = r.randrange(0x1100 if r.random() < .3 else 0x300) * 256
+        s = ''.join(chr(c) for c in
+                    (base + r.randrange(256)
+                     for _ in range(r.randrange(1, 200)))
+                    if not 0xd800 <= c < 0xe000)
+        if r.random() < .5:
+            s = ' '.join(s[i:i + 7] for i in range(0, len(s), 7))
+        n += len(s.encode())
+        yield s
+
+
+def normalisation():
+    for name in glob.glob('/usr/share/unicode/NormalizationTest.txt*') + \
+            [os.environ.get('NORMALIZATION_TEST', '')]:
+        if not os.path.exists(name):
+            continue
+        with (bz2.open if name.endswith('bz2') else open)(
+                name, 'rt', encoding='utf-8') as f:
+            for line in f:
+                if line[0] not in '#@\n':
+                    for field in line.split(';')[:5]:
+                        yield ''.join(chr(int(c, 16)) for c in field.split())
+
+
+def short():
+    for n in range(4):
+        for s in itertools.product(NASTY, repeat=n):
+            yield ''.join(s)
+
+
+def fuzz(n):
+    r = random.Random(2)
+    for _ in range(n):
+        k = r.random()
+        if k < .6:
+            s = ''.join(r.choice(NASTY) for _ in range(r.randrange(1, 24)))
+        elif k < .8:
+            s = r.choice(NASTY) * r.randrange(1, 80)
+        else:
+            s = ''.join(chr(r.choice((r.randrange(0x20, 0x7f),
+                                      r.randrange(0x80, 0x800),
+                                      r.randrange(0x800, 0xd800),
+                                      r.randrange(0xe000, 0x20000))))
+                        for _ in range(r.randrange(1, 24)))
+        yield s
+
+
+# ---- comparing
+
+def compare(name, what, ours, theirs, strings, bar):
+    n = size = bad = back = 0
+    nfc = theirs.normalizer is not None and 'NFC' in str(theirs.normalizer)
+    whole = theirs.model.byte_fallback is False
+    for s in strings:
+        b = s.encode()
+        got = ours.encode(b)
+        want = theirs.encode(s, add_special_tokens=False).ids
+        n += 1
+        size += len(b)
+        if got != want:
+            bad += 1
+            if bad <= bar:
+                print(f'  {s[:60]!r}\n    ours   {got[:24]}\n'
+                      f'    theirs {want[:24]}')
+        said = ours.decode(got, True)
+        if said.decode('utf-8', 'replace') != theirs.decode(
+                want, skip_special_tokens=False):
+            back += 1
+            if back <= bar:
+                print(f'  decoded {s[:60]!r}: {said[:60]!r}')
+        elif whole and not nfc and said != b and len(s) < 4:
+            back += said.decode() != theirs.decode(
+                want, skip_special_tokens=False)
+    print(f'{name:12} {what:14} {n:8} strings {size / 1e6:7.1f} MB: '
+          f'{bad} differ, {back} decoded otherwise', flush=True)
+    return bad + back
+
+
+def random_bytes(name, ours, theirs):
+    r, bad = random.Random(3), 0
+    if theirs.normalizer is not None or theirs.model.byte_fallback:
+        return 0
+    for _ in range(2000):
+        s = r.randbytes(r.randrange(1, 2000))
+        bad += ours.decode(ours.encode(s), True) != s
+    print(f'{name:12} {"random bytes":14}     2000 strings     2.0 MB: '
+          f'{bad} do not come back', flush=True)
+    return bad
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument('-n', type=int, default=10**6)
+    a.add_argument('-t', action='append', default=[])
+    a.add_argument('-m', type=float, default=20, help='MB of Unicode')
+    a.add_argument('-k', help='kinds to train',
+                   default='qwen2,gpt2,llama3,llama2,first,always,never')
+    a.add_argument('--show', type=int, default=3)
+    a.add_argument('dir', nargs='*')
+    o = a.parse_args()
+    code = sorted(glob.glob('lib/*.[ch]') + glob.glob('kernels/**/*.c*',
+                                                      recursive=True))
+    dirs, bad = list(o.dir), 0
+    if not dirs:
+        tmp = tempfile.mkdtemp()
+        text = list(pieces(sorted(glob.glob('man/man*/*')) + code[:60]))
+        for kind in o.k.split(','):
+            dirs.append(f'{tmp}/{kind}')
+            train(dirs[-1], text, kind)
+    for d in dirs:
+        name = os.path.basename(os.path.normpath(d))
+        ours, theirs = Ours(d), Tokenizer.from_file(f'{d}/tokenizer.json')
+        start = time.time()
+        for what, strings in (
+                ('text', pieces(o.t)), ('code', pieces(code)),
+                ('unicode', blocks(o.m * 1e6)),
+                ('normalisation', normalisation()),
+                ('short', short()), ('fuzz', fuzz(o.n))):
+            bad += compare(name, what, ours, theirs, strings, o.show)
+        bad += random_bytes(name, ours, theirs)
+        print(f'{name:12} {time.time() - start:.0f} s')
+    return bad > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
