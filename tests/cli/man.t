@@ -13,7 +13,7 @@ commands() {
 printed() {
 	for c in '' $(commands "$1" "$2"); do
 		"$1" ${c:+"$c"} --help
-	done | sed -n 's/^  \(-[a-zA-Z], \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' |
+	done | sed -n 's/^  \(-[a-zA-Z0-9], \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' |
 		sort -u
 }
 
