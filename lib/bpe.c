@@ -282,47 +282,52 @@ merge_list(const struct gv_tokenizer *t, struct list *l, uint32_t n)
 	}
 }
 
-/* The ids of a character that has none of its own: of its bytes; or else of
- * what is unknown.  Returns how many. */
-static size_t
-fall_back(const struct gv_tokenizer *t, const char *s, size_t n, bool after_unk,
-    int32_t *id)
+/* The ids of the bytes of a character, if the vocabulary has all of them;
+ * false if not. */
+static bool
+fall_back(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
 {
-	size_t i = 0;
+	size_t i;
 
-	for (; t->byte_fallback && i < n; i++) {
+	for (i = 0; t->byte_fallback && i < n; i++) {
 		id[i] = t->byte_id[(unsigned char)s[i]];
 		if (id[i] < 0)
-			break;
+			return false;
 	}
-	if (i == n)
-		return n;
-	if (t->unk < 0 || (after_unk && t->fuse_unk))
-		return 0;
-	id[0] = t->unk;
-	return 1;
+	return t->byte_fallback;
 }
 
-/* The ids of single characters. */
+/* The ids of single characters.  An unknown one is held back until a known one
+ * follows, so bytes that were fallen back to overtake it, and those that are
+ * held are one if the vocabulary fuses them: it is the reference that does so,
+ * and models have learned from it. */
 static size_t
 ids_of_chars(const struct gv_tokenizer *t, const char *s, size_t n, int32_t *id)
 {
-	size_t k = 0, len, got;
-	bool unk = false;
+	bool held = false;
+	size_t k = 0, len;
 	uint32_t c;
 
 	for (; n; s += len, n -= len) {
+		int32_t known;
+
 		len = gv_utf8_next(s, n, &c);
-		id[k] = gv_token_find(t, s, len);
-		if (id[k] >= 0) {
-			unk = false;
-			k++;
-			continue;
+		known = gv_token_find(t, s, len);
+		if (known >= 0) {
+			if (held)
+				id[k++] = t->unk;
+			held = false;
+			id[k++] = known;
+		} else if (fall_back(t, s, len, id + k)) {
+			k += len;
+		} else if (t->unk >= 0) {
+			if (held && !t->fuse_unk)
+				id[k++] = t->unk;
+			held = true;
 		}
-		got = fall_back(t, s, len, unk, id + k);
-		unk = got ? id[k] == t->unk : unk;
-		k += got;
 	}
+	if (held)
+		id[k++] = t->unk;
 	return k;
 }
 

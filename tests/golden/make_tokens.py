@@ -149,6 +149,41 @@ def small(text, name):
     return Tokenizer.from_file(f'{OUT}/{name}/tokenizer.json')
 
 
+def marked(text, name):
+    """A vocabulary of SentencePiece's kind, its mark from the normaliser
+    (llama2) or from a pre-tokeniser (metaspace)."""
+    mark, add = '\u2581', tokenizers.AddedToken
+    t = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True,
+                             unk_token='<unk>'))
+    t.pre_tokenizer = pre.Metaspace(prepend_scheme='always')
+    t.train_from_iterator([text], trainers.BpeTrainer(
+        vocab_size=640, min_frequency=2, show_progress=False,
+        special_tokens=['<unk>'] + [f'<0x{i:02X}>' for i in range(256)]))
+    o = json.loads(t.to_str())
+    o['added_tokens'] = o['added_tokens'][:1]
+    if name == 'metaspace':  # nothing to fall back to for one byte
+        v = o['model']['vocab']
+        v['zqzq'] = v.pop('<0xE4>')
+    t = Tokenizer.from_str(json.dumps(o))
+    if name == 'llama2':
+        t.pre_tokenizer = None
+        t.normalizer = normalizers.Sequence([
+            normalizers.Prepend(mark), normalizers.Replace(' ', mark)])
+    else:
+        t.pre_tokenizer = pre.Metaspace(prepend_scheme='first', split=False)
+    t.decoder = decoders.Sequence([
+        decoders.Replace(mark, ' '), decoders.ByteFallback(), decoders.Fuse(),
+        decoders.Strip(' ', 1, 0)])
+    t.add_special_tokens([add('<|im_start|>', special=True, normalized=False),
+                          add('<|im_end|>', special=True, normalized=False)])
+    t.add_tokens([add('<think>', normalized=True),
+                  add('<|x|>', normalized=False)])
+    os.makedirs(f'{OUT}/{name}', exist_ok=True)
+    with open(f'{OUT}/{name}/tokenizer.json', 'w', encoding='utf-8') as f:
+        f.write(t.to_str() + '\n')
+    return Tokenizer.from_file(f'{OUT}/{name}/tokenizer.json')
+
+
 def fnv(h, v):
     for b in (v & 0xffffffff).to_bytes(4, 'little'):
         h = ((h ^ b) * 0x100000001b3) & (2**64 - 1)
@@ -232,8 +267,10 @@ def main():
         f.write('\n')
     cases = []
     with open(f'{OUT}/blocks.txt', 'w', encoding='utf-8') as f:
-        for name in 'qwen2', 'gpt2', 'llama3', 'regex':
-            t = small(text, name)
+        for name in ('qwen2', 'gpt2', 'llama3', 'regex', 'llama2',
+                     'metaspace'):
+            t = (marked if name in ('llama2', 'metaspace') else
+                 small)(text, name)
             blocks(name, t, 4, f)
             cases += [[name, s, t.encode(s, add_special_tokens=False).ids]
                       for s in CASES]
