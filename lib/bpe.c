@@ -197,22 +197,24 @@ merge_short(const struct gv_tokenizer *t, int32_t *id, size_t n)
 }
 
 /* A long piece is a doubly linked list in arrays; the heap holds candidate
- * merges, of which those whose pair has changed meanwhile are passed over. */
-struct cand {
-	uint32_t rank, at;
-};
-
+ * merges, of which those whose pair has changed meanwhile are passed over.  A
+ * candidate is its rank and, in the lower half, its place: the smallest number
+ * goes first.  Each node of the heap has four children, which are one line of
+ * memory. */
 struct list {
 	int32_t *id; /* -1: merged into its left neighbour */
 	uint32_t *next, *prev;
-	struct cand *heap;
-	size_t n, cap;
+	uint64_t *heap;
+	size_t n;
 };
 
-static bool
-before(const struct cand *x, const struct cand *y)
+static uint64_t
+candidate(const struct list *l, const struct gv_tokenizer *t, uint32_t at,
+    uint32_t right)
 {
-	return x->rank < y->rank || (x->rank == y->rank && x->at < y->at);
+	uint32_t rank = gv_token_rank(t, l->id[at], l->id[right]);
+
+	return rank == GV_NO_RANK ? UINT64_MAX : (uint64_t)rank << 32 | at;
 }
 
 /* Each merge adds at most two candidates and takes one away, and there are
@@ -220,34 +222,46 @@ before(const struct cand *x, const struct cand *y)
 static void
 offer(struct list *l, const struct gv_tokenizer *t, uint32_t at, uint32_t right)
 {
-	struct cand c = {gv_token_rank(t, l->id[at], l->id[right]), at};
+	uint64_t c = candidate(l, t, at, right);
 	size_t i, up;
 
-	if (c.rank == GV_NO_RANK)
+	if (c == UINT64_MAX)
 		return;
 	for (i = l->n++; i; i = up) {
-		up = (i - 1) / 2;
-		if (!before(&c, &l->heap[up]))
+		up = (i - 1) / 4;
+		if (c >= l->heap[up])
 			break;
 		l->heap[i] = l->heap[up];
 	}
 	l->heap[i] = c;
 }
 
-static struct cand
-take(struct list *l)
+/* Puts c at i or below it. */
+static void
+sink(struct list *l, size_t i, uint64_t c)
 {
-	struct cand top = l->heap[0], c = l->heap[--l->n];
-	size_t i = 0, kid;
+	size_t kid, k, least;
 
-	for (; (kid = 2 * i + 1) < l->n; i = kid) {
-		if (kid + 1 < l->n && before(&l->heap[kid + 1], &l->heap[kid]))
-			kid++;
-		if (!before(&l->heap[kid], &c))
+	for (; (kid = 4 * i + 1) < l->n; i = least) {
+		size_t end = kid + 4 < l->n ? kid + 4 : l->n;
+
+		for (least = kid, k = kid + 1; k < end; k++)
+			least = l->heap[k] < l->heap[least] ? k : least;
+		if (l->heap[least] >= c)
 			break;
-		l->heap[i] = l->heap[kid];
+		l->heap[i] = l->heap[least];
 	}
 	l->heap[i] = c;
+}
+
+static uint64_t
+take(struct list *l)
+{
+	uint64_t top = l->heap[0];
+
+	l->n--;
+	if (l->n)
+		sink(l, 0, l->heap[l->n]);
 	return top;
 }
 
@@ -255,30 +269,36 @@ static void
 merge_list(const struct gv_tokenizer *t, struct list *l, uint32_t n)
 {
 	uint32_t i;
+	size_t k;
 
 	for (i = 0; i < n; i++) {
 		l->next[i] = i + 1;
 		l->prev[i] = i - 1;
 	}
-	for (i = 0; i + 1 < n; i++)
-		offer(l, t, i, i + 1);
+	for (i = 0; i + 1 < n; i++) {
+		l->heap[l->n] = candidate(l, t, i, i + 1);
+		l->n += l->heap[l->n] != UINT64_MAX;
+	}
+	for (k = l->n / 4 + 1; k-- > 0;)
+		if (k < l->n)
+			sink(l, k, l->heap[k]);
 	while (l->n) {
-		struct cand c = take(l);
-		uint32_t r;
+		uint64_t c = take(l);
+		uint32_t rank = (uint32_t)(c >> 32), at = (uint32_t)c;
+		uint32_t r = l->next[at];
 
-		r = l->next[c.at];
-		if (l->id[c.at] < 0 || r >= n ||
-		    gv_token_rank(t, l->id[c.at], l->id[r]) != c.rank)
+		if (l->id[at] < 0 || r >= n ||
+		    gv_token_rank(t, l->id[at], l->id[r]) != rank)
 			continue;
-		l->id[c.at] = t->merged[c.rank];
+		l->id[at] = t->merged[rank];
 		l->id[r] = -1;
-		l->next[c.at] = l->next[r];
+		l->next[at] = l->next[r];
 		if (l->next[r] < n) {
-			l->prev[l->next[r]] = c.at;
-			offer(l, t, c.at, l->next[r]);
+			l->prev[l->next[r]] = at;
+			offer(l, t, at, l->next[r]);
 		}
-		if (c.at)
-			offer(l, t, l->prev[c.at], c.at);
+		if (at)
+			offer(l, t, l->prev[at], at);
 	}
 }
 
