@@ -271,6 +271,14 @@ gv_out_offset(const struct gv_out *o)
 	return o->offset;
 }
 
+bool
+gv_out_unread(const struct gv_out *o)
+{
+	struct pollfd p = {o->fd, 0, 0};
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLERR;
+}
+
 const char *
 gv_out_name(const struct gv_out *o)
 {

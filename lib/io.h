@@ -44,6 +44,8 @@ int gv_out_printf(struct gv_out *o, struct gv_error *e, const char *fmt, ...)
 int gv_out_flush(struct gv_out *o, struct gv_error *e) GV_USE_RESULT;
 uint64_t gv_out_offset(const struct gv_out *o); /* bytes written so far */
 const char *gv_out_name(const struct gv_out *o); /* for messages */
+/* Nobody will read what is written: a pipe whose other end is closed. */
+bool gv_out_unread(const struct gv_out *o);
 
 /* Flushes, syncs, renames, closes and frees: the only way to success.  On
  * failure the temporary is removed and *o is freed all the same.  Standard
@@ -68,8 +70,8 @@ struct gv_map {
 
 /* Maps a regular file.  A directory, FIFO or device is GV_ERR_SYS or
  * GV_ERR_FORMAT with its name. */
-int gv_map_open(struct gv_map *m, const char *path, struct gv_error *e)
-    GV_USE_RESULT;
+int gv_map_open(
+    struct gv_map *m, const char *path, struct gv_error *e) GV_USE_RESULT;
 void gv_map_close(struct gv_map *m);
 
 /* Reads a whole file or pipe into memory, at most `limit` bytes, plus a NUL

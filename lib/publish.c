@@ -334,6 +334,7 @@ struct gv_follow {
 	struct page *page;
 	int fd; /* of the page's file */
 	char *copy[COPIES];
+	const struct gv_out *out; /* or NULL */
 	int64_t version; /* the model's, -1: its own */
 	double took;
 	char run[GV_PATH_MAX - 64];
@@ -397,6 +398,16 @@ gone(const struct gv_follow *f, struct gv_error *e)
 	    "the trainer that publishes into '%s' has died", f->run);
 }
 
+/* Nobody takes the samples any more. */
+static int
+unread(const struct gv_follow *f, struct gv_error *e)
+{
+	if (!f->out || !gv_out_unread(f->out))
+		return 0;
+	return gv_fail(
+	    e, GV_ERR_PIPE, "nobody reads '%s' any more", gv_out_name(f->out));
+}
+
 /* Waits for a trainer and its first weights. */
 static int
 wait_for_first(struct gv_follow *f, double limit, struct gv_error *e)
@@ -407,8 +418,11 @@ wait_for_first(struct gv_follow *f, double limit, struct gv_error *e)
 	int r = 0;
 
 	path_of(path, f->run, "");
-	while (!f->page && (r = try_page(f, path, e)) == 0 && seconds() < end)
+	while (!f->page && (r = try_page(f, path, e)) == 0 && seconds() < end) {
+		if (unread(f, e))
+			return e->code;
 		nanosleep(&nap, NULL);
+	}
 	if (r < 0)
 		return r;
 	while (
@@ -417,6 +431,8 @@ wait_for_first(struct gv_follow *f, double limit, struct gv_error *e)
 
 		if (!alive(f->fd))
 			return gone(f, e);
+		if (unread(f, e))
+			return e->code;
 		await(f->page, event);
 	}
 	if (f->page && atomic_load(&f->page->version) >= 0)
@@ -520,7 +536,8 @@ map_copies(struct gv_follow *f, struct gv_error *e)
 
 int
 gv_follow_open(struct gv_follow **out, struct gv_model *m, const char *run,
-    const char *model_dir, double limit, struct gv_error *e)
+    const char *model_dir, double limit, const struct gv_out *o,
+    struct gv_error *e)
 {
 	struct gv_follow *f = gv_alloc(1, sizeof *f);
 
@@ -529,6 +546,7 @@ gv_follow_open(struct gv_follow **out, struct gv_model *m, const char *run,
 	f->m = m;
 	f->fd = -1;
 	f->version = -1;
+	f->out = o;
 	snprintf(f->run, sizeof f->run, "%s", run);
 	*out = f;
 	if (wait_for_first(f, limit, e) || check_model(f, model_dir, e) ||
@@ -629,6 +647,8 @@ gv_follow_wait(struct gv_follow *f, uint64_t have, struct gv_error *e)
 			return 1;
 		if (!alive(f->fd))
 			return gone(f, e);
+		if (unread(f, e))
+			return e->code;
 		await(g, event);
 	}
 }

@@ -31,6 +31,7 @@
 #define GV_PUBLISH_H
 
 #include "err.h"
+#include "io.h"
 #include "model.h"
 
 #ifdef __cplusplus
@@ -82,9 +83,12 @@ struct gv_follow_state {
 
 /* Waits at most `seconds` for a trainer's first weights, and checks that they
  * fit `m`, opened from model_dir with gv_model_open(): the same tensors, the
- * same frozen parts, the same device (GV_ERR_MATCH).  Nothing is copied yet. */
+ * same frozen parts, the same device (GV_ERR_MATCH).  Nothing is copied yet.
+ * While it waits, here and later, `o` is looked at (NULL: nothing is): if
+ * nobody reads it any more no weights will come, and that is GV_ERR_PIPE. */
 int gv_follow_open(struct gv_follow **f, struct gv_model *m, const char *run,
-    const char *model_dir, double seconds, struct gv_error *e) GV_USE_RESULT;
+    const char *model_dir, double seconds, const struct gv_out *o,
+    struct gv_error *e) GV_USE_RESULT;
 void gv_follow_close(struct gv_follow **f);
 
 /* The trainer trains this part. */

@@ -29,8 +29,8 @@ gv_rollout_open_followed(
 
 	if (gv_out_flush(r->out, e) ||
 	    gv_model_open(&r->m, r->k, r->o.model, parts, e) ||
-	    gv_follow_open(
-		&r->follow, r->m, r->o.follow, r->o.model, r->o.patience, e) ||
+	    gv_follow_open(&r->follow, r->m, r->o.follow, r->o.model,
+		r->o.patience, r->out, e) ||
 	    check_trained(r, e))
 		return e->code;
 	gv_follow_state(r->follow, &s);

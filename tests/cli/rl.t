@@ -128,6 +128,12 @@ killed() { # WHO LINES
 		n=$((n + 1))
 	done
 	eval "victim=\$$1_pid"
+	# a shell that waits for the other end of a fifo would leave that waiting
+	while [ $n -lt 1000 ] &&
+	    ! grep -qs '^gv-' "/proc/$victim/comm"; do
+		sleep 0.01
+		n=$((n + 1))
+	done
 	# shellcheck disable=SC2154 # by eval
 	kill -9 "$victim" 2>/dev/null
 	ends

@@ -172,7 +172,7 @@ test_steps(void)
 	int64_t version = -1;
 
 	start(&t);
-	must(gv_follow_open(&f, m, run, dir, 20, &e), &e);
+	must(gv_follow_open(&f, m, run, dir, 20, NULL, &e), &e);
 	wait_step(&t);
 	is_int(gv_follow_update(f, &version, &e), 1, "there are first weights");
 	is_int(version, 0, "... of version 0");
@@ -193,7 +193,7 @@ test_steps(void)
 	is_int(end(&t, 0), 0, "the trainer finishes");
 	is_int(gv_follow_wait(f, 100, &e), 0, "that ends a wait");
 	gv_follow_close(&f);
-	is_int(gv_follow_open(&f, m, run, dir, 0.1, &e), GV_ERR_DEVICE,
+	is_int(gv_follow_open(&f, m, run, dir, 0.1, NULL, &e), GV_ERR_DEVICE,
 	    "where nobody publishes nothing is waited for long: %s", e.msg);
 	gv_error_clear(&e);
 	gv_model_close(&m);
@@ -208,7 +208,7 @@ test_death(void)
 	int64_t version;
 
 	start(&t);
-	must(gv_follow_open(&f, m, run, dir, 20, &e), &e);
+	must(gv_follow_open(&f, m, run, dir, 20, NULL, &e), &e);
 	wait_step(&t);
 	is_int(gv_follow_update(f, &version, &e), 1, "a trainer's weights");
 	step(&t);
@@ -220,7 +220,7 @@ test_death(void)
 	gv_error_clear(&e);
 	gv_follow_close(&f);
 	start(&t);
-	must(gv_follow_open(&f, m, run, dir, 20, &e), &e);
+	must(gv_follow_open(&f, m, run, dir, 20, NULL, &e), &e);
 	ok(f != NULL, "another one takes its place");
 	wait_step(&t);
 	{
@@ -237,6 +237,30 @@ test_death(void)
 	gv_model_close(&m);
 }
 
+/* Samples that nobody takes. */
+static void
+test_unread(void)
+{
+	struct gv_model *m = open_model(dir, false);
+	struct gv_follow *f = NULL;
+	struct gv_out *o;
+	int end[2], was = dup(1), r;
+
+	fflush(stdout);
+	if (was < 0 || pipe(end) || dup2(end[1], 1) < 0)
+		bail("pipe", "no pipe");
+	close(end[1]);
+	close(end[0]);
+	must(gv_out_open(&o, NULL, true, true, &e), &e);
+	r = gv_follow_open(&f, m, run, dir, 20, o, &e);
+	gv_out_abort(&o);
+	dup2(was, 1);
+	close(was);
+	is_int(r, GV_ERR_PIPE, "who isn't read doesn't wait for weights");
+	gv_error_clear(&e);
+	gv_model_close(&m);
+}
+
 static void
 test_strangers(void)
 {
@@ -248,7 +272,7 @@ test_strangers(void)
 
 	start(&t);
 	wait_step(&t);
-	is_int(gv_follow_open(&f, m, run, other, 5, &e), GV_ERR_MATCH,
+	is_int(gv_follow_open(&f, m, run, other, 5, NULL, &e), GV_ERR_MATCH,
 	    "another model: %s", e.msg);
 	gv_error_clear(&e);
 	end(&t, 0);
@@ -258,7 +282,7 @@ test_strangers(void)
 		bail(path, "cannot be written");
 	fputs("not a page", file);
 	fclose(file);
-	is_int(gv_follow_open(&f, m, run, other, 0.1, &e), GV_ERR_DEVICE,
+	is_int(gv_follow_open(&f, m, run, other, 0.1, NULL, &e), GV_ERR_DEVICE,
 	    "a file that nobody holds is passed over: %s", e.msg);
 	gv_error_clear(&e);
 	unlink(path);
@@ -281,6 +305,7 @@ main(int argc, char **argv)
 		bail(run, "cannot be made");
 	test_steps();
 	test_death();
+	test_unread();
 	test_strangers();
 	gvk_close(&k);
 	must(gv_dir_remove(run, &e), &e);
