@@ -335,7 +335,8 @@ gv_token_image_save(
 	h->unk = t->unk;
 	memcpy(h->byte_id, t->byte_id, sizeof h->byte_id);
 	memcpy(h->digest, t->digest, sizeof t->digest);
-	if (put(&m, TOK, h, from) && /* the head's room; the table follows */
+	if (put(&m, TOK, h,
+		sizeof *h) && /* the head's room; the table follows */
 	    put(&m, TOK, t->tok, (size_t)t->size * sizeof *t->tok) &&
 	    put(&m, BLOB, t->blob, t->blob_bytes) &&
 	    put(&m, BY_BYTES, t->by_bytes,

@@ -176,9 +176,9 @@ block(const struct gv_tokenizer *t, const json_t *list, bool specials,
 		if (lost && (len != n || memcmp(back, s, n))) {
 			/* not the text: then its NFC, which gives the ids */
 			must(gv_encode(t, back, len, specials, &again, &e), &e);
-			*lost +=
-			    again.n != ids.n ||
-			    memcmp(again.id, ids.id, ids.n * sizeof *ids.id);
+			*lost += again.n != ids.n ||
+				 (ids.n && memcmp(again.id, ids.id,
+					       ids.n * sizeof *ids.id));
 		}
 		gv_free(back);
 	}
@@ -648,6 +648,7 @@ compiled(const char *argv0)
 		wrong += opened_hash(list) != want;
 	}
 	is_int(wrong, 0, "a damaged or cut one is not used");
+	gv_free(good);
 	must(gv_slurp(path, 1 << 26, &good, &n, &e), &e);
 	for (k = 0; k < 60; k++) {
 		memcpy(m, good, n);
