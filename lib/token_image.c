@@ -313,10 +313,13 @@ gv_token_image_save(
 {
 	size_t from = gv_align(sizeof(struct head));
 	struct image m = {0};
+	struct stat place;
 	const char *cut = t->split ? gv_split_pattern(t->split) : "";
 	struct head *h = &m.head;
 
-	if (made_of->st_size < WORTH_BYTES || too_young(made_of))
+	/* a superuser's write would pass where a directory is read-only */
+	if (made_of->st_size < WORTH_BYTES || too_young(made_of) ||
+	    stat(dir, &place) || !(place.st_mode & 0222))
 		return;
 	memcpy(h->magic, magic, sizeof magic);
 	source_of(h->source, made_of);
