@@ -13,6 +13,8 @@
 #define GROUP 4
 #define ALL   (PROMPTS * GROUP)
 
+#define ROUGH .25 /* of log-probabilities where storage is BF16 */
+
 static struct gv_gen_prompt p[PROMPTS];
 static bool exact; /* any batch gives the same samples */
 
@@ -306,8 +308,11 @@ calls(void)
 	for (i = 0; i < ALL; i++)
 		good += forced_well(&got[i], "e", answer.id, answer.n, &n);
 	is_int(good, ALL, "answers are forced where calls end");
-	ok(n > 20 && (uint64_t)n == st.calls, "%d calls", n);
-	near(against_scores(got), 0, exact ? 5e-5 : .1,
+	/* a call may be a sample's last token: then nothing is forced */
+	ok(n > 20 &&
+		(exact ? (uint64_t)n == st.calls : (uint64_t)n <= st.calls),
+	    "%d calls", n);
+	near(against_scores(got), 0, exact ? 5e-5 : ROUGH,
 	    "what follows them is as without a cache");
 	ok(twisted(got) > (exact ? 1e-3 : .1),
 	    "another forced token would be seen");
@@ -357,7 +362,7 @@ everything(void)
 	}
 	ok(strings && named > 3, "%d ends, %d answers with a number", strings,
 	    named);
-	near(against_scores(got), 0, exact ? 5e-5 : .1,
+	near(against_scores(got), 0, exact ? 5e-5 : ROUGH,
 	    "everything as without a cache");
 	if (exact)
 		ok(any_batch(law, got), "everything, whatever the batch");
