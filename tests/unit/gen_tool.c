@@ -314,7 +314,7 @@ calls(void)
 	    "%d calls", n);
 	near(against_scores(got), 0, exact ? 5e-5 : ROUGH,
 	    "what follows them is as without a cache");
-	ok(twisted(got) > (exact ? 1e-3 : .1),
+	ok(twisted(got) > (exact ? 1e-3 : ROUGH),
 	    "another forced token would be seen");
 	if (exact)
 		ok(any_batch(law, got), "whatever the batch");
