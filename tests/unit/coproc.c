@@ -270,6 +270,7 @@ restricted(void)
 	struct gv_coproc *c = NULL;
 	int fd = open("/dev/null", O_RDONLY); /* not closed on exec */
 	sigset_t all, before;
+	char got[512], *own;
 
 	setenv("PYTHONUNBUFFERED", "", 1);
 	signal(SIGUSR1, SIG_IGN);
@@ -279,7 +280,12 @@ restricted(void)
 	is_int(gv_coproc_open(&c, look, &l, &e), 0, "a program that looks");
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	signal(SIGUSR1, SIG_DFL);
-	is_str(ask(c, "x"),
+	/* signals 32 and 33 are the C library's own, which nobody can reset */
+	snprintf(got, sizeof got, "%s", ask(c, "x"));
+	own = strstr(got, "SigIgn:0000000180000000");
+	if (own)
+		memset(own + 14, '0', 3);
+	is_str(got,
 	    "fds= core=0 nofile=100 as=1048576 fsize=2048 "
 	    "SigBlk:0000000000000000 SigIgn:0000000000000000 NoNewPrivs:1 "
 	    "own=group py=1",
