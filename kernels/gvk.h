@@ -88,8 +88,10 @@ void gvk_host_free(struct gvk *k, void *p);
 void gvk_memory(struct gvk *k, size_t *total, size_t *avail);
 
 /* Device memory shared with other processes on the same device.  gvk_share()
- * describes the block p of gvk_alloc(), which must be of 2 MiB at least (smaller
- * ones lie within blocks of the driver's) and live as long as anybody uses it: 0, or -1 with one line in err (a host's memory is not shared this way).
+ * describes the block p of gvk_alloc(), which must be of 2 MiB at least
+ * (smaller ones lie within blocks of the driver's) and live as long as anybody
+ * uses it: 0, or -1 with one line in err (a host's memory is not shared this
+ * way).
  * gvk_shared_open() gives another process that memory, or NULL with a line;
  * gvk_shared_close() gives it back. */
 #define GVK_HANDLE 96

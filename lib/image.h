@@ -54,8 +54,8 @@ struct gv_image {
  * byte, except that 16-bit grey is clipped at 255, as Pillow's convert("RGB")
  * does.  A file that ends early is GV_ERR_CUT, a damaged one GV_ERR_FORMAT; a
  * kind of JPEG that libjpeg can't read, and WebP and other formats, by name
- * and with a command that converts them, GV_ERR_NOSUP.  *im is overwritten on success only.  `l` NULL stands for the
- * default limits. */
+ * and with a command that converts them, GV_ERR_NOSUP.  *im is overwritten on
+ * success only.  `l` NULL stands for the default limits. */
 int gv_image_decode(struct gv_image *im, const void *data, size_t n,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
 

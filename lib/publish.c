@@ -40,8 +40,7 @@ struct page {
 	_Atomic uint32_t event; /* changes with all below */
 	_Atomic uint32_t finished;
 	_Atomic uint64_t wanted, used, next;
-	_Atomic int64_t version; /* -1: none yet */
-	_Atomic uint32_t now; /* the copy that holds it */
+	_Atomic int64_t version; /* -1: none yet; stored last */
 	/* version + 1 of each copy, before and after it was written */
 	_Atomic int64_t began[COPIES], ended[COPIES];
 };
@@ -199,7 +198,7 @@ check_free(const char *path, struct gv_error *e)
 
 	if (fd < 0)
 		return 0;
-	r = flock(fd, LOCK_EX | LOCK_NB);
+	r = flock(fd, LOCK_SH | LOCK_NB); /* as samplers look at it, too */
 	close(fd);
 	if (!r)
 		return 0;
@@ -225,12 +224,34 @@ open_page(struct gv_publish *p, const char *tmp, struct gv_error *e)
 	return 0;
 }
 
+/* Makes RUN and takes its lock, which keeps those apart who begin at the same
+ * time: its descriptor, or -1. */
+static int
+lock_run(const char *run, struct gv_error *e)
+{
+	int fd;
+
+	if (mkdir(run, 0777) && errno != EEXIST) {
+		gv_fail(e, GV_ERR_SYS, "cannot make '%s':", run);
+		return -1;
+	}
+	fd = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX)) {
+		gv_fail(e, GV_ERR_SYS, "cannot lock '%s':", run);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 int
 gv_publish_open(struct gv_publish **out, struct gv_model *m, const char *run,
     const char *model_dir, struct gv_error *e)
 {
 	struct gv_publish *p = gv_alloc(1, sizeof *p);
 	char tmp[GV_PATH_MAX], tail[32];
+	int lock;
 
 	if (!p)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
@@ -240,8 +261,7 @@ gv_publish_open(struct gv_publish **out, struct gv_model *m, const char *run,
 	snprintf(tail, sizeof tail, ".tmp.%d", (int)getpid());
 	path_of(tmp, run, tail);
 	path_of(p->path, run, "");
-	if (mkdir(run, 0777) && errno != EEXIST)
-		gv_fail(e, GV_ERR_SYS, "cannot make '%s':", run);
+	lock = lock_run(run, e);
 	if (!e->code && !check_free(p->path, e) && !open_page(p, tmp, e) &&
 	    !fill_page(p, model_dir, e) && !open_copies(p, e) &&
 	    rename(tmp, p->path))
@@ -251,6 +271,8 @@ gv_publish_open(struct gv_publish **out, struct gv_model *m, const char *run,
 		p->path[0] = '\0';
 		gv_publish_close(out);
 	}
+	if (lock >= 0)
+		close(lock);
 	return e->code;
 }
 
@@ -265,6 +287,7 @@ gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
 	int i;
 
 	atomic_store(&g->began[slot], version + 1);
+	atomic_thread_fence(memory_order_seq_cst);
 	for (i = 0; i < GV_PARTS; i++) {
 		const struct gv_model_part *part = &p->m->part[i];
 		size_t bytes = part->n * gvk_dtype_size(p->m->wtype);
@@ -277,7 +300,6 @@ gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
 	if (gv_model_sync(p->m, e))
 		return e->code;
 	atomic_store(&g->ended[slot], version + 1);
-	atomic_store(&g->now, slot);
 	atomic_store(&g->used, groups);
 	atomic_store(&g->next, next);
 	atomic_store(&g->version, version);
@@ -306,11 +328,14 @@ void
 gv_publish_close(struct gv_publish **out)
 {
 	struct gv_publish *p = *out;
+	struct stat own, there;
 
 	if (!p)
 		return;
 	*out = NULL;
-	if (p->path[0])
+	/* which may be another trainer's by now */
+	if (p->path[0] && !fstat(p->fd, &own) && !stat(p->path, &there) &&
+	    own.st_ino == there.st_ino && own.st_dev == there.st_dev)
 		unlink(p->path);
 	if (p->page) {
 		close_copies(p);
@@ -612,22 +637,36 @@ take_copy(struct gv_follow *f, uint32_t slot, struct gv_error *e)
 	return gv_model_sync(f->m, e);
 }
 
+/* The copy that holds a version: one, unless newer ones are on their way. */
+static int
+slot_of(const struct page *g, int64_t version)
+{
+	int i;
+
+	for (i = 0; i < COPIES; i++)
+		if (atomic_load(&g->ended[i]) == version + 1)
+			return i;
+	return -1;
+}
+
 int
 gv_follow_update(struct gv_follow *f, int64_t *version, struct gv_error *e)
 {
+	struct page *g = f->page;
 	double start = seconds();
-	int64_t stamp;
-	uint32_t slot;
+	int64_t v;
+	int slot;
 
-	if (atomic_load(&f->page->version) == f->version)
+	if (atomic_load(&g->version) == f->version)
 		return 0;
 	do {
-		slot = atomic_load(&f->page->now);
-		stamp = atomic_load(&f->page->ended[slot]);
-		if (take_copy(f, slot, e))
+		v = atomic_load(&g->version);
+		slot = slot_of(g, v);
+		if (slot >= 0 && take_copy(f, (uint32_t)slot, e))
 			return e->code;
-	} while (atomic_load(&f->page->began[slot]) != stamp);
-	*version = f->version = stamp - 1;
+		atomic_thread_fence(memory_order_seq_cst);
+	} while (slot < 0 || atomic_load(&g->began[slot]) != v + 1);
+	*version = f->version = v;
 	f->took = seconds() - start;
 	return 1;
 }

@@ -22,8 +22,8 @@
  * of, before and after: a sampler that was too slow to copy one whole sees that
  * and takes the next.
  *
- * A trainer that dies, however, gives up its lock (flock(2) of RUN/weights): its
- * samplers see that within a second and fail with GV_ERR_DEVICE.  Shared memory
+ * A trainer that dies, however, gives up its lock (flock(2) of RUN/weights):
+ * its samplers see that within a second and fail with GV_ERR_DEVICE.  Shared memory
  * goes with the processes that hold it.  A new trainer may take the same RUN.
  * Samplers come and go as they like.
  */
@@ -42,7 +42,7 @@ extern "C" {
 
 struct gv_publish;
 
-/* Makes RUN (its parent must be there) and takes its lock: GV_ERR_SYS if
+/* Makes RUN (its parent must be there) and takes its lock: GV_ERR_MATCH if
  * another trainer has it.  Takes memory for two copies of the parts of `m`
  * that train, on its backend.  The frozen parts are those of model_dir, which
  * samplers must have, too. */

@@ -2,7 +2,8 @@
  * (opening and looking up), token_load.c (tokenizer.json), token_vocab.c (its
  * tokens and merges), token_scan.c (finding these in its text),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
- * it), bpe.c (from these to ids), chat.c (conversations).  Not part of the library's interface.
+ * it), bpe.c (from these to ids), chat.c (conversations).  Not part of the
+ * library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H

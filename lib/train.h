@@ -78,8 +78,9 @@ int gv_train_exact(struct gv_train *t, const char *model_dir,
 int gv_train_step(struct gv_train *t, struct gv_train_step *s,
     struct gv_error *e) GV_USE_RESULT;
 
-/* Looks past the last record used (of a live input: reads it to its end): 0: there the input ends, complete; 1: it has
- * more records; negative: it is damaged there, or its writer failed. */
+/* Looks past the last record used (of a live input: reads it to its end): 0:
+ * there the input ends, complete; 1: it has more records; negative: it is
+ * damaged there, or its writer failed. */
 int gv_train_drain(struct gv_train *t, struct gv_error *e) GV_USE_RESULT;
 
 /* Only the gradients of the next step's records, left in the model; the

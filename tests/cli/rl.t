@@ -128,6 +128,7 @@ killed() { # WHO LINES
 		n=$((n + 1))
 	done
 	eval "victim=\$$1_pid"
+	# shellcheck disable=SC2154 # victim, by eval
 	# a shell that waits for the other end of a fifo would leave that waiting
 	while [ $n -lt 1000 ] &&
 	    ! grep -qs '^gv-' "/proc/$victim/comm"; do

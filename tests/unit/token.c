@@ -551,7 +551,7 @@ damaged_files(const char *argv0)
 	gv_free(s);
 }
 
-/* ---- the compiled form ---------------------------------------------------- */
+/* ---- the compiled form --------------------------------------------------- */
 
 #define IMAGE ".gv-tokenizer"
 
