@@ -85,19 +85,20 @@ static int
 ban(struct gv_gen *g, const struct gv_tokenizer *t, struct gv_error *e)
 {
 	int32_t V = (int32_t)g->m->cfg.text.V, id;
+	int32_t size = t ? gv_tokenizer_size(t) : V;
 	size_t i;
 
-	if (t && gv_tokenizer_size(t) > V)
+	if (size > V)
 		return gv_fail(e, GV_ERR_MATCH,
-		    "the tokenizer has %d ids, but the model %d",
-		    (int)gv_tokenizer_size(t), (int)V);
+		    "the tokenizer has %d ids, but the model %d", (int)size,
+		    (int)V);
 	g->banned = gv_alloc((size_t)V, 1);
 	if (!g->banned)
 		return gv_gen_no_memory(e);
 	for (id = 0; t && id < V; id++)
-		g->banned[id] = id >= gv_tokenizer_size(t) ||
-				(gv_tokenizer_is_special(t, id) &&
-				    !gv_watch_is_mark(g->watch, id));
+		g->banned[id] =
+		    id >= size || (gv_tokenizer_is_special(t, id) &&
+				      !gv_watch_is_mark(g->watch, id));
 	g->nstop =
 	    gv_gen_stops(g->m, t, g->stop, sizeof g->stop / sizeof *g->stop);
 	if (g->nstop > sizeof g->stop / sizeof *g->stop)
