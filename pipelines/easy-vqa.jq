@@ -12,6 +12,10 @@ def conversations:
 	| {id: "\(.[0][2])", image: (.[0][2] | path),
 	   conversations: map([user, assistant])};
 
+# The same without what yes or no answers.
+def names:
+	map(select(.[1] | IN("yes", "no") | not)) | conversations;
+
 # A line a question, grouped by image.
 def prompts:
 	group_by(.[2])[][]
