@@ -4,7 +4,7 @@
 if (kind eq "svg") {
 	set terminal svg size 960,640 background "white"
 } else {
-	set terminal pngcairo size 960,640
+	set terminal pngcairo size 760,500 font ",8"
 }
 set datafile missing "-"
 set key autotitle columnhead bottom right

@@ -9,8 +9,8 @@
 # don't answer.  The fine-tuning on all questions is then stopped early: at the
 # first checkpoint that answers $(ENOUGH) of 1,000 training questions, when it
 # still guesses at many that yes or no do answer.  There the rewards go on.
-# Without a model that can tell the shapes apart they have nothing to strengthen:
-# it settles on one guess before it sees.  All parts train, from pixels.
+# They teach the cheapest thing that pays: to guess by the question's wording
+# where the model can't see the answer yet.  All parts train, from pixels.
 #
 # Questions stay in the order of their pictures, which are in random order, so
 # that neighbours share a picture: it is encoded once for all of them.

@@ -51,6 +51,7 @@ GROUP	= 16
 TOKENS	= 256
 LAG	= 1
 EVERY	= 100
+WAIT	= 60
 KL	?= 0
 LAW	?=
 
@@ -106,10 +107,11 @@ all: $(OUT)/report.txt curves
 
 $(TRAINED): $(MODEL)/model.safetensors | $(BIN)/gv-rollout $(BIN)/gv-reward \
     $(BIN)/gv-train
+	mkdir -p $(OUT)
 	[ -d $(@D).run ] || rm -f $(OUT)/log.jsonl
 	$(SOURCE) |
-	gv-rollout -q -m $(MODEL) --follow $(OUT)/weights --group $(GROUP) \
-	    --max-tokens $(TOKENS) --seed $(SEED) $(IMAGES) |
+	gv-rollout -q -m $(MODEL) --follow $(OUT)/weights --wait $(WAIT) \
+	    --group $(GROUP) --max-tokens $(TOKENS) --seed $(SEED) $(IMAGES) |
 	$(call judge,$(TASK)) |$(if $(RECORD), tee $(OUT)/samples.part |)
 	$(learn) --objective $(OBJECTIVE) --publish $(OUT)/weights \
 	    --max-lag $(LAG) --save-every $(EVERY) --keep $(STEPS) --keep-run \

@@ -41,6 +41,32 @@ for p in gv-tokenize gv-model gv-decode gv-paste gv-shuf gv-train \
 done
 ok "planning makes nothing" test ! -e out
 
+# ---- learning from rewards
+rl() {
+	make --no-print-directory -n -C "$SRC" -f "pipelines/$1.mk" \
+		BIN="$B/bin" OUT="$T/rl" MODEL="$T/m" HELDOUT="$T/held.gv" \
+		MIX=vqav2:0.6,textvqa:0.4 PROMPTS=/p STEPS=250 EVERY=100 "$2"
+}
+mkdir m && touch m/model.safetensors held.gv
+for o in grpo reinforce; do
+	plan=$(rl $o all | tr -s ' \\\n' ' ')
+	case $plan in
+	*"/p/vqav2.gv:0.6 /p/textvqa.gv:0.4 | gv-rollout "*" | gv-reward -q | \
+gv-train "*" --objective $o "*) r=0 ;;
+	*) r=1 ;;
+	esac
+	tap_point $r "$o: prompts by weight, samples, rewards, updates"
+	is '... and every checkpoint is examined' "$(rl $o all |
+		grep -o 'json -o .*/eval/[0-9]*' | sed 's/.*eval.//' | tr '\n' ' ')" \
+		'00000000 00000100 00000200 00000250 '
+done
+is 'GRPO is held to where it started' "$(rl grpo all |
+	grep -c -- "--kl 0.02 --reference $T/m")" 1
+is 'REINFORCE is not' "$(rl reinforce all | grep -c -- --reference)" 0
+must_fail 2 'without a model there is no recipe' make --no-print-directory \
+	-C "$SRC" -f pipelines/grpo.mk
+rm -r m held.gv
+
 # ---- the lists
 lists="$T/out/train.jsonl $T/out/text.jsonl $T/out/test.jsonl
 	$T/out/right.jsonl $T/out/other.jsonl $T/out/grey.jsonl"
