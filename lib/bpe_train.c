@@ -71,20 +71,8 @@ no_memory(struct gv_error *e)
 	return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 }
 
-#define GROW(list, cap, need, e) grow(&(list), &(cap), need, sizeof *(list), e)
-
-/* `list` is the address of a pointer of whatever type. */
-static int
-grow(void *list, size_t *cap, size_t need, size_t size, struct gv_error *e)
-{
-	void *p;
-
-	memcpy(&p, list, sizeof p);
-	if (gv_grow(&p, cap, need, size))
-		return no_memory(e);
-	memcpy(list, &p, sizeof p);
-	return 0;
-}
+#define GROW(list, cap, need, e) \
+	gv_room(&(list), &(cap), need, sizeof *(list), e)
 
 int
 gv_bpe_train_open(struct gv_bpe_train **out, int32_t vocab,

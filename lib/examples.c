@@ -115,20 +115,6 @@ gv_examples_cut(const struct gv_examples *x)
 }
 
 static int
-room(void *array, size_t *cap, size_t need, size_t size, struct gv_error *e)
-{
-	void *p;
-	int r;
-
-	memcpy(&p, array, sizeof p);
-	r = gv_grow(&p, cap, need, size);
-	if (r)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	memcpy(array, &p, sizeof p);
-	return 0;
-}
-
-static int
 wrong(const struct gv_example *ex, const struct gv_rec *rec, struct gv_error *e,
     const char *what)
 {
@@ -184,7 +170,7 @@ copy_tokens(struct gv_examples *x, struct gv_example *ex,
 			     : mask_of(x, ex, rec, T, &mask, e)) ||
 	    (x->bytes >= 0 && vector(ex, rec, x->bytes, T, &byt, &n, e)))
 		return e->code;
-	if (room(&ex->token, &ex->cap[CAP_TOKEN], 3 * (size_t)T + 3,
+	if (gv_room(&ex->token, &ex->cap[CAP_TOKEN], 3 * (size_t)T + 3,
 		sizeof *tok, e))
 		return e->code;
 	ex->T = T;
@@ -220,7 +206,7 @@ copy_starts(struct gv_examples *x, struct gv_example *ex,
 	if (x->starts >= 0 && vector(ex, rec, x->starts, -1, &s, &D, e))
 		return e->code;
 	/* every sequence may be cut into pieces of max_length */
-	if (room(&ex->start, &ex->cap[CAP_START],
+	if (gv_room(&ex->start, &ex->cap[CAP_START],
 		(size_t)D + 1 + (size_t)(ex->T / x->max_length) + 1, sizeof *s,
 		e))
 		return e->code;
@@ -248,7 +234,7 @@ copy_rows(struct gv_examples *x, void *to, const struct gv_tensor *t, size_t n,
 		return gv_to_f32(to, t->data, t->dtype, n, e);
 	if (t->dtype == GV_F32)
 		return gv_from_f32(to, x->rows, t->data, n, e);
-	if (room(&x->f32, &x->f32_cap, n, sizeof *x->f32, e) ||
+	if (gv_room(&x->f32, &x->f32_cap, n, sizeof *x->f32, e) ||
 	    gv_to_f32(x->f32, t->data, t->dtype, n, e))
 		return e->code;
 	return gv_from_f32(to, x->rows, x->f32, n, e);
@@ -291,7 +277,7 @@ copy_images(struct gv_examples *x, struct gv_example *ex,
 	ex->dtype = x->input == GV_IN_IMAGE ? GV_U8 : x->rows;
 	ex->image_bytes =
 	    ex->N ? n / (size_t)ex->N * gv_dtype_size(ex->dtype) : 0;
-	if (room(&ex->image, &ex->cap[CAP_IMAGE],
+	if (gv_room(&ex->image, &ex->cap[CAP_IMAGE],
 		ex->image_bytes * (size_t)ex->N + 1, 1, e))
 		return e->code;
 	if (x->input != GV_IN_IMAGE)
@@ -348,7 +334,7 @@ copy_runs(struct gv_examples *x, struct gv_example *ex,
 	ex->runs = 0;
 	if (x->image_at >= 0) {
 		if (vector(ex, rec, x->image_at, -1, &at, &n, e) ||
-		    room(&ex->image_at, &ex->cap[CAP_AT], (size_t)n + 1,
+		    gv_room(&ex->image_at, &ex->cap[CAP_AT], (size_t)n + 1,
 			sizeof *at, e))
 			return e->code;
 		if (n)
@@ -392,7 +378,7 @@ cut(struct gv_examples *x, struct gv_example *ex, const struct gv_rec *rec,
 			x->cut++;
 			forget(ex, lo + max, hi);
 		}
-		if (room(&ex->start, &ex->cap[CAP_START], (size_t)ex->D + 2,
+		if (gv_room(&ex->start, &ex->cap[CAP_START], (size_t)ex->D + 2,
 			sizeof *ex->start, e))
 			return e->code;
 		memmove(&ex->start[d + 2], &ex->start[d + 1],

@@ -148,18 +148,6 @@ add_parts(const struct gv_groups *x, struct gv_group *g, struct gv_error *e)
 
 /* ---- a group ------------------------------------------------------------- */
 
-static int
-grow(void *array, size_t *cap, size_t need, size_t size, struct gv_error *e)
-{
-	void *p;
-	int r;
-
-	memcpy(&p, array, sizeof p);
-	r = gv_grow(&p, cap, need, size);
-	memcpy(array, &p, sizeof p);
-	return r ? gv_fail(e, GV_ERR_NOMEM, "out of memory") : 0;
-}
-
 /* Room for T tokens: ids and targets in one block, three numbers a token in
  * another. */
 static int
@@ -233,7 +221,7 @@ take_images(const struct gv_groups *x, struct gv_group *g, struct gv_error *e)
 	ex->input = one->input;
 	ex->dtype = one->dtype;
 	ex->image_bytes = one->image_bytes;
-	if (grow(&ex->image, &ex->cap[0], bytes + 1, 1, e))
+	if (gv_room(&ex->image, &ex->cap[0], bytes + 1, 1, e))
 		return e->code;
 	if (bytes)
 		memcpy(ex->image, one->image, bytes);
@@ -252,10 +240,10 @@ append(struct gv_groups *x, struct gv_group *g, struct gv_error *e)
 	if ((size_t)T > g->cap_token && room_for_tokens(g, T + T / 2 + 64, e))
 		return e->code;
 	if (take_images(x, g, e) ||
-	    grow(&ex->start, &ex->cap[1], (size_t)ex->D + 2, sizeof *ex->start,
-		e) ||
-	    grow(&ex->image_at, &ex->cap[2], (size_t)(ex->runs + one->runs) + 1,
-		sizeof *ex->image_at, e))
+	    gv_room(&ex->start, &ex->cap[1], (size_t)ex->D + 2,
+		sizeof *ex->start, e) ||
+	    gv_room(&ex->image_at, &ex->cap[2],
+		(size_t)(ex->runs + one->runs) + 1, sizeof *ex->image_at, e))
 		return e->code;
 	memcpy(ex->token + at, one->token, n * sizeof *ex->token);
 	memcpy(ex->target + at, one->target, n * sizeof *ex->target);
@@ -292,7 +280,7 @@ join(struct gv_groups *x, struct gv_group *g, int64_t *last, struct gv_error *e)
 		return wrong(x, e, "its reward is not a finite number");
 	if (g->ex.D && sample <= *last)
 		return wrong(x, e, "the samples of its group are out of order");
-	if (grow(&g->reward, &g->cap_reward, (size_t)g->ex.D + 1,
+	if (gv_room(&g->reward, &g->cap_reward, (size_t)g->ex.D + 1,
 		sizeof *g->reward, e))
 		return e->code;
 	if (!g->ex.D)

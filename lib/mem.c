@@ -72,6 +72,18 @@ gv_grow(void **p, size_t *cap, size_t need, size_t size)
 	return 0;
 }
 
+int
+gv_room(void *array, size_t *cap, size_t need, size_t size, struct gv_error *e)
+{
+	void *p;
+
+	memcpy(&p, array, sizeof p);
+	if (gv_grow(&p, cap, need, size))
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	memcpy(array, &p, sizeof p);
+	return 0;
+}
+
 char *
 gv_strndup(const char *s, size_t n)
 {

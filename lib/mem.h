@@ -26,6 +26,12 @@ void gv_free(void *p); /* NULL is allowed */
  * cleared.  Returns 0, or GV_ERR_NOMEM with *p and *cap untouched. */
 int gv_grow(void **p, size_t *cap, size_t need, size_t size);
 
+/* gv_grow() for a pointer of whatever type, whose address `array` is; without
+ * memory *e says so, too. */
+struct gv_error;
+int gv_room(
+    void *array, size_t *cap, size_t need, size_t size, struct gv_error *e);
+
 /* *out = a * b or a + b; false, with *out untouched, if it overflows. */
 bool gv_mul(size_t a, size_t b, size_t *out);
 bool gv_add(size_t a, size_t b, size_t *out);
