@@ -1,6 +1,7 @@
 /* What every program does around its loop: options, errors, exit. */
 #include "cli.h"
 
+#include "clock.h"
 #include "dir.h"
 #include "io.h"
 #include "version.h"
@@ -205,14 +206,12 @@ cli_say(int level, const char *fmt, ...)
 void
 cli_progress(const char *fmt, ...)
 {
-	struct timespec t;
 	double now;
 	va_list ap;
 
 	if (quiet || !isatty(STDERR_FILENO))
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	now = gv_now();
 	if (now - progress_last < 0.1)
 		return;
 	progress_last = now;

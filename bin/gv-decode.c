@@ -1,5 +1,6 @@
 /* gv-decode: pictures in files become records of upright, resized RGB. */
 #include "cli.h"
+#include "clock.h"
 #include "config.h"
 #include "decode.h"
 #include "ordered.h"
@@ -7,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_SIZE 16384 /* pixels a side of the result */
 
@@ -239,15 +239,6 @@ struct total {
 	uint64_t records, bad, pictures, bytes, read_ns, decode_ns, resize_ns;
 };
 
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void
 say_stats(const struct total *t, double s)
 {
@@ -280,7 +271,7 @@ decode(struct shared *s, struct gv_out *o, struct gv_error *e)
 	struct gv_ordered *items = NULL;
 	struct gv_writer *w = NULL;
 	struct total t = {0};
-	double start = seconds();
+	double start = gv_now();
 	void *p;
 	int r;
 
@@ -303,7 +294,7 @@ decode(struct shared *s, struct gv_out *o, struct gv_error *e)
 	cli_say(1, "%llu records, %llu bad", (unsigned long long)t.records,
 	    (unsigned long long)t.bad);
 	if (stats)
-		say_stats(&t, seconds() - start);
+		say_stats(&t, gv_now() - start);
 	return gv_writer_close(&w, t.bad, e);
 }
 

@@ -1,6 +1,7 @@
 /* gv-train: trains any parts of a model on a stream of records. */
 #include "cli.h"
 
+#include "clock.h"
 #include "dir.h"
 #include "json.h"
 #include "mem.h"
@@ -489,15 +490,11 @@ static void
 print_plan(struct gv_train *t, const struct gv_plan *p, int64_t steps)
 {
 	struct gv_train_step s;
-	struct timespec a, b;
-	double sec;
+	double sec = gv_now();
 
-	clock_gettime(CLOCK_MONOTONIC, &a);
 	if (gv_train_grads(t, &s, &err) < 0)
 		cli_die(&err);
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	sec = (double)(b.tv_sec - a.tv_sec) +
-	      1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+	sec = gv_now() - sec;
 	if (common.json)
 		print_json(gv_plan_json(p, s.flops, sec, steps));
 	else

@@ -1,12 +1,12 @@
 /* Groups to advantages, micro-batches and updates. */
 #include "policy.h"
 
+#include "clock.h"
 #include "groups.h"
 #include "mem.h"
 #include "banned.h"
 
 #include <math.h>
-#include <time.h>
 
 #define MOST_READ 10 /* times the groups of a step, when equal ones drop */
 
@@ -38,15 +38,6 @@ struct gv_policy {
 	struct gv_policy_sums sums;
 	double entropy_sum;
 };
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- opening ------------------------------------------------------------- */
 
@@ -598,10 +589,10 @@ prepare(struct gv_policy *p, int64_t version, struct seen *seen,
     struct gv_policy_step *s, struct gv_error *e)
 {
 	bool several = p->run.minibatches * p->run.epochs > 1;
-	double start = now();
+	double start = gv_now();
 	int r = collect(p, version, seen, e);
 
-	s->waited = now() - start;
+	s->waited = gv_now() - start;
 	if (r <= 0)
 		return r;
 	if (advantages(p, e))

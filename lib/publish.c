@@ -1,6 +1,7 @@
 /* Shared copies of the weights, and the page that says which is which. */
 #include "publish.h"
 
+#include "clock.h"
 #include "digest.h"
 #include "dir.h"
 #include "mem.h"
@@ -17,7 +18,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAGIC    "gv-pub1"
@@ -44,15 +44,6 @@ struct page {
 	/* version + 1 of each copy, before and after it was written */
 	_Atomic int64_t began[COPIES], ended[COPIES];
 };
-
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Of "RUN/weights" and a tail; a run whose name is too long ends in "". */
 static void
@@ -281,7 +272,7 @@ gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
     uint64_t next, struct gv_error *e)
 {
 	uint32_t slot = (uint32_t)(p->turn++ % COPIES);
-	double start = seconds();
+	double start = gv_now();
 	struct page *g = p->page;
 	size_t at = 0;
 	int i;
@@ -304,7 +295,7 @@ gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
 	atomic_store(&g->next, next);
 	atomic_store(&g->version, version);
 	wake(g);
-	p->took = seconds() - start;
+	p->took = gv_now() - start;
 	return 0;
 }
 
@@ -438,12 +429,12 @@ static int
 wait_for_first(struct gv_follow *f, double limit, struct gv_error *e)
 {
 	const struct timespec nap = {0, 20000000L};
-	double end = seconds() + limit;
+	double end = gv_now() + limit;
 	char path[GV_PATH_MAX];
 	int r = 0;
 
 	path_of(path, f->run, "");
-	while (!f->page && (r = try_page(f, path, e)) == 0 && seconds() < end) {
+	while (!f->page && (r = try_page(f, path, e)) == 0 && gv_now() < end) {
 		if (unread(f, e))
 			return e->code;
 		nanosleep(&nap, NULL);
@@ -451,7 +442,7 @@ wait_for_first(struct gv_follow *f, double limit, struct gv_error *e)
 	if (r < 0)
 		return r;
 	while (
-	    f->page && atomic_load(&f->page->version) < 0 && seconds() < end) {
+	    f->page && atomic_load(&f->page->version) < 0 && gv_now() < end) {
 		uint32_t event = atomic_load(&f->page->event);
 
 		if (!alive(f->fd))
@@ -653,7 +644,7 @@ int
 gv_follow_update(struct gv_follow *f, int64_t *version, struct gv_error *e)
 {
 	struct page *g = f->page;
-	double start = seconds();
+	double start = gv_now();
 	int64_t v;
 	int slot;
 
@@ -667,7 +658,7 @@ gv_follow_update(struct gv_follow *f, int64_t *version, struct gv_error *e)
 		atomic_thread_fence(memory_order_seq_cst);
 	} while (slot < 0 || atomic_load(&g->began[slot]) != v + 1);
 	*version = f->version = v;
-	f->took = seconds() - start;
+	f->took = gv_now() - start;
 	return 1;
 }
 

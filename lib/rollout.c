@@ -1,19 +1,11 @@
 /* The start and the end of what gv-rollout does. */
+#include "clock.h"
 #include "mem.h"
 #include "prov.h"
 #include "rollout_priv.h"
 #include "utf8.h"
 #include "visual.h"
 #include "banned.h"
-
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 bool
 gv_rollout_reads(const struct gv_rollout *r)
@@ -169,7 +161,7 @@ gv_rollout_open(struct gv_rollout **out, struct gv_inputs *in,
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r->o = *o;
 	r->in = in;
-	r->start = seconds();
+	r->start = gv_now();
 	if (open_model(r, e)) {
 		gv_rollout_close(&r);
 		return e->code;
@@ -227,7 +219,7 @@ gv_rollout_run(struct gv_rollout *r, struct gv_error *e)
 		return e->code;
 	gv_rollout_say(r, 1, "%llu records, %llu tokens %s in %.2f s",
 	    (unsigned long long)r->in->records, (unsigned long long)r->tokens,
-	    gv_rollout_reads(r) ? "read" : "sampled", seconds() - r->start);
+	    gv_rollout_reads(r) ? "read" : "sampled", gv_now() - r->start);
 	report(r);
 	gv_inputs_tie(r->in, NULL);
 	if (gv_writer_close(&r->w, r->bad + r->in->bad, e) ||

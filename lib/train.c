@@ -1,6 +1,7 @@
 /* Steps over a stream of examples. */
 #include "train.h"
 
+#include "clock.h"
 #include "digest.h"
 #include "json.h"
 #include "loader.h"
@@ -31,15 +32,6 @@ struct gv_train {
 	float *logp; /* pinned: of all micro-batches of a step */
 	size_t logp_cap;
 };
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The digest of what the input says it is; a resumed run must get the same. */
 static int
@@ -336,9 +328,9 @@ hold(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 
 	if (t->held)
 		return 1;
-	start = now();
+	start = gv_now();
 	r = gv_loader_take(t->loader, &t->next, e);
-	s->waited += now() - start;
+	s->waited += gv_now() - start;
 	t->held = r > 0;
 	return r;
 }
@@ -443,13 +435,13 @@ int
 gv_train_grads(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
 	struct sums sum = {0, 0, true};
-	double start = now();
+	double start = gv_now();
 	int r;
 
 	memset(s, 0, sizeof *s);
 	if (t->policy) {
 		r = gv_policy_grads(t->policy, t->state.step, &s->policy, e);
-		of_policy(s, now() - start);
+		of_policy(s, gv_now() - start);
 		return r;
 	}
 	if (begin(t, 0, e))
@@ -465,7 +457,7 @@ gv_train_grads(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 static int
 policy_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
-	double start = now();
+	double start = gv_now();
 	uint64_t before = t->state.records;
 	int r;
 
@@ -476,7 +468,7 @@ policy_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 		return gv_fail_in(e, "step %lld", (long long)t->state.step + 1);
 	if (r == 0)
 		return 0;
-	of_policy(s, now() - start);
+	of_policy(s, gv_now() - start);
 	s->records += t->resumed;
 	t->state.step++;
 	t->state.updates += s->policy.updates;
@@ -491,7 +483,7 @@ policy_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 int
 gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 {
-	double start = now(), norm = 0, factor;
+	double start = gv_now(), norm = 0, factor;
 	int64_t left = t->law.schedule.total - t->state.step - 1;
 	struct sums sum = {0, 0, true};
 	int r;
@@ -520,7 +512,7 @@ gv_train_step(struct gv_train *t, struct gv_train_step *s, struct gv_error *e)
 	s->records = t->state.records;
 	s->lr = factor;
 	s->norm = norm;
-	s->seconds = now() - start;
+	s->seconds = gv_now() - start;
 	return 1;
 }
 
