@@ -203,6 +203,14 @@ gap_of(const struct gv_policy_sample *s)
 	return sum;
 }
 
+void
+gv_policy_note_gap(struct gv_policy_sums *u, double gap)
+{
+	u->gap += fabs(gap);
+	u->gap_k3 += exp(-gap) + gap - 1;
+	u->gap_max = fmax(u->gap_max, fabs(gap));
+}
+
 /* c of token i, and what it says about the gap. */
 static double
 correction(const struct gv_policy_law *law, const struct gv_policy_sample *s,
@@ -216,9 +224,7 @@ correction(const struct gv_policy_law *law, const struct gv_policy_sample *s,
 	if (!s->drawn)
 		return 1;
 	gap = old_of(s, i) - (double)s->drawn[i];
-	u->gap += fabs(gap);
-	u->gap_k3 += exp(-gap) + gap - 1;
-	u->gap_max = fmax(u->gap_max, fabs(gap));
+	gv_policy_note_gap(u, gap);
 	c = corrected(law, exp(whole ? mean : gap), &out);
 	u->corrected += out;
 	/* a sample that stays has its tokens' own weights */

@@ -123,6 +123,10 @@ struct gv_policy_sums {
 	int64_t corrected;
 };
 
+/* What a token's gap, the trainer's own log-probability less the sampler's,
+ * adds to the sums. */
+void gv_policy_note_gap(struct gv_policy_sums *sums, double gap);
+
 /* d loss / d logp of each token into g (n), and the sample's share into *sums.
  * samples and tokens are those of the whole update (n and T above).
  * GV_ERR_FORMAT for a log-probability that is not finite or above 0 by more

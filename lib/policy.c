@@ -32,6 +32,7 @@ struct gv_policy {
 	struct piece *piece;
 	size_t pieces, piece_cap;
 	float *logp, *entropy, *g; /* pinned, (micro_tokens) */
+	float *gathered; /* (3 micro_tokens): a sample's drawn, old, ref */
 	json_t *parts; /* of the last step */
 	/* of the minibatch in work */
 	int64_t samples, tokens;
@@ -61,7 +62,8 @@ open_arrays(struct gv_policy *p, struct gv_error *e)
 	p->logp = gvk_host_alloc(p->m->k, bytes);
 	p->entropy = gvk_host_alloc(p->m->k, bytes);
 	p->g = gvk_host_alloc(p->m->k, bytes);
-	if (p->logp && p->entropy && p->g)
+	p->gathered = gv_alloc(3 * (size_t)p->run.micro_tokens, sizeof(float));
+	if (p->logp && p->entropy && p->g && p->gathered)
 		return 0;
 	return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 }
@@ -106,6 +108,7 @@ gv_policy_close(struct gv_policy **out)
 	gvk_host_free(p->m->k, p->logp);
 	gvk_host_free(p->m->k, p->entropy);
 	gvk_host_free(p->m->k, p->g);
+	gv_free(p->gathered);
 	json_decref(p->parts);
 	gv_packer_close(&p->packer);
 	gv_groups_close(&p->in);
@@ -190,11 +193,9 @@ static int
 room_for_group(struct gv_policy *p, struct gv_error *e)
 {
 	size_t was = p->cap;
-	void *v = p->group;
 
-	if (gv_grow(&v, &p->cap, p->n + 1, sizeof *p->group))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	p->group = v;
+	if (gv_room(&p->group, &p->cap, p->n + 1, sizeof *p->group, e))
+		return e->code;
 	memset(p->group + was, 0, (p->cap - was) * sizeof *p->group);
 	return 0;
 }
@@ -337,48 +338,37 @@ gather(float *to, const float *from, const struct gv_group *g, struct span s)
 	return n;
 }
 
-/* Gradients of one sample whose log-probabilities start at p->logp[at];
- * returns where the next one's do. */
+/* Gradients of one sample whose log-probabilities start at p->logp[*at], which
+ * moves on to the next one's. */
 static int
 sample_grad(struct gv_policy *p, const struct gv_group *g, int32_t d, double A,
-    bool first, float *tmp, size_t *at, struct gv_error *e)
+    bool first, size_t *at, struct gv_error *e)
 {
 	bool trainer = p->run.old == GV_OLD_TRAINER;
 	struct span s = span_of(g, d);
-	float *old = tmp, *drawn, *ref;
+	float *drawn = p->gathered, *old, *ref;
 	struct gv_policy_sample x = {.logp = p->logp + *at, .advantage = A};
-	struct gv_policy_sums gap;
-	size_t n = gather(old, trainer ? g->old : g->drawn, g, s), i;
+	size_t n = gather(drawn, g->drawn, g, s), i;
 
-	drawn = tmp + n;
-	ref = drawn + n;
-	gather(drawn, g->drawn, g, s);
-	gather(ref, g->ref, g, s);
+	old = drawn + n;
+	ref = old + n;
 	x.n = n;
-	/* before the first update the trainer's own are what they are now */
-	x.old = trainer && first ? NULL : old;
 	x.drawn = trainer ? drawn : NULL;
-	x.ref = p->run.law.kl != 0 ? ref : NULL;
-	gap = p->sums;
+	if (!trainer)
+		x.old = drawn;
+	else if (!first && gather(old, g->old, g, s))
+		x.old = old; /* before that they are what they are now */
+	if (p->run.law.kl != 0 && gather(ref, g->ref, g, s))
+		x.ref = ref;
 	if (gv_policy_grad(&p->run.law, &x, p->samples, p->tokens, p->g + *at,
 		&p->sums, e))
 		return gv_fail_in(
 		    e, "group %lld, sample %d", (long long)g->number, (int)d);
-	for (i = 0; i < n; i++) {
-		double off = (double)x.logp[i] - (double)drawn[i];
-
+	for (i = 0; i < n; i++)
 		p->entropy_sum += (double)p->entropy[*at + i];
-		if (trainer || !first)
-			continue;
-		gap.gap += fabs(off);
-		gap.gap_k3 += exp(-off) + off - 1;
-		gap.gap_max = fmax(gap.gap_max, fabs(off));
-	}
-	if (!trainer) {
-		p->sums.gap = gap.gap;
-		p->sums.gap_k3 = gap.gap_k3;
-		p->sums.gap_max = gap.gap_max;
-	}
+	for (i = 0; !trainer && first && i < n; i++)
+		gv_policy_note_gap(
+		    &p->sums, (double)x.logp[i] - (double)drawn[i]);
 	*at += n;
 	return 0;
 }
@@ -386,22 +376,18 @@ sample_grad(struct gv_policy *p, const struct gv_group *g, int32_t d, double A,
 static int
 batch_grad(struct gv_policy *p, bool first, struct gv_error *e)
 {
-	float *tmp = gv_alloc(3 * (size_t)p->run.micro_tokens, sizeof *tmp);
 	size_t i, at = 0;
 	int32_t d;
 
-	if (!tmp)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < p->pieces && !e->code; i++) {
+	for (i = 0; i < p->pieces; i++) {
 		const struct piece *c = &p->piece[i];
 
 		for (d = c->d0; d < c->d1; d++)
 			if (sample_grad(p, &p->group[c->g], d,
-				p->advantage[c->g][d], first, tmp, &at, e))
-				break;
+				p->advantage[c->g][d], first, &at, e))
+				return e->code;
 	}
-	gv_free(tmp);
-	return e->code;
+	return 0;
 }
 
 /* Runs what the packer holds, and empties it. */
@@ -436,11 +422,9 @@ run_batch(struct gv_policy *p, enum pass pass, bool first,
 static int
 note_piece(struct gv_policy *p, struct piece c, struct gv_error *e)
 {
-	void *v = p->piece;
-
-	if (gv_grow(&v, &p->piece_cap, p->pieces + 1, sizeof *p->piece))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	p->piece = v;
+	if (gv_room(
+		&p->piece, &p->piece_cap, p->pieces + 1, sizeof *p->piece, e))
+		return e->code;
 	p->piece[p->pieces++] = c;
 	return 0;
 }
