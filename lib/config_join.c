@@ -374,31 +374,25 @@ gv_config_joined(struct gv_config *c, const struct gv_obj *top)
 /* ---- the way back -------------------------------------------------------- */
 
 static void
-put_int(json_t *o, const char *key, int64_t v)
-{
-	json_object_set_new(o, key, json_integer(v));
-}
-
-static void
 put_resampler(json_t *s, const struct gv_config *c)
 {
 	bool own = c->resampler == GV_RESAMPLER_IDEFICS2;
 
 	json_object_set_new(
 	    s, "type", json_string(resampler_name[c->resampler]));
-	put_int(s, "rows", c->R);
+	gv_config_put_int(s, "rows", c->R);
 	if (c->resampler == GV_RESAMPLER_SHUFFLE)
-		put_int(s, "factor", c->factor);
+		gv_config_put_int(s, "factor", c->factor);
 	if (own || c->resampler == GV_RESAMPLER_PERCEIVER) {
-		put_int(s, "blocks", c->rs_L);
-		put_int(s, "heads", c->rs_H);
+		gv_config_put_int(s, "blocks", c->rs_L);
+		gv_config_put_int(s, "heads", c->rs_H);
 	}
 	if (!own)
 		return;
-	put_int(s, "hidden_size", c->rs_C);
-	put_int(s, "front_size", c->rs_front);
-	put_int(s, "key_value_heads", c->rs_G);
-	put_int(s, "head_dim", c->rs_D);
+	gv_config_put_int(s, "hidden_size", c->rs_C);
+	gv_config_put_int(s, "front_size", c->rs_front);
+	gv_config_put_int(s, "key_value_heads", c->rs_G);
+	gv_config_put_int(s, "head_dim", c->rs_D);
 	json_object_set_new(s, "rms_norm_eps", json_real(c->rs_eps));
 }
 
@@ -415,32 +409,19 @@ put_projector(json_t *s, const struct gv_config *c)
 		json_object_set_new(s, "bias", json_boolean(c->pj_bias));
 	if (!mlp)
 		return;
-	put_int(s, "hidden_size", c->pj_C);
+	gv_config_put_int(s, "hidden_size", c->pj_C);
 	json_object_set_new(
 	    s, "act", json_string(gv_config_act_name(c->pj_act)));
-}
-
-/* The member object, made if it is missing. */
-static json_t *
-member(json_t *o, const char *key)
-{
-	json_t *v = json_object_get(o, key);
-
-	if (!json_is_object(v)) {
-		v = json_object();
-		json_object_set_new(o, key, v);
-	}
-	return v;
 }
 
 void
 gv_config_put_between(json_t *o, const struct gv_config *c)
 {
 	if (!strcmp(c->model_type, "ghostvis")) {
-		put_resampler(member(o, "resampler"), c);
-		put_projector(member(o, "projector"), c);
-		put_int(o, "image_token_id", c->image_token);
+		put_resampler(gv_config_member(o, "resampler"), c);
+		put_projector(gv_config_member(o, "projector"), c);
+		gv_config_put_int(o, "image_token_id", c->image_token);
 	} else if (!json_object_get(o, "image_token_index")) {
-		put_int(o, "image_token_id", c->image_token);
+		gv_config_put_int(o, "image_token_id", c->image_token);
 	}
 }

@@ -72,8 +72,7 @@ int gv_config_sampling(
  * features are. */
 int gv_config_vision(struct gv_vision_config *v, const struct gv_obj *s,
     const char *type) GV_USE_RESULT;
-int gv_config_layer(
-    struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+int gv_config_layer(struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
 /* The same as LLaVA has it: -2 and no norm, if the keys are absent. */
 int gv_config_layer_llava(
     struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
@@ -104,5 +103,11 @@ int gv_config_joined(
     struct gv_config *c, const struct gv_obj *top) GV_USE_RESULT;
 /* What gv_config_joined() read, back into config.json's object. */
 void gv_config_put_between(json_t *o, const struct gv_config *c);
+
+/* config_write.c: sets a number unless it already has that value, so that what
+ * was read stays as it was spelled. */
+void gv_config_put_int(json_t *o, const char *key, int64_t v);
+/* config_write.c: the member object, made if it is missing. */
+json_t *gv_config_member(json_t *o, const char *key);
 
 #endif

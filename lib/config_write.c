@@ -6,10 +6,8 @@
 #include "mem.h"
 #include "banned.h"
 
-/* Sets a number unless it already has that value, so that what was read stays
- * as it was spelled. */
-static void
-put_int(json_t *o, const char *key, int64_t v)
+void
+gv_config_put_int(json_t *o, const char *key, int64_t v)
 {
 	const json_t *was = json_object_get(o, key);
 
@@ -17,6 +15,7 @@ put_int(json_t *o, const char *key, int64_t v)
 		json_object_set_new(o, key, json_integer(v));
 }
 
+/* As gv_config_put_int(). */
 static void
 put_f64(json_t *o, const char *key, double v)
 {
@@ -32,9 +31,8 @@ put_name(json_t *o, const char *key, const char *v)
 	json_object_set_new(o, key, json_string(v));
 }
 
-/* The member object, made if it is missing. */
-static json_t *
-member(json_t *o, const char *key)
+json_t *
+gv_config_member(json_t *o, const char *key)
 {
 	json_t *v = json_object_get(o, key);
 
@@ -58,7 +56,7 @@ put_scaling(json_t *o, const struct gv_rope_config *r)
 		return;
 	put_f64(o, "factor", r->factor);
 	if (r->original)
-		put_int(o, ORIGINAL, r->original);
+		gv_config_put_int(o, ORIGINAL, r->original);
 	if (r->type == GV_ROPE_LLAMA3) {
 		put_f64(o, "low_freq_factor", r->low);
 		put_f64(o, "high_freq_factor", r->high);
@@ -87,29 +85,29 @@ put_rope(json_t *o, const struct gv_rope_config *r)
 	} else {
 		in = o;
 		if (scaled)
-			put_scaling(member(o, "rope_scaling"), r);
+			put_scaling(gv_config_member(o, "rope_scaling"), r);
 	}
 	put_f64(in, "rope_theta", r->theta);
 	if (r->original && json_object_get(o, ORIGINAL))
-		put_int(o, ORIGINAL, r->original);
+		gv_config_put_int(o, ORIGINAL, r->original);
 }
 
 static void
 put_text(json_t *o, const struct gv_text_config *t)
 {
 	put_name(o, "model_type", t->type);
-	put_int(o, "vocab_size", t->V);
-	put_int(o, "hidden_size", t->C);
-	put_int(o, "num_hidden_layers", t->L);
-	put_int(o, "num_attention_heads", t->H);
-	put_int(o, "num_key_value_heads", t->G);
+	gv_config_put_int(o, "vocab_size", t->V);
+	gv_config_put_int(o, "hidden_size", t->C);
+	gv_config_put_int(o, "num_hidden_layers", t->L);
+	gv_config_put_int(o, "num_attention_heads", t->H);
+	gv_config_put_int(o, "num_key_value_heads", t->G);
 	/* qwen3's heads are 128 wide where nothing is said */
 	if (json_object_get(o, "head_dim") || t->D * t->H != t->C ||
 	    !strcmp(t->type, "qwen3"))
-		put_int(o, "head_dim", t->D);
-	put_int(o, "intermediate_size", t->F);
+		gv_config_put_int(o, "head_dim", t->D);
+	gv_config_put_int(o, "intermediate_size", t->F);
 	if (!t->window)
-		put_int(o, "max_position_embeddings", t->max_T);
+		gv_config_put_int(o, "max_position_embeddings", t->max_T);
 	put_rope(o, &t->rope);
 	put_f64(o, "rms_norm_eps", t->eps);
 	put_f64(o, "initializer_range", t->init_std);
@@ -127,12 +125,12 @@ static void
 put_vision(json_t *o, const struct gv_vision_config *v)
 {
 	json_object_set_new(o, "model_type", json_string(v->type));
-	put_int(o, "image_size", v->image);
-	put_int(o, "patch_size", v->patch);
-	put_int(o, "hidden_size", v->C);
-	put_int(o, "num_hidden_layers", v->L);
-	put_int(o, "num_attention_heads", v->H);
-	put_int(o, "intermediate_size", v->F);
+	gv_config_put_int(o, "image_size", v->image);
+	gv_config_put_int(o, "patch_size", v->patch);
+	gv_config_put_int(o, "hidden_size", v->C);
+	gv_config_put_int(o, "num_hidden_layers", v->L);
+	gv_config_put_int(o, "num_attention_heads", v->H);
+	gv_config_put_int(o, "intermediate_size", v->F);
 	put_f64(o, "layer_norm_eps", v->eps);
 	put_f64(o, "initializer_range", v->init_std);
 	json_object_set_new(
@@ -183,11 +181,13 @@ gv_config_json(const struct gv_config *c)
 	if (!o)
 		return NULL;
 	if (c->has_text)
-		put_text(joined ? member(o, "text_config") : o, &c->text);
+		put_text(
+		    joined ? gv_config_member(o, "text_config") : o, &c->text);
 	if (c->has_vision) {
 		bool top = !joined && !strcmp(c->model_type, c->vision.type);
 
-		put_vision(top ? o : member(o, "vision_config"), &c->vision);
+		put_vision(
+		    top ? o : gv_config_member(o, "vision_config"), &c->vision);
 		put_layer(o, c);
 	}
 	if (joined) {
@@ -197,7 +197,7 @@ gv_config_json(const struct gv_config *c)
 			    json_boolean(c->text.tied));
 	}
 	if (c->init.gain > 0)
-		put_init(member(o, "init"), &c->init);
+		put_init(gv_config_member(o, "init"), &c->init);
 	return o;
 }
 

@@ -90,23 +90,6 @@ run(struct gv_model *m, struct work *w, const struct gv_score_item *s,
 
 /* ---- all of them --------------------------------------------------------- */
 
-static int
-encode(struct gv_model *m, const struct gv_score_item *item, size_t n,
-    struct gv_error *e)
-{
-	struct gv_visual **v = gv_alloc(n, sizeof *v);
-	size_t i;
-	int r;
-
-	if (!v)
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for images");
-	for (i = 0; i < n; i++)
-		v[i] = item[i].visual;
-	r = gv_visual_encode(m, v, n, IMAGES, e);
-	gv_free(v);
-	return r;
-}
-
 /* Takes the memory that the largest item needs. */
 static int
 reserve(struct gv_model *m, struct work *w, const struct gv_score_item *item,
@@ -161,7 +144,8 @@ gv_logits(struct gv_model *m, const struct gv_score_item *item, size_t n,
 	struct work w = {0};
 	size_t k;
 
-	if (!reserve(m, &w, item, n, e) && !encode(m, item, n, e))
+	if (!reserve(m, &w, item, n, e) &&
+	    !gv_score_encode(m, item, n, IMAGES, e))
 		for (k = 0; k < n; k++)
 			if (take(m, &w, item, k, rows, arg, e))
 				break;

@@ -212,8 +212,8 @@ make_work(struct work *w, const struct gv_model *m, const struct gv_limits *l,
 	return gv_fail(e, GV_ERR_NOMEM, "no memory to score %zu tokens", N);
 }
 
-static int
-encode(struct gv_model *m, const struct gv_score_item *item, size_t n,
+int
+gv_score_encode(struct gv_model *m, const struct gv_score_item *item, size_t n,
     int64_t batch, struct gv_error *e)
 {
 	struct gv_visual **v = gv_alloc(n, sizeof *v);
@@ -252,7 +252,7 @@ gv_score(struct gv_model *m, const struct gv_score_item *item, size_t n,
 	if (all.images && all.images < (int64_t)most.images)
 		all.images = (int64_t)most.images;
 	if (!n || gv_model_reserve(m, &all, e) ||
-	    encode(m, item, n, (int64_t)most.images, e))
+	    gv_score_encode(m, item, n, (int64_t)most.images, e))
 		return e->code;
 	if (!make_work(&w, m, &all, e))
 		for (at = 0; at < n && !e->code; at += k) {

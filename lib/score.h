@@ -29,6 +29,11 @@ struct gv_score_item {
 int gv_score_check(const struct gv_model *m, const struct gv_score_item *s,
     struct gv_error *e) GV_USE_RESULT;
 
+/* Encodes the visuals of n items that haven't been, at most `batch` images at
+ * a time. */
+int gv_score_encode(struct gv_model *m, const struct gv_score_item *item,
+    size_t n, int64_t batch, struct gv_error *e) GV_USE_RESULT;
+
 /* Scores n items, which have been checked, in as few passes as a budget of
  * tokens allows.  Visuals are encoded first, each once.  The model's memory is
  * reserved for it: a generator on the same model must not be open. */
