@@ -6,10 +6,13 @@
 
 #include "config.h"
 #include "dir.h"
+#include "philox.h"
 #include "tap.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A new object; single quotes stand for double ones. */
 static inline json_t *
@@ -97,6 +100,51 @@ back(struct gv_config *c, const char *what)
 		return;
 	ok(same(c, &d), "with the same values");
 	gv_config_free(&d);
+}
+
+static inline void
+put(const char *path, const char *text)
+{
+	size_t n = strlen(text);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n || close(fd))
+		printf("# cannot write %s\n", path);
+}
+
+/* The result r of taking `what` was a refusal with this code and these words;
+ * what was taken all the same is freed. */
+static inline void
+refused(int r, struct gv_config *c, const struct gv_error *e, int code,
+    const char *says, const char *kind, const char *what)
+{
+	bool right = r == code && strstr(e->msg, says);
+
+	ok(right, "%s: %s", kind, what);
+	if (!right)
+		printf("# code %d '%s'\n", r, e->msg);
+	if (!r)
+		gv_config_free(c);
+}
+
+#define MUTATED 1024 /* bytes of a text */
+
+/* Up to three bytes of `from` changed at random, in `text`: as a new object, or
+ * NULL if it is no JSON any more. */
+static inline json_t *
+mutated(struct gv_rng *rng, const char *from, char text[MUTATED])
+{
+	static const char bytes[] = "0123456789-.eE{}[],:'ntrual_ x";
+	uint64_t size, k;
+
+	snprintf(text, MUTATED, "%s", from);
+	size = strlen(text);
+	for (k = gv_rng_below(rng, 3) + 1; k > 0; k--)
+		text[gv_rng_below(rng, size)] =
+		    bytes[gv_rng_below(rng, sizeof bytes - 1)];
+	for (k = 0; k < size; k++)
+		text[k] = (char)(text[k] == '\'' ? '"' : text[k]);
+	return json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 }
 
 #endif
