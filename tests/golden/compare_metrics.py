@@ -8,8 +8,8 @@ The implementations are fetched from PyPI into CACHE and run as they are; none
 of their code is part of this tree.  Cases are generated, many of them nasty,
 from a printed seed; gsm8k also takes the real test set where it is at hand
 (GSM8K: the directory with train.jsonl and test.jsonl).  A table of cases and
-differences is printed, and the exit status is 1 if there is one.  -g writes the small files
-of tests/golden/reward instead.
+differences is printed, and the exit status is 1 if there is one.  -g writes the
+small files of tests/golden/reward instead.
 
 Needs a built tree, numpy, msgpack, msgpack_numpy and, for cider, Java: without
 it texts are compared by the tokens that this tree makes.
