@@ -23,9 +23,9 @@
  * and takes the next.
  *
  * A trainer that dies, however, gives up its lock (flock(2) of RUN/weights):
- * its samplers see that within a second and fail with GV_ERR_DEVICE.  Shared memory
- * goes with the processes that hold it.  A new trainer may take the same RUN.
- * Samplers come and go as they like.
+ * its samplers see that within a second and fail with GV_ERR_DEVICE.  Shared
+ * memory goes with the processes that hold it.  A new trainer may take the same
+ * RUN.  Samplers come and go as they like.
  */
 #ifndef GV_PUBLISH_H
 #define GV_PUBLISH_H
