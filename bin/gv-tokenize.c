@@ -1,21 +1,15 @@
 /* gv-tokenize: text and conversations to token ids, and back. */
 #include "cli.h"
-#include "config.h"
-#include "dir.h"
 #include "io.h"
-#include "mem.h"
 #include "render.h"
 #include "stream.h"
 #include "token.h"
+#include "token_learn.h"
+#include "token_stream.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define MAX_LINE ((size_t)64 << 20) /* of ids to decode */
 
 static struct gv_opt_common common;
 static const char *model;
@@ -68,103 +62,37 @@ inputs(int *n, char **argv)
 	return std;
 }
 
-static void
-die_in(struct gv_error *e, const char *file)
-{
-	char q[256];
+/* ---- tokenizing ---------------------------------------------------------- */
 
-	gv_fail_in(e, "'%s'",
-	    !strcmp(file, "-") ? "standard input"
-			       : gv_quote(q, sizeof q, file, strlen(file)));
-	cli_die(e);
+/* Appends an option that was given to what the provenance chain says. */
+static void
+note(json_t *list, bool given, const char *name)
+{
+	if (given)
+		json_array_append_new(list, json_string(name));
 }
 
-/* ---- writing ------------------------------------------------------------- */
+static void
+note_number(json_t *list, const char *name, int64_t v)
+{
+	note(list, v != 0, name);
+	if (v)
+		json_array_append_new(list, json_sprintf("%" PRId64, v));
+}
 
 static json_t *
 arguments(void)
 {
 	json_t *list = json_array();
-	char n[2][32];
-	const char *a[8];
-	int k = 0, i, bad = !list;
 
-	a[k++] = chat ? "--chat" : prompt ? "--prompt" : "--text";
-	if (image_rows) {
-		snprintf(n[0], sizeof n[0], "%" PRId64, image_rows);
-		a[k++] = "--image-rows";
-		a[k++] = n[0];
-	}
-	if (max_length) {
-		snprintf(n[1], sizeof n[1], "%" PRId64, max_length);
-		a[k++] = "--max-length";
-		a[k++] = n[1];
-	}
-	if (jsonl)
-		a[k++] = "--jsonl";
-	if (whole)
-		a[k++] = "--whole";
-	for (i = 0; i < k && !bad; i++)
-		bad = json_array_append_new(list, json_string(a[i]));
+	note(list, chat, "--chat");
+	note(list, prompt, "--prompt");
+	note(list, text, "--text");
+	note_number(list, "--image-rows", image_rows);
+	note_number(list, "--max-length", max_length);
+	note(list, jsonl, "--jsonl");
+	note(list, whole, "--whole");
 	return list;
-}
-
-static int
-make_schema(
-    struct gv_schema *s, const struct gv_tokenizer *t, struct gv_error *e)
-{
-	static const char *const plain[] = {"messages", "answers", "task"};
-	size_t i;
-
-	if (gv_schema_init(s, "tokens", e) ||
-	    gv_schema_field(s, "tokens", "I32 (T)", "", e))
-		return e->code;
-	if (!prompt && (gv_schema_field(s, "targets", "I32 (T)", "", e) ||
-			   gv_schema_field(s, "bytes", "I32 (T)", "", e)))
-		return e->code;
-	/* conversations about the same images repeat their placeholders: the
-	 * runs (M) are not as many as the images of the record (N) */
-	if (!text && gv_schema_field(
-			 s, "image_at", prompt ? "I32 (N)" : "I32 (M)", "", e))
-		return e->code;
-	if (chat && gv_schema_field(s, "starts", "I32 (S)", "", e))
-		return e->code;
-	for (i = 0; prompt && i < 3; i++)
-		if (gv_schema_field(s, plain[i], "plain", "", e))
-			return e->code;
-	return gv_schema_prog(s, "gv-tokenize", arguments(),
-	    json_pack("{s:s}", "tokenizer", gv_tokenizer_digest(t)), e);
-}
-
-static int
-put_vector(struct gv_writer *w, const char *field, size_t n,
-    const int32_t *data, struct gv_error *e)
-{
-	int64_t shape = (int64_t)n;
-
-	return gv_writer_tensor(w, field, 1, &shape, data, e);
-}
-
-static int
-put_record(struct gv_writer *w, const struct gv_record *r, struct gv_error *e)
-{
-	const struct gv_rendered *s = &r->seq;
-
-	if (gv_writer_begin(w, r->key, e) ||
-	    put_vector(w, "tokens", s->n, s->token, e))
-		return e->code;
-	if (!prompt && (put_vector(w, "targets", s->n, s->target, e) ||
-			   put_vector(w, "bytes", s->n, s->bytes, e)))
-		return e->code;
-	if (!text && put_vector(w, "image_at", s->images, s->image_at, e))
-		return e->code;
-	if (chat && put_vector(w, "starts", r->starts, r->start, e))
-		return e->code;
-	if (prompt && (gv_writer_json(w, "messages", r->messages, e) ||
-			  gv_writer_json(w, "answers", r->answers, e) ||
-			  gv_writer_json(w, "task", r->task, e)))
-		return e->code;
-	return gv_writer_end_rec(w, e);
 }
 
 /* R of the model, where it is one that we know; a tokenizer may stand alone. */
@@ -172,34 +100,20 @@ static int
 rows_of_model(void)
 {
 	struct gv_error e = {0};
-	struct gv_config c;
-	size_t cap = strlen(model) + 16;
-	char *path = gv_alloc(cap, 1);
 	int rows;
 
-	if (!path) {
-		(void)gv_fail(&e, GV_ERR_NOMEM, "out of memory");
-		cli_die(&e);
-	}
-	snprintf(path, cap, "%s/config.json", model);
-	rows = access(path, F_OK);
-	gv_free(path);
-	if (rows)
-		return 0;
-	if (gv_config_open(&c, model, &e)) {
+	if (gv_tokens_rows(model, &rows, &e)) {
 		if (e.code != GV_ERR_NOSUP)
 			cli_die(&e);
 		cli_say(1, "%s; --image-rows is not known", e.msg);
-		return 0;
 	}
-	rows = (int)c.R;
-	gv_config_free(&c);
 	return rows;
 }
 
 /* Writes all records; how many lines were let pass. */
 static uint64_t
-put_all(struct gv_writer *w, struct gv_render_files *f)
+put_all(
+    struct gv_writer *w, const struct gv_render *how, struct gv_render_files *f)
 {
 	struct gv_error e = {0}, bad;
 	uint64_t records = 0, tokens = 0, passed = 0;
@@ -214,7 +128,7 @@ put_all(struct gv_writer *w, struct gv_render_files *f)
 			passed++;
 			continue;
 		}
-		if (put_record(w, r, &e))
+		if (gv_tokens_put(w, how, r, &e))
 			cli_die(&e);
 		records++;
 		tokens += r->seq.n;
@@ -234,7 +148,6 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 	struct gv_render how = {.tokenizer = t, .max_length = max_length};
 	struct gv_error e = {0};
 	struct gv_render_files *f;
-	struct gv_schema schema;
 	struct gv_writer *w;
 	struct gv_out *out;
 
@@ -244,15 +157,14 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 			    : GV_RENDER_TEXT;
 	if (!text)
 		how.image_rows = image_rows ? (int)image_rows : rows_of_model();
-	if (make_schema(&schema, t, &e) ||
-	    gv_out_open(&out, common.output, true, common.force, &e) ||
-	    gv_writer_open(&w, out, &schema, &e) ||
+	if (gv_out_open(&out, common.output, true, common.force, &e) ||
+	    gv_tokens_open(&w, out, &how, arguments(), &e) ||
 	    gv_render_open(&f, &how, file, (size_t)files,
 		whole ? GV_RENDER_WHOLE : GV_RENDER_LINES,
 		(size_t)common.threads, &e))
 		cli_die(&e);
-	gv_schema_free(&schema);
-	if (gv_writer_close(&w, put_all(w, f), &e) || gv_out_commit(&out, &e))
+	if (gv_writer_close(&w, put_all(w, &how, f), &e) ||
+	    gv_out_commit(&out, &e))
 		cli_die(&e);
 	gv_render_close(&f);
 	return cli_finish();
@@ -260,126 +172,20 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 
 /* ---- decoding ------------------------------------------------------------ */
 
-static void
-put_text(const struct gv_tokenizer *t, struct gv_out *out, const int32_t *id,
-    size_t n, struct gv_error *e)
-{
-	size_t len;
-	char *s;
-
-	if (gv_decode(t, id, n, specials, &s, &len, e))
-		return;
-	if (!gv_out_write(out, s, len, e))
-		(void)!gv_out_write(out, "\n", 1, e);
-	gv_free(s);
-}
-
-static void
-decode_stream(
-    const struct gv_tokenizer *t, struct gv_out *out, const char *file)
-{
-	struct gv_error e = {0};
-	const char *made;
-	struct gv_reader *r;
-	struct gv_rec rec;
-	size_t at;
-	int got;
-
-	if (gv_reader_open(&r, file, &e) ||
-	    gv_reader_need(r, "tokens", "I32 (T)", &at, &e))
-		cli_die(&e);
-	made = gv_schema_digest(gv_reader_schema(r), "tokenizer");
-	if (made && strcmp(made, gv_tokenizer_digest(t))) {
-		(void)gv_fail(
-		    &e, GV_ERR_MATCH, "its tokens are of another vocabulary");
-		die_in(&e, file);
-	}
-	while ((got = gv_reader_next(r, &rec, &e)) > 0) {
-		const struct gv_tensor *v = &rec.v[at].t;
-
-		put_text(t, out, v->data, v->bytes / sizeof(int32_t), &e);
-		if (e.code) {
-			gv_fail_in(&e, "record %" PRIu64, rec.n);
-			die_in(&e, file);
-		}
-	}
-	if (got < 0)
-		cli_die(&e);
-	gv_reader_close(&r);
-}
-
-static void
-parse_ids(const char *s, struct gv_ids *list, struct gv_error *e)
-{
-	list->n = 0;
-	for (;;) {
-		char *end, q[32];
-		long v;
-		size_t n;
-
-		s += strspn(s, " \t\r");
-		if (!*s)
-			return;
-		n = strcspn(s, " \t\r");
-		errno = 0;
-		v = strtol(s, &end, 10);
-		if (end != s + n || errno || v < 0 || v > INT32_MAX) {
-			(void)gv_fail(e, GV_ERR_FORMAT, "'%s' is not an id",
-			    gv_quote(q, sizeof q, s, n));
-			return;
-		}
-		if (gv_ids_push(list, (int32_t)v, e))
-			return;
-		s = end;
-	}
-}
-
-static void
-decode_ids(const struct gv_tokenizer *t, struct gv_out *out, const char *file)
-{
-	struct gv_error e = {0};
-	struct gv_ids list = {0};
-	struct gv_lines *l;
-	const char *s;
-	size_t n;
-	int got;
-
-	if (gv_lines_open(&l, file, MAX_LINE, &e))
-		cli_die(&e);
-	while ((got = gv_lines_next(l, &s, &n, &e)) > 0) {
-		if (strlen(s) != n)
-			(void)gv_fail(&e, GV_ERR_FORMAT, "a NUL byte");
-		else
-			parse_ids(s, &list, &e);
-		if (!e.code)
-			put_text(t, out, list.id, list.n, &e);
-		if (e.code) {
-			gv_fail_in(&e, "line %" PRIu64, gv_lines_number(l));
-			die_in(&e, file);
-		}
-	}
-	if (got < 0)
-		cli_die(&e);
-	gv_ids_free(&list);
-	gv_lines_close(&l);
-}
-
 static int
 decode_all(const struct gv_tokenizer *t, const char *const *file, int files)
 {
+	struct gv_tokens_text to = {.tokenizer = t, .specials = specials};
 	struct gv_error e = {0};
-	struct gv_out *out;
 	int i;
 
-	if (gv_out_open(&out, common.output, false, true, &e))
+	if (gv_out_open(&to.out, common.output, false, true, &e))
 		cli_die(&e);
-	for (i = 0; i < files; i++) {
-		if (ids)
-			decode_ids(t, out, file[i]);
-		else
-			decode_stream(t, out, file[i]);
-	}
-	if (gv_out_commit(&out, &e))
+	for (i = 0; i < files; i++)
+		if (ids ? gv_tokens_decode_ids(&to, file[i], &e)
+			: gv_tokens_decode(&to, file[i], &e))
+			cli_die(&e);
+	if (gv_out_commit(&to.out, &e))
 		cli_die(&e);
 	return cli_finish();
 }
@@ -409,24 +215,6 @@ static const struct gv_opt_prog train_prog = {
     train_opts,
 };
 
-/* A new directory appears with all its files; in one that is there, as that of
- * a model, each file is replaced. */
-static int
-write_vocabulary(struct gv_bpe_train *b, struct gv_error *e)
-{
-	struct gv_dir *d;
-
-	if (!access(dir, F_OK))
-		return gv_bpe_train_write(b, dir, e);
-	if (gv_dir_begin(&d, dir, e))
-		return e->code;
-	if (gv_bpe_train_write(b, gv_dir_tmp(d), e)) {
-		gv_dir_abort(&d);
-		return e->code;
-	}
-	return gv_dir_commit(&d, e);
-}
-
 static int
 train(int argc, char **argv)
 {
@@ -442,12 +230,10 @@ train(int argc, char **argv)
 	if (gv_bpe_train_open(&b, (int32_t)vocab, names[template_word], &e))
 		cli_die(&e);
 	for (i = 0; i < n; i++)
-		if (gv_render_learn(
+		if (gv_learn_file(
 			b, file[i], jsonl || gv_render_is_jsonl(file[i]), &e))
 			cli_die(&e);
-	if (gv_bpe_train_learn(b, &size, &e))
-		cli_die(&e);
-	if (write_vocabulary(b, &e))
+	if (gv_bpe_train_learn(b, &size, &e) || gv_learn_write(b, dir, &e))
 		cli_die(&e);
 	cli_say(1, "a vocabulary of %d ids%s", (int)size,
 	    size < vocab ? ": no pair of tokens is left that occurs twice"

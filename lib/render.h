@@ -80,12 +80,6 @@ int gv_render_next(struct gv_render_files *f, const struct gv_record **rec,
     struct gv_error *bad, struct gv_error *e) GV_USE_RESULT;
 void gv_render_close(struct gv_render_files **f);
 
-/* Gives a file's text to a vocabulary that is being learned: plain text, or if
- * `jsonl` the "text", "messages" and "conversations" of JSON lines.  For plain
- * text the result is that of the whole file as one document. */
-int gv_render_learn(struct gv_bpe_train *b, const char *file, bool jsonl,
-    struct gv_error *e) GV_USE_RESULT;
-
 /* Is this the name of a file of JSON lines? */
 bool gv_render_is_jsonl(const char *file);
 

@@ -1,4 +1,4 @@
-/* Files of lines: rendered by several threads, or learned from. */
+/* Files of lines, rendered by several threads. */
 #include "render_impl.h"
 
 #include "io.h"
@@ -12,7 +12,6 @@
 #define MAX_WHOLE   ((size_t)1 << 30)
 #define BATCH_LINES 64 /* what a thread works on at a time */
 #define BATCH_BYTES ((size_t)256 << 10)
-#define BLOCK       ((size_t)1 << 20) /* text learned from at a time */
 
 bool
 gv_render_is_jsonl(const char *file)
@@ -22,17 +21,16 @@ gv_render_is_jsonl(const char *file)
 	return n > 6 && !strcmp(file + n - 6, ".jsonl");
 }
 
-static bool
-blank(const char *s, size_t n)
+bool
+gv_render_blank(const char *s, size_t n)
 {
 	while (n && (*s == ' ' || *s == '\t' || *s == '\r'))
 		s++, n--;
 	return !n;
 }
 
-/* Puts 'FILE' in front of a message. */
-static int
-fail_in_file(struct gv_error *e, const char *file)
+int
+gv_render_in_file(struct gv_error *e, const char *file)
 {
 	char q[256];
 
@@ -125,7 +123,7 @@ read_lines(struct gv_render_files *f, struct batch *b, struct gv_error *e)
 			return 0;
 		}
 		f->running++;
-		if (!blank(s, n) &&
+		if (!gv_render_blank(s, n) &&
 		    add_line(b, s, n, gv_lines_number(f->l), f->running, e))
 			return e->code;
 	}
@@ -177,7 +175,7 @@ render_batch(void *ctx, void *item)
 		}
 		if (!b->whole)
 			gv_fail_in(&b->err[i], "line %" PRIu64, l->number);
-		fail_in_file(&b->err[i], b->file);
+		gv_render_in_file(&b->err[i], b->file);
 	}
 }
 
@@ -247,123 +245,4 @@ gv_render_close(struct gv_render_files **f)
 	gv_lines_close(&(*f)->l);
 	gv_free(*f);
 	*f = NULL;
-}
-
-/* ---- learning ------------------------------------------------------------ */
-
-/* Learns from a text; whether there was one. */
-static bool
-learn_string(struct gv_bpe_train *b, const json_t *s, struct gv_error *e)
-{
-	if (!json_is_string(s))
-		return false;
-	(void)!gv_bpe_train_add(
-	    b, json_string_value(s), json_string_length(s), e);
-	return true;
-}
-
-static bool
-learn_messages(struct gv_bpe_train *b, const json_t *list, struct gv_error *e)
-{
-	bool any = false;
-	size_t i, k;
-
-	for (i = 0; i < json_array_size(list); i++) {
-		const json_t *c =
-		    json_object_get(json_array_get(list, i), "content");
-
-		any |= learn_string(b, c, e);
-		for (k = 0; k < json_array_size(c); k++)
-			any |= learn_string(b,
-			    json_object_get(json_array_get(c, k), "text"), e);
-	}
-	return any;
-}
-
-static int
-learn_line(struct gv_bpe_train *b, const char *s, size_t n, struct gv_error *e)
-{
-	const json_t *many;
-	json_t *o;
-	bool any;
-	size_t i;
-
-	if (gv_render_parse(&o, s, n, e))
-		return e->code;
-	any = learn_string(b, json_object_get(o, "text"), e);
-	any |= learn_messages(b, json_object_get(o, "messages"), e);
-	many = json_object_get(o, "conversations");
-	for (i = 0; i < json_array_size(many); i++)
-		any |= learn_messages(b, json_array_get(many, i), e);
-	json_decref(o);
-	if (!any)
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "no text in 'text', 'messages' or 'conversations'");
-	return e->code;
-}
-
-static int
-learn_json(struct gv_bpe_train *b, struct gv_lines *l, struct gv_error *e)
-{
-	const char *s;
-	size_t n;
-
-	while (gv_lines_next(l, &s, &n, e) > 0) {
-		if (blank(s, n) || !learn_line(b, s, n, e))
-			continue;
-		gv_fail_in(e, "line %" PRIu64, gv_lines_number(l));
-		return gv_fail_in(e, "'%s'", gv_lines_name(l));
-	}
-	return e->code;
-}
-
-/* May a block end before this line?  No piece of the split pattern spans a
- * newline that a visible ASCII character follows. */
-static bool
-cuts(const char *s, size_t n)
-{
-	return n && *s > ' ' && *s < 0x7f;
-}
-
-static int
-learn_text(struct gv_bpe_train *b, struct gv_lines *l, struct gv_error *e)
-{
-	size_t used = 0, cap = 0, n;
-	char *block = NULL;
-	const char *s;
-
-	while (gv_lines_next(l, &s, &n, e) > 0) {
-		void *p = block;
-
-		if (used > BLOCK && (cuts(s, n) || used > MAX_LINE)) {
-			if (gv_bpe_train_add(b, block, used, e))
-				break;
-			used = 0;
-		}
-		if (gv_grow(&p, &cap, used + n + 1, 1)) {
-			gv_fail(e, GV_ERR_NOMEM, "out of memory");
-			break;
-		}
-		block = p;
-		memcpy(block + used, s, n);
-		block[used + n] = '\n';
-		used += n + 1;
-	}
-	if (used && !e->code)
-		(void)!gv_bpe_train_add(b, block, used, e);
-	gv_free(block);
-	return e->code;
-}
-
-int
-gv_render_learn(
-    struct gv_bpe_train *b, const char *file, bool jsonl, struct gv_error *e)
-{
-	struct gv_lines *l;
-
-	if (gv_lines_open(&l, file, MAX_LINE, e))
-		return e->code;
-	(void)!(jsonl ? learn_json(b, l, e) : learn_text(b, l, e));
-	gv_lines_close(&l);
-	return e->code;
 }

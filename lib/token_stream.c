@@ -1,0 +1,238 @@
+/* Streams of tokens: records written, and their ids turned back into text. */
+#include "token_stream.h"
+
+#include "config.h"
+#include "mem.h"
+#include "render_impl.h"
+#include "banned.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MAX_LINE ((size_t)64 << 20) /* of ids to decode */
+
+/* ---- rows ---------------------------------------------------------------- */
+
+int
+gv_tokens_rows(const char *dir, int *rows, struct gv_error *e)
+{
+	size_t cap = strlen(dir) + sizeof "/config.json";
+	char *path = gv_alloc(cap, 1);
+	struct gv_config c;
+	bool there;
+
+	*rows = 0;
+	if (!path)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	snprintf(path, cap, "%s/config.json", dir);
+	there = !access(path, F_OK);
+	gv_free(path);
+	if (!there)
+		return 0;
+	if (gv_config_open(&c, dir, e))
+		return e->code;
+	*rows = (int)c.R;
+	gv_config_free(&c);
+	return 0;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+static int
+fields(struct gv_schema *s, enum gv_render_mode mode, struct gv_error *e)
+{
+	bool prompt = mode == GV_RENDER_PROMPT;
+	bool chat = mode == GV_RENDER_CHAT;
+	static const char *const plain[] = {"messages", "answers", "task"};
+	size_t i;
+
+	if (gv_schema_field(s, "tokens", "I32 (T)", "", e))
+		return e->code;
+	if (!prompt && (gv_schema_field(s, "targets", "I32 (T)", "", e) ||
+			   gv_schema_field(s, "bytes", "I32 (T)", "", e)))
+		return e->code;
+	/* conversations about the same images repeat their placeholders: the
+	 * runs (M) are not as many as the images of the record (N) */
+	if ((prompt || chat) && gv_schema_field(s, "image_at",
+				    prompt ? "I32 (N)" : "I32 (M)", "", e))
+		return e->code;
+	if (chat && gv_schema_field(s, "starts", "I32 (S)", "", e))
+		return e->code;
+	for (i = 0; prompt && i < sizeof plain / sizeof *plain; i++)
+		if (gv_schema_field(s, plain[i], "plain", "", e))
+			return e->code;
+	return 0;
+}
+
+int
+gv_tokens_open(struct gv_writer **w, struct gv_out *o,
+    const struct gv_render *how, json_t *args, struct gv_error *e)
+{
+	const char *digest = gv_tokenizer_digest(how->tokenizer);
+	struct gv_schema s;
+
+	if (gv_schema_init(&s, "tokens", e)) {
+		json_decref(args);
+		return e->code;
+	}
+	if (!gv_schema_prog(&s, "gv-tokenize", args,
+		json_pack("{s:s}", "tokenizer", digest), e) &&
+	    !fields(&s, how->mode, e))
+		(void)!gv_writer_open(w, o, &s, e);
+	gv_schema_free(&s);
+	return e->code;
+}
+
+static int
+put_vector(struct gv_writer *w, const char *field, size_t n,
+    const int32_t *data, struct gv_error *e)
+{
+	int64_t shape = (int64_t)n;
+
+	return gv_writer_tensor(w, field, 1, &shape, data, e);
+}
+
+int
+gv_tokens_put(struct gv_writer *w, const struct gv_render *how,
+    const struct gv_record *r, struct gv_error *e)
+{
+	bool prompt = how->mode == GV_RENDER_PROMPT;
+	bool chat = how->mode == GV_RENDER_CHAT;
+	const struct gv_rendered *s = &r->seq;
+
+	if (gv_writer_begin(w, r->key, e) ||
+	    put_vector(w, "tokens", s->n, s->token, e))
+		return e->code;
+	if (!prompt && (put_vector(w, "targets", s->n, s->target, e) ||
+			   put_vector(w, "bytes", s->n, s->bytes, e)))
+		return e->code;
+	if ((prompt || chat) &&
+	    put_vector(w, "image_at", s->images, s->image_at, e))
+		return e->code;
+	if (chat && put_vector(w, "starts", r->starts, r->start, e))
+		return e->code;
+	if (prompt && (gv_writer_json(w, "messages", r->messages, e) ||
+			  gv_writer_json(w, "answers", r->answers, e) ||
+			  gv_writer_json(w, "task", r->task, e)))
+		return e->code;
+	return gv_writer_end_rec(w, e);
+}
+
+/* ---- decoding ------------------------------------------------------------ */
+
+static int
+put_text(const struct gv_tokens_text *to, const int32_t *id, size_t n,
+    struct gv_error *e)
+{
+	size_t len;
+	char *s;
+
+	if (gv_decode(to->tokenizer, id, n, to->specials, &s, &len, e))
+		return e->code;
+	if (!gv_out_write(to->out, s, len, e))
+		(void)!gv_out_write(to->out, "\n", 1, e);
+	gv_free(s);
+	return e->code;
+}
+
+static int
+same_vocabulary(
+    const struct gv_reader *r, const struct gv_tokenizer *t, struct gv_error *e)
+{
+	const char *made = gv_schema_digest(gv_reader_schema(r), "tokenizer");
+
+	if (!made || !strcmp(made, gv_tokenizer_digest(t)))
+		return 0;
+	return gv_fail(e, GV_ERR_MATCH, "its tokens are of another vocabulary");
+}
+
+static int
+decode_records(const struct gv_tokens_text *to, struct gv_reader *r, size_t at,
+    const char *file, struct gv_error *e)
+{
+	struct gv_rec rec;
+
+	while (gv_reader_next(r, &rec, e) > 0) {
+		const struct gv_tensor *v = &rec.v[at].t;
+
+		if (!put_text(to, v->data, v->bytes / sizeof(int32_t), e))
+			continue;
+		gv_fail_in(e, "record %" PRIu64, rec.n);
+		return gv_render_in_file(e, file);
+	}
+	return e->code;
+}
+
+int
+gv_tokens_decode(
+    const struct gv_tokens_text *to, const char *file, struct gv_error *e)
+{
+	struct gv_reader *r;
+	size_t at;
+
+	if (gv_reader_open(&r, file, e))
+		return e->code;
+	if (!gv_reader_need(r, "tokens", "I32 (T)", &at, e)) {
+		gv_reader_tie(r, to->out);
+		if (same_vocabulary(r, to->tokenizer, e))
+			gv_render_in_file(e, file);
+		else
+			(void)!decode_records(to, r, at, file, e);
+	}
+	gv_reader_close(&r);
+	return e->code;
+}
+
+/* Appends the ids that a line spells. */
+static int
+parse_ids(const char *s, struct gv_ids *list, struct gv_error *e)
+{
+	for (;;) {
+		char *end, q[32];
+		size_t n;
+		long v;
+
+		s += strspn(s, " \t\r");
+		if (!*s)
+			return 0;
+		n = strcspn(s, " \t\r");
+		errno = 0;
+		v = strtol(s, &end, 10);
+		if (end != s + n || errno || v < 0 || v > INT32_MAX)
+			return gv_fail(e, GV_ERR_FORMAT, "'%s' is not an id",
+			    gv_quote(q, sizeof q, s, n));
+		if (gv_ids_push(list, (int32_t)v, e))
+			return e->code;
+		s = end;
+	}
+}
+
+int
+gv_tokens_decode_ids(
+    const struct gv_tokens_text *to, const char *file, struct gv_error *e)
+{
+	struct gv_ids list = {0};
+	struct gv_lines *l;
+	const char *s;
+	size_t n;
+
+	if (gv_lines_open(&l, file, MAX_LINE, e))
+		return e->code;
+	while (gv_lines_next(l, &s, &n, e) > 0) {
+		list.n = 0;
+		if (strlen(s) != n)
+			gv_fail(e, GV_ERR_FORMAT, "a NUL byte");
+		else if (!parse_ids(s, &list, e))
+			(void)!put_text(to, list.id, list.n, e);
+		if (!e->code)
+			continue;
+		gv_fail_in(e, "line %" PRIu64, gv_lines_number(l));
+		gv_render_in_file(e, file);
+		break;
+	}
+	gv_ids_free(&list);
+	gv_lines_close(&l);
+	return e->code;
+}
