@@ -7,6 +7,7 @@
 #	make demo		pipelines/easy-vqa.mk: data to trained model
 #	make demo-rl		pipelines/easy-vqa-rl.mk: learning from rewards
 #	make install		PREFIX=/usr/local DESTDIR=
+#	make fuzz		libFuzzer programs, by clang, into build/fuzz
 #	make lint bench dist clean
 #
 # CUDA=auto|0|1		build the CUDA backend: if nvcc is found, no, yes
@@ -17,6 +18,7 @@ PREFIX	= /usr/local
 DESTDIR	=
 CUDA	= auto
 CC	= gcc
+CLANG	= clang
 AR	= ar
 PROVE	= prove
 OPT	= -O2
@@ -61,6 +63,7 @@ KCPU_C	:= $(wildcard kernels/cpu/*.c)
 BIN_C	:= $(wildcard bin/gv-*.c)
 UNIT_C	:= $(wildcard tests/unit/*.c)
 CHECK_C	:= $(filter-out tests/check/check.c,$(wildcard tests/check/*.c))
+FUZZ_C	:= $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 CLI_T	:= $(wildcard tests/cli/*.t)
 BENCH_C	:= $(wildcard tests/bench/*.c)
 GPU_C	:= $(wildcard tests/bench/gpu/*.c)
@@ -71,6 +74,8 @@ KCPU_O	:= $(foreach i,$(ISAS),$(KCPU_C:kernels/cpu/%.c=$B/cpu/$i/%.o))
 PROGS	:= $(BIN_C:bin/%.c=$B/bin/%)
 UNIT	:= $(UNIT_C:tests/unit/%.c=$B/tests/unit/%.t)
 CHECKS	:= $(CHECK_C:tests/check/%.c=$B/tests/check/%.t)
+REPLAY	:= $(FUZZ_C:tests/fuzz/%.c=$B/tests/fuzz/%.t)
+FUZZ	:= $(FUZZ_C:tests/fuzz/%.c=$B/fuzz/%)
 BENCH	:= $(BENCH_C:tests/bench/%.c=$B/tests/bench/%)
 GPU	:= $(GPU_C:tests/bench/gpu/%.c=$B/tests/bench/gpu/%)
 FAULT	:= $B/tests/fault/drive $B/tests/fault/fail.so
@@ -86,7 +91,7 @@ endif
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-run check-gpu lint bench bench-run bench-gpu demo \
-    demo-rl setup install dist clean
+    demo-rl fuzz setup install dist clean
 
 all: $(PROGS) $(ARCHIVES) $(CUDA_SO)
 
@@ -151,6 +156,34 @@ $B/tests/check/%.t: tests/check/%.c $B/tests/check/check.o $(ARCHIVES)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< \
 	    $B/tests/check/check.o $(ARCHIVES) $(LIBS)
 
+# What fuzzing has found worth keeping, run once more, without a fuzzer.
+$B/tests/fuzz/replay.o: tests/fuzz/replay.c tests/unit/tap.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -iquote tests/unit -MMD -MP -c -o $@ $<
+
+$B/tests/fuzz/%.t: tests/fuzz/%.c $B/tests/fuzz/replay.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< \
+	    $B/tests/fuzz/replay.o $(ARCHIVES) $(LIBS)
+
+# build/fuzz/NAME -max_len=65536 NEW tests/fuzz/corpus/NAME looks for more; its
+# kernels are the usual ones.
+SANITIZE = address,undefined
+FUZZ_O	:= $(LIB_C:lib/%.c=$B/fuzz/lib/%.o)
+$B/fuzz/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) -std=c11 -O2 -g -pthread \
+	    -fsanitize=fuzzer-no-link,$(SANITIZE) -MMD -MP -c -o $@ $<
+
+$B/fuzz/libgv.a: $(FUZZ_O)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$B/fuzz/%: tests/fuzz/%.c $B/fuzz/libgv.a $B/lib/libgvk.a
+	$(CLANG) $(CPPFLAGS) -std=c11 -O1 -g -fsanitize=fuzzer,$(SANITIZE) \
+	    $(LDFLAGS) -MMD -MP -o $@ $< $B/fuzz/libgv.a $B/lib/libgvk.a $(LIBS)
+
+fuzz: $(FUZZ)
+
 $B/tests/bench/%: tests/bench/%.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(ARCHIVES) \
@@ -181,8 +214,8 @@ setup:
 check: setup
 	@$(MAKE) --no-print-directory $(JOBS) check-run
 
-check-run: all $(UNIT) $(CHECKS) $(FAULT)
-	$(PROVE) --timer -j2 $(UNIT) $(CHECKS) $(CLI_T)
+check-run: all $(UNIT) $(CHECKS) $(REPLAY) $(FAULT)
+	$(PROVE) --timer -j2 $(UNIT) $(CHECKS) $(REPLAY) $(CLI_T)
 
 # Every kernel check on the GPU: CUDA against the reference in double.
 check-gpu: all $(CHECKS)
@@ -246,4 +279,5 @@ clean:
 
 -include $(LIB_O:.o=.d) $(KCPU_O:.o=.d) $(PROGS:=.d) $(KERN_O:.o=.d) $B/cli.d \
     $(UNIT:.t=.d) $(CHECKS:.t=.d) $(BENCH:=.d) $(GPU:=.d) $B/tests/check/check.d \
+    $(REPLAY:.t=.d) $B/tests/fuzz/replay.d $(FUZZ:=.d) $(FUZZ_O:.o=.d) \
     $B/tests/fault/drive.d

@@ -1,10 +1,6 @@
 /* Fuzz: any bytes as a stream, from a file and from a pipe: both readers must
  * say the same, and what they accept must survive a copy.
  *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE \
- *	    -iquote lib tests/fuzz/stream.c lib/[a-z]*.c ... -o fuzz-stream
- *	./fuzz-stream -max_len=65536 corpus/
- *
  * The CRCs of the input are made right first, else nothing gets past them.
  */
 #include "crc.h"

@@ -1,11 +1,6 @@
 /* Fuzz: any bytes as a file of weights, safetensors or GGUF: what is accepted
  * must be readable to its last byte, and asking it for anything must be safe.
  *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE \
- *	    -iquote lib -iquote kernels tests/fuzz/weights.c lib/[a-z]*.c ... \
- *	    -o fuzz-weights
- *	./fuzz-weights -max_len=65536 corpus/
- *
  * A file that starts with "GGUF" is read as one, any other as safetensors.
  */
 #include "blocks.h"
