@@ -1,6 +1,7 @@
 /* gv-tokenize: text and conversations to token ids, and back. */
 #include "cli.h"
 #include "io.h"
+#include "mem.h"
 #include "render.h"
 #include "stream.h"
 #include "token.h"
@@ -15,6 +16,7 @@ static struct gv_opt_common common;
 static const char *model;
 static bool chat, prompt, text, decode, jsonl, whole, ids, specials;
 static int64_t image_rows, max_length;
+static struct gv_opt_list keep;
 
 static const struct gv_opt opts[] = {
     {"model", 'm', GV_OPT_STR, &model, "DIR",
@@ -31,6 +33,8 @@ static const struct gv_opt opts[] = {
 	"placeholders an image takes (from config.json)", 1, 65536, NULL},
     {"max-length", 0, GV_OPT_INT, &max_length, "N",
 	"cut the text of longer sequences", 1, INT32_MAX, NULL},
+    {"keep", 0, GV_OPT_LIST, &keep, "KEY",
+	"with --prompt: pass this key of the lines on as a field", 0, 0, NULL},
     {"jsonl", 0, GV_OPT_FLAG, &jsonl, NULL,
 	"with --text: all input is JSON lines", 0, 0, NULL},
     {"whole", 0, GV_OPT_FLAG, &whole, NULL,
@@ -84,12 +88,17 @@ static json_t *
 arguments(void)
 {
 	json_t *list = json_array();
+	size_t i;
 
 	note(list, chat, "--chat");
 	note(list, prompt, "--prompt");
 	note(list, text, "--text");
 	note_number(list, "--image-rows", image_rows);
 	note_number(list, "--max-length", max_length);
+	for (i = 0; i < keep.n; i++) {
+		note(list, true, "--keep");
+		note(list, true, keep.v[i]);
+	}
 	note(list, jsonl, "--jsonl");
 	note(list, whole, "--whole");
 	return list;
@@ -145,7 +154,10 @@ put_all(
 static int
 tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 {
-	struct gv_render how = {.tokenizer = t, .max_length = max_length};
+	struct gv_render how = {.tokenizer = t,
+	    .max_length = max_length,
+	    .keep = keep.v,
+	    .nkeep = keep.n};
 	struct gv_error e = {0};
 	struct gv_render_files *f;
 	struct gv_writer *w;
@@ -167,6 +179,7 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 	    gv_out_commit(&out, &e))
 		cli_die(&e);
 	gv_render_close(&f);
+	gv_free(keep.v);
 	return cli_finish();
 }
 
@@ -260,6 +273,8 @@ check_options(void)
 		cli_usage("--jsonl and --whole exclude each other");
 	if ((ids || specials) && !decode)
 		cli_usage("--ids and --specials go with --decode");
+	if (keep.n && !prompt)
+		cli_usage("--keep goes with --prompt");
 	if (max_length && decode)
 		cli_usage("--max-length doesn't go with --decode");
 }

@@ -9,20 +9,16 @@ gv_record_free(struct gv_record *r)
 {
 	gv_rendered_free(&r->seq);
 	gv_free(r->start);
-	json_decref(r->messages);
-	json_decref(r->answers);
-	json_decref(r->task);
+	json_decref(r->plain);
 	memset(r, 0, sizeof *r);
 }
 
 static void
 empty(struct gv_record *r)
 {
-	json_decref(r->messages);
-	json_decref(r->answers);
-	json_decref(r->task);
+	json_decref(r->plain);
 	r->key[0] = '\0';
-	r->messages = r->answers = r->task = NULL;
+	r->plain = NULL;
 	r->seq.n = r->seq.images = r->starts = 0;
 }
 
@@ -292,12 +288,55 @@ text_of(const json_t *content)
 	return all;
 }
 
-static json_t *
-or_null(const json_t *o, const char *key)
+const char *
+gv_render_plain(const struct gv_render *how, size_t i)
 {
-	json_t *v = json_object_get(o, key);
+	static const char *const always[] = {
+	    "messages", "answers", "task", "options"};
+	const size_t n = sizeof always / sizeof *always;
 
-	return v ? json_incref(v) : json_null();
+	if (i < n)
+		return always[i];
+	return i - n < how->nkeep ? how->keep[i - n] : NULL;
+}
+
+/* The line's plain data, null where it has none. */
+static json_t *
+plain(const struct gv_render *how, const json_t *o)
+{
+	json_t *all = json_object();
+	const char *key;
+	size_t i;
+
+	for (i = 0; all && (key = gv_render_plain(how, i)); i++) {
+		json_t *v = json_object_get(o, key);
+
+		if (!json_object_set_new(
+			all, key, v ? json_incref(v) : json_null()))
+			continue;
+		json_decref(all);
+		all = NULL;
+	}
+	return all;
+}
+
+/* Takes the assistant's last message away from what is to be answered. */
+static int
+take_answer(json_t *all, const json_t *list, const json_t *last)
+{
+	json_t *messages = json_copy((json_t *)(uintptr_t)list);
+
+	if (!messages ||
+	    json_array_remove(messages, json_array_size(messages) - 1) ||
+	    json_object_set(all, "messages", messages)) {
+		json_decref(messages);
+		return GV_ERR_NOMEM;
+	}
+	json_decref(messages);
+	if (!json_is_null(json_object_get(all, "answers")))
+		return 0;
+	return json_object_set_new(all, "answers",
+	    json_pack("[o]", text_of(json_object_get(last, "content"))));
 }
 
 static int
@@ -312,19 +351,12 @@ prompt(const struct gv_render *how, const json_t *o, size_t images,
 	if (!n)
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "'messages' is not a list of turns");
-	r->messages = json_copy((json_t *)(uintptr_t)list);
-	r->answers = or_null(o, "answers");
-	r->task = or_null(o, "task");
-	if (role && !strcmp(role, "assistant")) {
-		if (json_is_null(r->answers))
-			r->answers = json_pack(
-			    "[o]", text_of(json_object_get(last, "content")));
-		if (r->messages && json_array_remove(r->messages, n - 1))
-			return no_memory(e);
-	}
-	if (!r->messages || !r->answers)
+	r->plain = plain(how, o);
+	if (!r->plain || (role && !strcmp(role, "assistant") &&
+			     take_answer(r->plain, list, last)))
 		return no_memory(e);
-	return conversation(how, r->messages, images, r, e);
+	return conversation(
+	    how, json_object_get(r->plain, "messages"), images, r, e);
 }
 
 /* ---- lines --------------------------------------------------------------- */

@@ -31,7 +31,13 @@ struct gv_render {
 	enum gv_render_mode mode;
 	int image_rows; /* placeholders an image takes; 0: not known */
 	int64_t max_length; /* tokens a sequence has at most; 0: any */
+	const char *const *keep; /* keys of a prompt's line to keep, besides */
+	size_t nkeep; /* those that always are */
 };
+
+/* Field i of a prompt's record that holds plain data from its line: messages,
+ * answers, task and options, then those of `keep`; NULL behind the last. */
+const char *gv_render_plain(const struct gv_render *how, size_t i);
 
 /* A record.  Zero it first; gv_record_free() at the end. */
 struct gv_record {
@@ -39,7 +45,7 @@ struct gv_record {
 	struct gv_rendered seq; /* its sequences, one behind the other */
 	int32_t *start; /* where each begins */
 	size_t starts, start_cap;
-	json_t *messages, *answers, *task; /* of a prompt; never NULL there */
+	json_t *plain; /* of a prompt: an object with all gv_render_plain() */
 };
 void gv_record_free(struct gv_record *r);
 

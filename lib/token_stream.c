@@ -41,11 +41,11 @@ gv_tokens_rows(const char *dir, int *rows, struct gv_error *e)
 /* ---- writing ------------------------------------------------------------- */
 
 static int
-fields(struct gv_schema *s, enum gv_render_mode mode, struct gv_error *e)
+fields(struct gv_schema *s, const struct gv_render *how, struct gv_error *e)
 {
-	bool prompt = mode == GV_RENDER_PROMPT;
-	bool chat = mode == GV_RENDER_CHAT;
-	static const char *const plain[] = {"messages", "answers", "task"};
+	bool prompt = how->mode == GV_RENDER_PROMPT;
+	bool chat = how->mode == GV_RENDER_CHAT;
+	const char *name;
 	size_t i;
 
 	if (gv_schema_field(s, "tokens", "I32 (T)", "", e))
@@ -60,8 +60,8 @@ fields(struct gv_schema *s, enum gv_render_mode mode, struct gv_error *e)
 		return e->code;
 	if (chat && gv_schema_field(s, "starts", "I32 (S)", "", e))
 		return e->code;
-	for (i = 0; prompt && i < sizeof plain / sizeof *plain; i++)
-		if (gv_schema_field(s, plain[i], "plain", "", e))
+	for (i = 0; prompt && (name = gv_render_plain(how, i)); i++)
+		if (gv_schema_field(s, name, "plain", "", e))
 			return e->code;
 	return 0;
 }
@@ -79,7 +79,7 @@ gv_tokens_open(struct gv_writer **w, struct gv_out *o,
 	}
 	if (!gv_schema_prog(&s, "gv-tokenize", args,
 		json_pack("{s:s}", "tokenizer", digest), e) &&
-	    !fields(&s, how->mode, e))
+	    !fields(&s, how, e))
 		(void)!gv_writer_open(w, o, &s, e);
 	gv_schema_free(&s);
 	return e->code;
@@ -101,6 +101,8 @@ gv_tokens_put(struct gv_writer *w, const struct gv_render *how,
 	bool prompt = how->mode == GV_RENDER_PROMPT;
 	bool chat = how->mode == GV_RENDER_CHAT;
 	const struct gv_rendered *s = &r->seq;
+	const char *name;
+	size_t i;
 
 	if (gv_writer_begin(w, r->key, e) ||
 	    put_vector(w, "tokens", s->n, s->token, e))
@@ -113,10 +115,9 @@ gv_tokens_put(struct gv_writer *w, const struct gv_render *how,
 		return e->code;
 	if (chat && put_vector(w, "starts", r->starts, r->start, e))
 		return e->code;
-	if (prompt && (gv_writer_json(w, "messages", r->messages, e) ||
-			  gv_writer_json(w, "answers", r->answers, e) ||
-			  gv_writer_json(w, "task", r->task, e)))
-		return e->code;
+	for (i = 0; prompt && (name = gv_render_plain(how, i)); i++)
+		if (gv_writer_json(w, name, json_object_get(r->plain, name), e))
+			return e->code;
 	return gv_writer_end_rec(w, e);
 }
 

@@ -96,7 +96,7 @@ is "rendered" "$(back nano p.gv)" \
 <|bos|><|user_start|>q<|user_end|><|assistant_start|>
 <|bos|><|user_start|>q<|user_end|><|assistant_start|>"
 is "fields" "$(stat p.gv '[.fields[].name]')" \
-	'["tokens","image_at","messages","answers","task"]'
+	'["tokens","image_at","messages","answers","task","options"]'
 cat >"$T/plain.c" <<'EOF'
 #include "stream.h"
 #include <stdio.h>
@@ -129,6 +129,25 @@ is "what the prompts came from" "$(./plain <p.gv)" \
 '[{"role":"user","content":"q"}] ["1","2"] "vqa"
 [{"role":"user","content":"q"}] ["yes"] null
 [{"role":"user","content":"q"}] "a" null'
+cat >mc.jsonl <<'EOF'
+{"id": "m1", "messages": [{"role": "user", "content": "q"}], "answers": ["B"], "task": "mmmu", "options": ["red", "blue"], "question_type": "colour", "level": 1}
+{"id": "m2", "messages": [{"role": "user", "content": "q"}], "answers": ["7"], "task": "mmmu", "question_type": "count"}
+EOF
+ok "keys to keep" gv-tokenize -m nano --prompt --keep question_type \
+	--keep level -o mc.gv mc.jsonl
+is "... are fields" "$(stat mc.gv '[.fields[5:][].name]')" \
+	'["options","question_type","level"]'
+is "... and provenance" "$(stat mc.gv '.prog[0].args | tojson')" \
+	'["--prompt","--keep","question_type","--keep","level"]'
+gv-model init vlm_tiny --tokenizer nano -o tiny2
+ok "... that reach the reward" sh -c 'gv-rollout -m tiny2 --max-tokens 4 \
+	--group 2 mc.gv | gv-reward --summary --by question_type --json >by.json'
+is "... and its report" \
+	"$(jq -c '[.tasks[0].types[] | [.field, .type, .n]]' by.json)" \
+	'[["question_type","colour",2],["question_type","count",2]]'
+must_fail 2 "--keep is for prompts" gv-tokenize -m nano --chat --keep a c.jsonl
+must_fail 1 "a key that is a field already" gv-tokenize -m nano --prompt \
+	--keep tokens p.jsonl
 must_fail 1 "nothing but an answer" sh -c 'echo \
 	"{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}" |
 	gv-tokenize -m nano --prompt'
