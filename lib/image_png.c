@@ -18,6 +18,7 @@ struct job {
 	struct gv_error *e;
 	const uint8_t *data; /* reading: what is left of the file */
 	size_t n;
+	size_t may; /* bytes that libpng may still ask for */
 	int orientation;
 	const struct gv_image_limits *l;
 	uint64_t deadline; /* as gv_image_deadline() has it */
@@ -61,9 +62,15 @@ on_read(png_structp png, png_bytep dst, size_t n)
 		gv_fail(j->e, GV_ERR_CUT, "the PNG ends early");
 		leave(j);
 	}
+	if (n > j->may) {
+		gv_fail(j->e, GV_ERR_FORMAT,
+		    "damaged PNG (far more image data than its rows)");
+		leave(j);
+	}
 	memcpy(dst, j->data, n);
 	j->data += n;
 	j->n -= n;
+	j->may -= n;
 }
 
 static int
@@ -227,6 +234,15 @@ convert(
 		key_row(d, w, j->key, j->l->under);
 }
 
+/* With its last row libpng inflates all that follows the rows, too, of which a
+ * small file may hold gigabytes.  Of the `raw` bytes that are still to come,
+ * deflate can't make more than these, but for what a careless writer adds. */
+static void
+ration(struct job *j, size_t raw)
+{
+	j->may = raw + raw / 64 + (1 << 16);
+}
+
 static void
 read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 {
@@ -235,9 +251,11 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 	size_t stride = w * bytes_of[kind], y, i, n;
 	bool apart = bytes_of[kind] != 3;
 
-	if (whole)
+	/* rows of up to eight bytes a pixel, in seven passes if interlaced */
+	if (whole) {
+		ration(j, (w * 8 + 7) * h);
 		read_interlaced(j, stride, h);
-	else if (apart && !(j->wide = gv_alloc(stride, 1))) {
+	} else if (apart && !(j->wide = gv_alloc(stride, 1))) {
 		gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 		leave(j);
 	}
@@ -252,12 +270,15 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 				     : apart ? j->wide
 					     : d;
 
+			if (y + i + 1 == h && !whole)
+				ration(j, w * 8 + 1);
 			if (!whole)
 				png_read_row(j->png, s, NULL);
 			convert(j, d, s, w, kind);
 		}
 		j->to->take(j->to, (int32_t)n);
 	}
+	j->may = SIZE_MAX;
 }
 
 static int
@@ -308,6 +329,7 @@ gv_png_decode(struct gv_taker *to, int *orientation, const void *data, size_t n,
 	j.e = &mine;
 	j.data = data;
 	j.n = n;
+	j.may = SIZE_MAX;
 	j.orientation = 1;
 	j.l = l;
 	j.to = to;
