@@ -149,9 +149,10 @@ static int
 digest(struct gv_tokenizer *t, struct gv_error *e)
 {
 	struct gather *h = gv_alloc(1, sizeof *h);
-	const char *cut = t->split ? gv_split_pattern(t->split) : "";
 	const struct gv_added *set[2] = {&t->raw, &t->normal};
-	size_t i, k;
+	size_t cut_bytes = 0, i, k;
+	const char *cut =
+	    t->split ? gv_split_patterns(t->split, &cut_bytes) : "";
 
 	if (h)
 		h->h = gv_sha_open();
@@ -166,8 +167,8 @@ digest(struct gv_tokenizer *t, struct gv_error *e)
 		   (uint32_t)t->fuse_unk << 4 | (uint32_t)t->prefix << 5);
 	if (t->chars)
 		add_number(h, (uint32_t)t->unk);
-	add_number(h, (uint32_t)strlen(cut));
-	add_bytes(h, cut, strlen(cut));
+	add_number(h, (uint32_t)cut_bytes);
+	add_bytes(h, cut, cut_bytes);
 	add_number(h, (uint32_t)t->size);
 	for (i = 0; i < (size_t)t->size; i++) {
 		add_number(h, t->tok[i].flags & ~(unsigned)GV_TOK_WHOLE);

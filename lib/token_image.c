@@ -185,7 +185,8 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 		table[ADDED_TEXT], h->bytes[ADDED_TEXT]) &&
 	    (!h->cut ||
 		(h->bytes[CUT] && !((char *)table[CUT])[h->bytes[CUT] - 1] &&
-		    !gv_split_open(&t->split, table[CUT], &quiet)));
+		    !gv_split_open_chain(
+			&t->split, table[CUT], h->bytes[CUT] - 1, &quiet)));
 	gv_error_clear(&quiet);
 	return fine;
 }
@@ -314,7 +315,9 @@ gv_token_image_save(
 	size_t from = gv_align(sizeof(struct head));
 	struct image m = {0};
 	struct stat place;
-	const char *cut = t->split ? gv_split_pattern(t->split) : "";
+	size_t cut_bytes = 0;
+	const char *cut =
+	    t->split ? gv_split_patterns(t->split, &cut_bytes) : "";
 	struct head *h = &m.head;
 
 	/* a superuser's write would pass where a directory is read-only */
@@ -347,7 +350,7 @@ gv_token_image_save(
 	    put(&m, PAIR, t->pair,
 		((size_t)t->pair_mask + 1) * sizeof *t->pair) &&
 	    put(&m, MERGED, t->merged, t->merges * sizeof *t->merged) &&
-	    put_added(&m, t) && put(&m, CUT, cut, strlen(cut) + 1)) {
+	    put_added(&m, t) && put(&m, CUT, cut, cut_bytes + 1)) {
 		h->crc = crc_of(h, m.data + from, m.n - from);
 		memcpy(m.data, h, sizeof *h);
 		write_image(dir, &m);

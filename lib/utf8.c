@@ -9,25 +9,6 @@
 #include <utf8proc.h>
 
 static bool
-in_ranges(const struct gv_utf8_range *r, size_t n, uint32_t c)
-{
-	size_t lo = 0, hi = n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (c > r[mid].hi)
-			lo = mid + 1;
-		else if (c < r[mid].lo)
-			hi = mid;
-		else
-			return true;
-	}
-	return false;
-}
-#define IN(table, c) in_ranges(table, sizeof(table) / sizeof *(table), c)
-
-static bool
 tail(const char *s, size_t i)
 {
 	return ((unsigned char)s[i] & 0xc0) == 0x80;
@@ -105,6 +86,20 @@ gv_utf8_clean(const char *s, size_t n, size_t *len)
 }
 
 size_t
+gv_utf8_check(const char *s, size_t n)
+{
+	size_t at, len;
+	uint32_t c;
+
+	for (at = 0; at < n; at += len) {
+		len = gv_utf8_next(s + at, n - at, &c);
+		if (c == GV_UTF8_BAD)
+			break;
+	}
+	return at;
+}
+
+size_t
 gv_utf8_put(uint32_t c, char out[4])
 {
 	return (size_t)utf8proc_encode_char(
@@ -130,31 +125,97 @@ gv_utf8_whole(const char *s, size_t n)
 
 /* ---- classes ------------------------------------------------------------- */
 
-static const struct gv_utf8_range new_letters[] = {{0x1c89, 0x1c8a},
-    {0xa7cb, 0xa7cd}, {0xa7da, 0xa7dc}, {0x105c0, 0x105f3}, {0x10d4a, 0x10d65},
-    {0x10d6f, 0x10d85}, {0x10ec2, 0x10ec4}, {0x1123f, 0x11240},
-    {0x11380, 0x11389}, {0x1138b, 0x1138b}, {0x1138e, 0x1138e},
-    {0x11390, 0x113b5}, {0x113b7, 0x113b7}, {0x113d1, 0x113d1},
-    {0x113d3, 0x113d3}, {0x11bc0, 0x11be0}, {0x11f02, 0x11f02},
-    {0x11f04, 0x11f10}, {0x11f12, 0x11f33}, {0x1342f, 0x1342f},
-    {0x13441, 0x13446}, {0x13460, 0x143fa}, {0x16100, 0x1611d},
-    {0x16d40, 0x16d6c}, {0x18cff, 0x18cff}, {0x1b132, 0x1b132},
-    {0x1b155, 0x1b155}, {0x1df25, 0x1df2a}, {0x1e030, 0x1e06d},
-    {0x1e4d0, 0x1e4eb}, {0x1e5d0, 0x1e5ed}, {0x1e5f0, 0x1e5f0},
-    {0x2b739, 0x2b739}, {0x2ebf0, 0x2ee5d}, {0x31350, 0x323af}};
-static const struct gv_utf8_range new_numbers[] = {{0x10d40, 0x10d49},
-    {0x116d0, 0x116e3}, {0x11bf0, 0x11bf9}, {0x11f50, 0x11f59},
-    {0x16130, 0x16139}, {0x16d70, 0x16d79}, {0x1ccf0, 0x1ccf9},
-    {0x1d2c0, 0x1d2d3}, {0x1e4f0, 0x1e4f9}, {0x1e5f1, 0x1e5fa}};
+static const struct gv_utf8_range recent[] = {{0x897, 0x897, GV_MN},
+    {0xcf3, 0xcf3, GV_MC}, {0xece, 0xece, GV_MN}, {0x1b4e, 0x1b4f, GV_PO},
+    {0x1b7f, 0x1b7f, GV_PO}, {0x1c89, 0x1c89, GV_LU}, {0x1c8a, 0x1c8a, GV_LL},
+    {0x2427, 0x2429, GV_SO}, {0x2ffc, 0x2fff, GV_SO}, {0x31e4, 0x31e5, GV_SO},
+    {0x31ef, 0x31ef, GV_SO}, {0xa7cb, 0xa7cc, GV_LU}, {0xa7cd, 0xa7cd, GV_LL},
+    {0xa7da, 0xa7da, GV_LU}, {0xa7db, 0xa7db, GV_LL}, {0xa7dc, 0xa7dc, GV_LU},
+    {0x105c0, 0x105f3, GV_LO}, {0x10d40, 0x10d49, GV_ND},
+    {0x10d4a, 0x10d4d, GV_LO}, {0x10d4e, 0x10d4e, GV_LM},
+    {0x10d4f, 0x10d4f, GV_LO}, {0x10d50, 0x10d65, GV_LU},
+    {0x10d69, 0x10d6d, GV_MN}, {0x10d6e, 0x10d6e, GV_PD},
+    {0x10d6f, 0x10d6f, GV_LM}, {0x10d70, 0x10d85, GV_LL},
+    {0x10d8e, 0x10d8f, GV_SM}, {0x10ec2, 0x10ec4, GV_LO},
+    {0x10efc, 0x10eff, GV_MN}, {0x1123f, 0x11240, GV_LO},
+    {0x11241, 0x11241, GV_MN}, {0x11380, 0x11389, GV_LO},
+    {0x1138b, 0x1138b, GV_LO}, {0x1138e, 0x1138e, GV_LO},
+    {0x11390, 0x113b5, GV_LO}, {0x113b7, 0x113b7, GV_LO},
+    {0x113b8, 0x113ba, GV_MC}, {0x113bb, 0x113c0, GV_MN},
+    {0x113c2, 0x113c2, GV_MC}, {0x113c5, 0x113c5, GV_MC},
+    {0x113c7, 0x113ca, GV_MC}, {0x113cc, 0x113cd, GV_MC},
+    {0x113ce, 0x113ce, GV_MN}, {0x113cf, 0x113cf, GV_MC},
+    {0x113d0, 0x113d0, GV_MN}, {0x113d1, 0x113d1, GV_LO},
+    {0x113d2, 0x113d2, GV_MN}, {0x113d3, 0x113d3, GV_LO},
+    {0x113d4, 0x113d5, GV_PO}, {0x113d7, 0x113d8, GV_PO},
+    {0x113e1, 0x113e2, GV_MN}, {0x116d0, 0x116e3, GV_ND},
+    {0x11b00, 0x11b09, GV_PO}, {0x11bc0, 0x11be0, GV_LO},
+    {0x11be1, 0x11be1, GV_PO}, {0x11bf0, 0x11bf9, GV_ND},
+    {0x11f00, 0x11f01, GV_MN}, {0x11f02, 0x11f02, GV_LO},
+    {0x11f03, 0x11f03, GV_MC}, {0x11f04, 0x11f10, GV_LO},
+    {0x11f12, 0x11f33, GV_LO}, {0x11f34, 0x11f35, GV_MC},
+    {0x11f36, 0x11f3a, GV_MN}, {0x11f3e, 0x11f3f, GV_MC},
+    {0x11f40, 0x11f40, GV_MN}, {0x11f41, 0x11f41, GV_MC},
+    {0x11f42, 0x11f42, GV_MN}, {0x11f43, 0x11f4f, GV_PO},
+    {0x11f50, 0x11f59, GV_ND}, {0x11f5a, 0x11f5a, GV_MN},
+    {0x1342f, 0x1342f, GV_LO}, {0x13439, 0x1343f, GV_CF},
+    {0x13440, 0x13440, GV_MN}, {0x13441, 0x13446, GV_LO},
+    {0x13447, 0x13455, GV_MN}, {0x13460, 0x143fa, GV_LO},
+    {0x16100, 0x1611d, GV_LO}, {0x1611e, 0x16129, GV_MN},
+    {0x1612a, 0x1612c, GV_MC}, {0x1612d, 0x1612f, GV_MN},
+    {0x16130, 0x16139, GV_ND}, {0x16d40, 0x16d42, GV_LM},
+    {0x16d43, 0x16d6a, GV_LO}, {0x16d6b, 0x16d6c, GV_LM},
+    {0x16d6d, 0x16d6f, GV_PO}, {0x16d70, 0x16d79, GV_ND},
+    {0x18cff, 0x18cff, GV_LO}, {0x1b132, 0x1b132, GV_LO},
+    {0x1b155, 0x1b155, GV_LO}, {0x1cc00, 0x1ccef, GV_SO},
+    {0x1ccf0, 0x1ccf9, GV_ND}, {0x1cd00, 0x1ceb3, GV_SO},
+    {0x1d2c0, 0x1d2d3, GV_NO}, {0x1df25, 0x1df2a, GV_LL},
+    {0x1e030, 0x1e06d, GV_LM}, {0x1e08f, 0x1e08f, GV_MN},
+    {0x1e4d0, 0x1e4ea, GV_LO}, {0x1e4eb, 0x1e4eb, GV_LM},
+    {0x1e4ec, 0x1e4ef, GV_MN}, {0x1e4f0, 0x1e4f9, GV_ND},
+    {0x1e5d0, 0x1e5ed, GV_LO}, {0x1e5ee, 0x1e5ef, GV_MN},
+    {0x1e5f0, 0x1e5f0, GV_LO}, {0x1e5f1, 0x1e5fa, GV_ND},
+    {0x1e5ff, 0x1e5ff, GV_PO}, {0x1f6dc, 0x1f6dc, GV_SO},
+    {0x1f774, 0x1f776, GV_SO}, {0x1f77b, 0x1f77f, GV_SO},
+    {0x1f7d9, 0x1f7d9, GV_SO}, {0x1f8b2, 0x1f8bb, GV_SO},
+    {0x1f8c0, 0x1f8c1, GV_SO}, {0x1fa75, 0x1fa77, GV_SO},
+    {0x1fa87, 0x1fa89, GV_SO}, {0x1fa8f, 0x1fa8f, GV_SO},
+    {0x1faad, 0x1faaf, GV_SO}, {0x1fabb, 0x1fabf, GV_SO},
+    {0x1fac6, 0x1fac6, GV_SO}, {0x1face, 0x1facf, GV_SO},
+    {0x1fada, 0x1fadc, GV_SO}, {0x1fadf, 0x1fadf, GV_SO},
+    {0x1fae8, 0x1fae9, GV_SO}, {0x1faf7, 0x1faf8, GV_SO},
+    {0x1fbcb, 0x1fbef, GV_SO}, {0x2b739, 0x2b739, GV_LO},
+    {0x2ebf0, 0x2ee5d, GV_LO}, {0x31350, 0x323af, GV_LO}};
 
 size_t
-gv_utf8_new(enum gv_class k, const struct gv_utf8_range **r)
+gv_utf8_recent(const struct gv_utf8_range **r)
 {
-	bool letter = k == GV_CLASS_LETTER;
+	*r = recent;
+	return sizeof recent / sizeof *recent;
+}
 
-	*r = letter ? new_letters : new_numbers;
-	return letter ? sizeof new_letters / sizeof *new_letters
-		      : sizeof new_numbers / sizeof *new_numbers;
+enum gv_category
+gv_utf8_category(uint32_t c)
+{
+	utf8proc_category_t k;
+	size_t lo = 0, hi = sizeof recent / sizeof *recent;
+
+	if (c > 0x10ffff)
+		return GV_CN;
+	k = utf8proc_category((utf8proc_int32_t)c);
+	if (k != UTF8PROC_CATEGORY_CN)
+		return (enum gv_category)k;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (c > recent[mid].hi)
+			lo = mid + 1;
+		else if (c < recent[mid].lo)
+			hi = mid;
+		else
+			return recent[mid].category;
+	}
+	return GV_CN;
 }
 
 static bool
@@ -178,26 +239,66 @@ gv_utf8_class(uint32_t c)
 			return GV_CLASS_NUMBER;
 		return is_space(c) ? GV_CLASS_SPACE : GV_CLASS_OTHER;
 	}
-	if (c > 0x10ffff)
-		return GV_CLASS_OTHER;
-	switch (utf8proc_category((utf8proc_int32_t)c)) {
-	case UTF8PROC_CATEGORY_LU:
-	case UTF8PROC_CATEGORY_LL:
-	case UTF8PROC_CATEGORY_LT:
-	case UTF8PROC_CATEGORY_LM:
-	case UTF8PROC_CATEGORY_LO:
+	switch (gv_utf8_category(c)) {
+	case GV_LU:
+	case GV_LL:
+	case GV_LT:
+	case GV_LM:
+	case GV_LO:
 		return GV_CLASS_LETTER;
-	case UTF8PROC_CATEGORY_ND:
-	case UTF8PROC_CATEGORY_NL:
-	case UTF8PROC_CATEGORY_NO:
+	case GV_ND:
+	case GV_NL:
+	case GV_NO:
 		return GV_CLASS_NUMBER;
-	case UTF8PROC_CATEGORY_CN:
-		return IN(new_letters, c)   ? GV_CLASS_LETTER
-		       : IN(new_numbers, c) ? GV_CLASS_NUMBER
-					    : GV_CLASS_OTHER;
 	default:
 		return is_space(c) ? GV_CLASS_SPACE : GV_CLASS_OTHER;
 	}
+}
+
+/* ---- case ---------------------------------------------------------------- */
+
+/* Capitals that utf8proc doesn't know, up to Unicode 17. */
+static uint32_t
+lower(uint32_t c)
+{
+	static const struct {
+		uint32_t lo, hi, to;
+	} young[] = {{0x1c89, 0x1c89, 0x1c8a}, {0xa7cb, 0xa7cb, 0x264},
+	    {0xa7cc, 0xa7cc, 0xa7cd}, {0xa7ce, 0xa7ce, 0xa7cf},
+	    {0xa7d2, 0xa7d2, 0xa7d3}, {0xa7d4, 0xa7d4, 0xa7d5},
+	    {0xa7da, 0xa7da, 0xa7db}, {0xa7dc, 0xa7dc, 0x19b},
+	    {0x10d50, 0x10d65, 0x10d70}, {0x16ea0, 0x16eb8, 0x16ebb}};
+	size_t i;
+
+	for (i = 0; c >= 0x1c89 && i < sizeof young / sizeof *young; i++)
+		if (c >= young[i].lo && c <= young[i].hi)
+			return young[i].to + (c - young[i].lo);
+	return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+}
+
+char *
+gv_utf8_lower(const char *s, size_t n, size_t *len)
+{
+	/* no lower case takes more than half as much again: U+023A does */
+	char *out = gv_alloc(n + n / 2 + 4, 1);
+	size_t at, k, put = 0;
+	uint32_t c;
+
+	for (at = 0; out && at < n; at += k) {
+		k = gv_utf8_next(s + at, n - at, &c);
+		if (c == GV_UTF8_BAD) {
+			out[put++] = s[at];
+			continue;
+		}
+		if (c == 0x130) { /* alone in becoming two characters */
+			memcpy(out + put, "i\xcc\x87", 3);
+			put += 3;
+			continue;
+		}
+		put += gv_utf8_put(lower(c), out + put);
+	}
+	*len = put;
+	return out;
 }
 
 /* ---- NFC ----------------------------------------------------------------- */
@@ -205,15 +306,17 @@ gv_utf8_class(uint32_t c)
 /* Starters that are their own NFC and never the second of a composition: what
  * lies between them can be normalised alone.  All below U+0300 are such; these
  * are the frequent ones above. */
-static const struct gv_utf8_range stable[] = {{0x0400, 0x0482},
-    {0x048a, 0x052f}, {0x05d0, 0x05ea}, {0x0620, 0x064a}, {0x1e00, 0x1eff},
-    {0x2010, 0x2027}, {0x2030, 0x205e}, {0x3001, 0x3029}, {0x3041, 0x3096},
-    {0x30a1, 0x30fa}, {0x3400, 0x9fff}, {0xac00, 0xd7a3}, {0xff01, 0xff9d},
-    {0x1f300, 0x1faff}};
+struct range {
+	uint32_t lo, hi;
+};
+static const struct range stable[] = {{0x0400, 0x0482}, {0x048a, 0x052f},
+    {0x05d0, 0x05ea}, {0x0620, 0x064a}, {0x1e00, 0x1eff}, {0x2010, 0x2027},
+    {0x2030, 0x205e}, {0x3001, 0x3029}, {0x3041, 0x3096}, {0x30a1, 0x30fa},
+    {0x3400, 0x9fff}, {0xac00, 0xd7a3}, {0xff01, 0xff9d}, {0x1f300, 0x1faff}};
 
 /* Marks younger than the reference's tables (Unicode 9): to it they are
  * unknown, so they neither move nor compose. */
-static const struct gv_utf8_range inert[] = {{0x7fd, 0x7fd}, {0x898, 0x89f},
+static const struct range inert[] = {{0x7fd, 0x7fd}, {0x898, 0x89f},
     {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c},
     {0xeba, 0xeba}, {0x1715, 0x1715}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfa},
     {0xa82c, 0xa82c}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
@@ -225,6 +328,25 @@ static const struct gv_utf8_range inert[] = {{0x7fd, 0x7fd}, {0x898, 0x89f},
     {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42},
     {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136},
     {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}};
+
+static bool
+in_ranges(const struct range *r, size_t n, uint32_t c)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (c > r[mid].hi)
+			lo = mid + 1;
+		else if (c < r[mid].lo)
+			hi = mid;
+		else
+			return true;
+	}
+	return false;
+}
+#define IN(table, c) in_ranges(table, sizeof(table) / sizeof *(table), c)
 
 /* May c change, or change what stands before it? */
 static bool

@@ -39,6 +39,41 @@ char *gv_utf8_clean(const char *s, size_t n, size_t *len);
 /* Writes c (at most 0x10ffff) as UTF-8; returns 1 to 4. */
 size_t gv_utf8_put(uint32_t c, char out[4]);
 
+/* General categories, numbered as utf8proc does it. */
+enum gv_category {
+	GV_CN, /* not assigned; what is no character, too */
+	GV_LU,
+	GV_LL,
+	GV_LT,
+	GV_LM,
+	GV_LO,
+	GV_MN,
+	GV_MC,
+	GV_ME,
+	GV_ND,
+	GV_NL,
+	GV_NO,
+	GV_PC,
+	GV_PD,
+	GV_PS,
+	GV_PE,
+	GV_PI,
+	GV_PF,
+	GV_PO,
+	GV_SM,
+	GV_SC,
+	GV_SK,
+	GV_SO,
+	GV_ZS,
+	GV_ZL,
+	GV_ZP,
+	GV_CC,
+	GV_CF,
+	GV_CS,
+	GV_CO
+};
+enum gv_category gv_utf8_category(uint32_t c);
+
 enum gv_class {
 	GV_CLASS_OTHER, /* neither of these; bad bytes too */
 	GV_CLASS_LETTER, /* \p{L} */
@@ -47,13 +82,21 @@ enum gv_class {
 };
 enum gv_class gv_utf8_class(uint32_t c);
 
-/* The letters, or the numbers, of Unicode 15 to 16: what a library whose
- * tables are of Unicode 14 doesn't know.  Returns how many ranges, ascending.
- */
+/* The characters of Unicode 15 to 16, which a library with tables of Unicode
+ * 14 or 15 may not know.  Returns how many ranges there are, ascending. */
 struct gv_utf8_range {
 	uint32_t lo, hi;
+	enum gv_category category;
 };
-size_t gv_utf8_new(enum gv_class k, const struct gv_utf8_range **r);
+size_t gv_utf8_recent(const struct gv_utf8_range **r);
+
+/* The first byte of s[0..n) that is not UTF-8, or n. */
+size_t gv_utf8_check(const char *s, size_t n);
+
+/* Writes the characters in lower case, each by itself (the full mapping, as
+ * tokenizers' Lowercase does it): new memory for gv_free() of *len bytes, or
+ * NULL without memory.  Bad bytes are copied. */
+char *gv_utf8_lower(const char *s, size_t n, size_t *len);
 
 /* Normalises n bytes to NFC.  *out is NULL where the text is surely normal
  * already, else new memory for gv_free() of *len bytes (not NUL-terminated).

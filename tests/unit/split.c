@@ -6,14 +6,10 @@
 
 #include <time.h>
 
-#define LLAMA3 \
-	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" \
-	"\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" \
-	"\\s+(?!\\S)|\\s+"
-
-/* The pieces of s with '|' between, in a static buffer. */
+/* The pieces of s with '|' between, in a static buffer; `len` bytes are the
+ * patterns. */
 static const char *
-pieces(const char *pattern, const char *s, size_t n)
+pieces_by(const char *pattern, size_t len, const char *s, size_t n)
 {
 	static char out[1000];
 	struct gv_error e = {0};
@@ -22,7 +18,7 @@ pieces(const char *pattern, const char *s, size_t n)
 	size_t at, end, k = 0;
 	int got;
 
-	must(gv_split_open(&p, pattern, &e), &e);
+	must(gv_split_open_chain(&p, pattern, len, &e), &e);
 	must(gv_splitter_open(&w, p, s, n, &e), &e);
 	while ((got = gv_splitter_next(&w, &at, &end, &e)) > 0) {
 		if (k)
@@ -35,6 +31,12 @@ pieces(const char *pattern, const char *s, size_t n)
 	gv_splitter_close(&w);
 	gv_split_close(&p);
 	return out;
+}
+
+static const char *
+pieces(const char *pattern, const char *s, size_t n)
+{
+	return pieces_by(pattern, strlen(pattern), s, n);
 }
 #define CUT(pattern, s, want) \
 	is_str( \
@@ -62,7 +64,7 @@ tables(void)
 	    "a b",
 	    "\xff\xfe|a| b");
 	CUT(gv_split_qwen2, "", "");
-	CUT(LLAMA3, "1234567", "123|456|7");
+	CUT(gv_split_llama3, "1234567", "123|456|7");
 	CUT(gv_split_gpt2, "it's IT'S 123 45", "it|'s| IT|'|S| 123| 45");
 	CUT(gv_split_gpt2, "a\n\n b !!c", "a|\n\n| b| !!|c");
 	CUT(gv_split_gpt2, "a  \n b  ", "a|  \n| b|  ");
@@ -78,7 +80,8 @@ random_text(struct draw *r, char *s)
 	static const char *const odd[] = {"'", "'s", "'LL", "'\xc5\xbf", " ",
 	    "  ", "\n", "\r\n", "\t", "\xc2\xa0", "\xe3\x80\x80",
 	    "\xe1\xa0\x8e", "a", "Z", "\xc3\xa9", "\xe4\xb8\xad", "\xcc\x81",
-	    "1", "\xd9\xa3", "\xc2\xbd", "!", "...", "\xf0\x9f\x99\x82"};
+	    "1", "\xd9\xa3", "\xc2\xbd", "!", "...", "/", "AB", "ab",
+	    "\xca\xb0", "\xc7\x85", "\xf0\x9f\x99\x82"};
 	size_t n = 0, k = draw(r, 20), i;
 
 	for (i = 0; i < k; i++) {
@@ -95,18 +98,101 @@ random_text(struct draw *r, char *s)
 static void
 alike(const char *pattern, const char *name)
 {
-	char group[400], s[200], hand[1000];
+	char group[800], s[200], hand[1000];
 	struct draw r = {11};
 	int bad = 0, i;
 
 	snprintf(group, sizeof group, "(?:%s)", pattern);
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < 1000; i++) {
 		size_t n = random_text(&r, s);
 
 		snprintf(hand, sizeof hand, "%s", pieces(pattern, s, n));
 		bad += strcmp(hand, pieces(group, s, n)) != 0;
 	}
 	is_int(bad, 0, "%s: by hand as by PCRE2", name);
+}
+
+static void
+chains(void)
+{
+	static const char two[] = "\\p{N}{1,2}\0[a-c]+\0\\s+(?!\\S)|\\S+";
+	static const char digits[] = "\\p{N}\0's|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+"
+				     "| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+"
+				     "|\\s+(?!\\S)|\\s+";
+	static const char slow[] = "(?:\\p{N})\0(?:'s|'t|'re|'ve|'m|'ll|'d"
+				   "| ?\\p{L}+| ?\\p{N}+"
+				   "| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
+				   "|\\s+)";
+	char s[200], hand[1000];
+	struct draw r = {12};
+	int bad = 0, i;
+
+	is_str(pieces_by(two, sizeof two - 1, "abcx  123y ", 11),
+	    "abc|x|  |12|3|y| ", "each pattern cuts the pieces of the last");
+	for (i = 0; i < 1000; i++) {
+		size_t n = random_text(&r, s);
+
+		snprintf(hand, sizeof hand, "%s",
+		    pieces_by(digits, sizeof digits - 1, s, n));
+		bad +=
+		    strcmp(hand, pieces_by(slow, sizeof slow - 1, s, n)) != 0;
+	}
+	is_int(bad, 0, "digits and then GPT-2's: by hand as by PCRE2");
+}
+
+/* Ruby's syntax, and PCRE2's, where they differ. */
+static void
+refused(void)
+{
+	static const char *const no[] = {
+	    "\\h+", "[a&&b]", "[a[b]]", "(?m:.)", "\\R", "(*ACCEPT)", "[\\h]"};
+	struct gv_error e = {0};
+	struct gv_split *p;
+	char nine[18];
+	size_t i;
+
+	for (i = 0; i < sizeof no / sizeof *no; i++) {
+		ok(gv_split_open(&p, no[i], &e) == GV_ERR_NOSUP &&
+			strstr(e.msg, "is not supported"),
+		    "%s: %s", no[i], e.msg);
+		gv_error_clear(&e);
+	}
+	for (i = 0; i < sizeof nine; i++)
+		nine[i] = i % 2 ? '\0' : 'a';
+	ok(gv_split_open_chain(&p, nine, sizeof nine - 1, &e) == GV_ERR_NOSUP,
+	    "nine patterns: %s", e.msg);
+	gv_error_clear(&e);
+	CUT("^b", "a\nb", "a\n|b");
+	CUT("\\w+", "a\xcc\x81_1\xe2\x93\x90-b", "a\xcc\x81_1\xe2\x93\x90|-|b");
+	CUT("\\p{Lu}+|[^\\p{^Nd}]", "aB1\xf0\x90\xb5\x90",
+	    "a|B|1|\xf0\x90\xb5\x90");
+}
+
+/* A pattern that looks at the rest of the text from each of its bytes. */
+static void
+hostile(const char *pattern)
+{
+	struct gv_error e = {0};
+	struct gv_splitter w;
+	struct gv_split *p;
+	size_t n = 1 << 16, at, end;
+	char *s = malloc(n);
+	clock_t t = clock();
+	int got;
+
+	if (!s)
+		bail("hostile", "out of memory");
+	memset(s, 'a', n);
+	must(gv_split_open(&p, pattern, &e), &e);
+	must(gv_splitter_open(&w, p, s, n, &e), &e);
+	while ((got = gv_splitter_next(&w, &at, &end, &e)) > 0)
+		;
+	ok(got == GV_ERR_LIMIT && (double)(clock() - t) / CLOCKS_PER_SEC < 5,
+	    "%s is stopped: %s", pattern, e.msg);
+	gv_error_clear(&e);
+	gv_splitter_close(&w);
+	gv_split_close(&p);
+	free(s);
 }
 
 static void
@@ -155,7 +241,16 @@ main(void)
 	tables();
 	alike(gv_split_qwen2, "Qwen2");
 	alike(gv_split_gpt2, "GPT-2");
-	alike(LLAMA3, "Llama 3");
+	alike(gv_split_llama3, "Llama 3");
+	alike(gv_split_smollm, "SmolLM");
+	alike(gv_split_cl100k, "cl100k_base");
+	alike(gv_split_o200k, "o200k_base");
+	chains();
+	refused();
 	limits();
+	hostile("a+(?!.|$)");
+	hostile("a*a*a*[^a]");
+	hostile("a(?=a*+b)");
+	hostile("(?:(?=(a*))){9}b|a");
 	return done();
 }

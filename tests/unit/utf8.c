@@ -59,6 +59,43 @@ whole(void)
 	is_int((long long)gv_utf8_whole("a\xff", 2), 2, "nor does 0xff");
 }
 
+/* Counted with tokenizers 0.23.3 and tiktoken 0.14.0, but for U+1171E, a mark
+ * to all of them. */
+static void
+categories(void)
+{
+	static const int want[] = {0, 1858, 2258, 31, 404, 136477, 2021, 467,
+	    13, 760, 236, 915, 10, 27, 79, 77, 12, 10, 640, 950, 63, 125, 7376};
+	int n[GV_CO + 1] = {0}, k;
+	uint32_t c;
+
+	for (c = 0; c < 0x110000; c++)
+		n[gv_utf8_category(c)]++;
+	for (k = GV_LU; k <= GV_SO; k++)
+		is_int(n[k], want[k], "characters of category %d", k);
+}
+
+/* What tokenizers' Lowercase makes of some. */
+static void
+cases(void)
+{
+	size_t n;
+	char *s = gv_utf8_lower("A\xff\xc4\xb0\xce\xa3\xc8\xba"
+				"\xea\x9f\x8b\xf0\x90\xb5\x90\xe1\xba\x9e!",
+	    19, &n);
+
+	ok(s && n == 19 &&
+		!memcmp(s,
+		    "a\xffi\xcc\x87\xcf\x83\xe2\xb1\xa5\xc9\xa4"
+		    "\xf0\x90\xb5\xb0\xc3\x9f!",
+		    19),
+	    "lower case");
+	gv_free(s);
+	is_int((long long)gv_utf8_check("a\xc3\xa9", 3), 3, "all UTF-8");
+	is_int((long long)gv_utf8_check("a\xed\xa0\x80", 4), 1,
+	    "a surrogate is not");
+}
+
 static void
 classes(void)
 {
@@ -88,6 +125,8 @@ classes(void)
 	/* counted with tokenizers 0.23.3 over all code points */
 	is_int((long long)n[GV_CLASS_LETTER], 141028, "letters");
 	is_int((long long)n[GV_CLASS_NUMBER], 1911, "numbers");
+	categories();
+	cases();
 	is_int((long long)n[GV_CLASS_SPACE], 25, "spaces");
 }
 
