@@ -163,7 +163,6 @@ last_words(const struct gv_coproc *c, char *dst, size_t cap)
 static int
 failed_before(struct gv_error *e)
 {
-	errno = 0;
 	return gv_fail(e, GV_ERR_SYS, "the program has failed before");
 }
 
@@ -175,7 +174,6 @@ give_up(struct gv_coproc *c, const char *why, struct gv_error *e)
 
 	c->failed = true;
 	kill_it(c);
-	errno = 0; /* what a system call said of a pipe is not the point */
 	return gv_fail(e, GV_ERR_SYS, "the program %s%s", why,
 	    last_words(c, words, sizeof words));
 }

@@ -2,6 +2,7 @@
 #include "err.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,22 +28,22 @@ int
 gv_fail(struct gv_error *e, int code, const char *fmt, ...)
 {
 	int saved = errno;
-	size_t n;
+	size_t n = strlen(fmt);
+	bool told = n && fmt[n - 1] == ':'; /* errno says why */
 	va_list ap;
 
-	if (code == GV_ERR_SYS && saved == EPIPE)
+	if (told && code == GV_ERR_SYS && saved == EPIPE)
 		code = GV_ERR_PIPE;
-	if (code == GV_ERR_SYS && saved == ENOMEM)
+	if (told && code == GV_ERR_SYS && saved == ENOMEM)
 		code = GV_ERR_NOMEM;
 	if (e->code)
 		return code;
 	e->code = code;
-	e->sys_errno = code == GV_ERR_SYS ? saved : 0;
+	e->sys_errno = told && code == GV_ERR_SYS ? saved : 0;
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof e->msg, fmt, ap);
 	va_end(ap);
-	n = strlen(fmt);
-	if (n && fmt[n - 1] == ':') {
+	if (told) {
 		append(e->msg, sizeof e->msg, " ");
 		append(e->msg, sizeof e->msg, strerror(saved));
 	}

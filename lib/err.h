@@ -33,7 +33,7 @@ extern "C" {
 enum gv_err {
 	GV_OK = 0,
 	GV_ERR_USAGE = -1,   /* the command line is wrong: exit 2 */
-	GV_ERR_SYS = -2,     /* a system call failed; sys_errno says why */
+	GV_ERR_SYS = -2,     /* a system call, or another program, failed */
 	GV_ERR_NOMEM = -3,   /* no memory, or a size that overflows */
 	GV_ERR_FORMAT = -4,  /* input that breaks its format */
 	GV_ERR_CUT = -5,     /* input that ends before its end */
@@ -47,14 +47,15 @@ enum gv_err {
 
 struct gv_error {
 	int code;      /* enum gv_err of the first failure, 0 if none */
-	int sys_errno; /* errno of a GV_ERR_SYS, else 0 */
+	int sys_errno; /* errno of a failed system call, else 0 */
 	char msg[512]; /* one line, NUL-terminated, "" if none */
 };
 
 /* Records a failure in `e` unless it already holds one; returns `code`.
  * A format that ends in ':' has strerror(errno) appended, so
  *	return gv_fail(e, GV_ERR_SYS, "cannot open '%s':", path);
- * EPIPE turns GV_ERR_SYS into GV_ERR_PIPE, ENOMEM into GV_ERR_NOMEM.
+ * There EPIPE turns GV_ERR_SYS into GV_ERR_PIPE, ENOMEM into GV_ERR_NOMEM; a
+ * format without the colon has nothing to do with errno.
  */
 int gv_fail(struct gv_error *e, int code, const char *fmt, ...)
     GV_PRINTF(3, 4);

@@ -72,7 +72,7 @@ struct gv_out {
 	uint8_t *buf;
 	size_t fill;
 	uint64_t offset;
-	bool failed;
+	int failed; /* errno of a write, which stays */
 };
 
 /* Paths that a dying process must unlink.  Slots are claimed by one compare
@@ -202,10 +202,17 @@ static int
 put(struct gv_out *o, const void *buf, size_t n, struct gv_error *e)
 {
 	if (gv_write_full(o->fd, buf, n)) {
-		o->failed = true;
+		o->failed = errno;
 		return gv_fail(e, GV_ERR_SYS, "cannot write '%s':", o->path);
 	}
 	return 0;
+}
+
+static int
+failed_before(const struct gv_out *o, struct gv_error *e)
+{
+	errno = o->failed;
+	return gv_fail(e, GV_ERR_SYS, "cannot write '%s':", o->path);
 }
 
 int
@@ -221,8 +228,7 @@ int
 gv_out_write(struct gv_out *o, const void *buf, size_t n, struct gv_error *e)
 {
 	if (o->failed)
-		return gv_fail(
-		    e, GV_ERR_SYS, "an earlier write to '%s' failed", o->path);
+		return failed_before(o, e);
 	if (!n)
 		return 0;
 	o->offset += n;
@@ -271,12 +277,24 @@ gv_out_offset(const struct gv_out *o)
 	return o->offset;
 }
 
-bool
-gv_out_unread(const struct gv_out *o)
+int
+gv_out_unread(const struct gv_out *o, struct gv_error *e)
 {
 	struct pollfd p = {o->fd, 0, 0};
 
-	return poll(&p, 1, 0) > 0 && p.revents & POLLERR;
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLERR | POLLHUP)))
+		return 0;
+	return gv_fail(e, GV_ERR_PIPE, "nobody reads '%s' any more", o->path);
+}
+
+int
+gv_out_wait(const struct gv_out *o, int fd, struct gv_error *e)
+{
+	struct pollfd p[2] = {{fd, POLLIN, 0}, {o->fd, 0, 0}};
+
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	return p[0].revents ? 0 : gv_out_unread(o, e);
 }
 
 const char *
@@ -309,8 +327,7 @@ gv_out_commit(struct gv_out **out, struct gv_error *e)
 
 	*out = NULL;
 	if (o->failed)
-		r = gv_fail(
-		    e, GV_ERR_SYS, "an earlier write to '%s' failed", o->path);
+		r = failed_before(o, e);
 	if (!r)
 		r = gv_out_flush(o, e);
 	if (!r && o->tmp && fsync(o->fd))

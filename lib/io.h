@@ -44,8 +44,16 @@ int gv_out_printf(struct gv_out *o, struct gv_error *e, const char *fmt, ...)
 int gv_out_flush(struct gv_out *o, struct gv_error *e) GV_USE_RESULT;
 uint64_t gv_out_offset(const struct gv_out *o); /* bytes written so far */
 const char *gv_out_name(const struct gv_out *o); /* for messages */
-/* Nobody will read what is written: a pipe whose other end is closed. */
-bool gv_out_unread(const struct gv_out *o);
+
+/* GV_ERR_PIPE if nobody will read what is written: a pipe whose other end is
+ * closed.  A program that waits asks so, since it would find out by writing
+ * only. */
+int gv_out_unread(const struct gv_out *o, struct gv_error *e) GV_USE_RESULT;
+
+/* Waits until `fd` has something to read, or has ended; as above if before
+ * that nobody reads `o` any more.  What is in the buffer stays there. */
+int gv_out_wait(
+    const struct gv_out *o, int fd, struct gv_error *e) GV_USE_RESULT;
 
 /* Flushes, syncs, renames, closes and frees: the only way to success.  On
  * failure the temporary is removed and *o is freed all the same.  Standard

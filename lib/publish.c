@@ -418,10 +418,7 @@ gone(const struct gv_follow *f, struct gv_error *e)
 static int
 unread(const struct gv_follow *f, struct gv_error *e)
 {
-	if (!f->out || !gv_out_unread(f->out))
-		return 0;
-	return gv_fail(
-	    e, GV_ERR_PIPE, "nobody reads '%s' any more", gv_out_name(f->out));
+	return f->out ? gv_out_unread(f->out, e) : 0;
 }
 
 /* Waits for a trainer and its first weights. */

@@ -7,7 +7,6 @@
 #include "mem.h"
 #include "banned.h"
 
-#include <errno.h>
 #include <math.h>
 
 #define MAX_ANSWER ((size_t)4096)
@@ -65,7 +64,6 @@ judge_exec(
 	}
 	if (number(answer, n, out))
 		return 0;
-	errno = 0;
 	return gv_fail(e, GV_ERR_SYS,
 	    "task 'exec': the program answered '%s', which is no "
 	    "number",

@@ -147,8 +147,9 @@ int gv_reader_next(
     struct gv_reader *r, struct gv_rec *rec, struct gv_error *e) GV_USE_RESULT;
 
 /* Before the reader waits for more of a pipe it writes out what `o` has, so
- * that a filter's output is not held back while its input rests.  The reader is
- * to be closed before `o`.  NULL unties. */
+ * that a filter's output is not held back while its input rests; and it waits
+ * no longer than somebody reads `o`, else fails with GV_ERR_PIPE.  The reader
+ * is to be closed before `o`.  NULL unties. */
 void gv_reader_tie(struct gv_reader *r, struct gv_out *o);
 
 /* As gv_reader_next, without checking payload CRC or handing out the record:

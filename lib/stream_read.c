@@ -91,16 +91,18 @@ gv_reader_tie(struct gv_reader *r, struct gv_out *o)
 	r->tied = o;
 }
 
-/* Nothing to read yet: lets the output go.  What it can't take is told by the
- * next write. */
-static void
-flush_tied(const struct gv_reader *r)
+/* Where there is nothing to read yet, lets the output go, and waits as long as
+ * somebody reads that. */
+static int
+wait_tied(struct gv_reader *r)
 {
 	struct pollfd p = {r->fd, POLLIN, 0};
-	struct gv_error e = {0};
 
-	if (r->tied && poll(&p, 1, 0) == 0)
-		(void)!gv_out_flush(r->tied, &e);
+	if (!r->tied || poll(&p, 1, 0) != 0)
+		return 0;
+	if (gv_out_flush(r->tied, &r->error))
+		return r->error.code;
+	return gv_out_wait(r->tied, r->fd, &r->error);
 }
 
 /* Makes room at the end of the buffer for what is missing, but never more
@@ -143,7 +145,8 @@ more(struct gv_walk *w, size_t need)
 		room = r->cap - r->fill;
 		if (missing < READ_AHEAD)
 			missing = READ_AHEAD;
-		flush_tied(r);
+		if (wait_tied(r))
+			return gv_walk_fail(w, r->error.code, "");
 		n = read_some(
 		    r->fd, r->buf + r->fill, room < missing ? room : missing);
 		if (n < 0)

@@ -30,7 +30,7 @@ STEPS=30
 # samples of a fresh model have one of these letters.
 cat >sampler <<'EOF_SAMPLER'
 #!/bin/sh
-exec gv-rollout -q --threads 1 -m m0 --follow w --wait 5 --group 4 \
+exec gv-rollout -q --threads 1 -m m0 --follow w --wait 600 --group 4 \
     --max-tokens 4 p.gv
 EOF_SAMPLER
 cat >judge <<'EOF_JUDGE'
@@ -156,6 +156,17 @@ done
 is 'a run that was killed has the weights of one that never was' \
     "$(sha256sum <run/model.safetensors)" \
     "$(sha256sum <whole/model.safetensors)"
+
+# A learner that fails before it publishes, and one that doesn't even start:
+# nobody waits for its weights, nor the judge for their samples.
+rm -rf w
+start --steps $STEPS -o /nowhere/run
+ends
+is 'a learner that fails at once ends all' "$all $(wc -l <learner.err)" \
+    '141 141 1 1'
+start --steps $STEPS -o run --no-such-option
+ends
+is '... as does one with a wrong command line' "$all" '141 141 2'
 
 # ---- reward programs ------------------------------------------------------------------
 

@@ -43,6 +43,12 @@ test_fail(void)
 	errno = ENOMEM;
 	is_int(gv_fail(&e, GV_ERR_SYS, "m:"), GV_ERR_NOMEM, "ENOMEM");
 	gv_error_clear(&e);
+	errno = EPIPE;
+	is_int(gv_fail(&e, GV_ERR_SYS, "the program died"), GV_ERR_SYS,
+	    "a line without errno isn't silenced by an old EPIPE");
+	is_int(e.sys_errno, 0, "nor has it one");
+	is_str(e.msg, "the program died", "nor tells it");
+	gv_error_clear(&e);
 	memset(longer, 'y', sizeof longer);
 	longer[sizeof longer - 1] = '\0';
 	gv_fail(&e, GV_ERR_FORMAT, "%s", longer);

@@ -127,9 +127,9 @@ test_full(void)
 		!gv_out_write(o, "x", 1, &e) && gv_out_flush(o, &e),
 	    "flushed");
 	gv_error_clear(&e);
-	ok(gv_out_write(o, "x", 1, &e) && fails(GV_ERR_SYS, "earlier"),
+	ok(gv_out_write(o, "x", 1, &e) && fails(GV_ERR_SYS, "No space"),
 	    "writing after a failure");
-	ok(gv_out_commit(&o, &e) && fails(GV_ERR_SYS, "earlier"),
+	ok(gv_out_commit(&o, &e) && fails(GV_ERR_SYS, "No space"),
 	    "no commit after a failure");
 }
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Bytes of a stream, in memory. */
@@ -762,6 +763,59 @@ test_slow_pipe(void)
 	gv_free(b.p);
 }
 
+/* A filter whose input rests, and whose reader goes `wait_us` after. */
+static void
+test_unread(useconds_t wait_us)
+{
+	struct blob b = small(1, "test", "aa", 0);
+	struct gv_reader *r = NULL;
+	struct gv_out *o = NULL;
+	struct gv_rec rec;
+	int in[2], out[2], was = dup(1), got, status;
+	char path[64], c;
+	pid_t child;
+
+	fflush(stdout);
+	if (was < 0 || pipe(in) || pipe(out) || dup2(out[1], 1) < 0)
+		abort();
+	close(out[1]);
+	/* all but END */
+	if (write(in[1], b.p, b.n - 64) != (ssize_t)b.n - 64 ||
+	    (child = fork()) < 0)
+		abort();
+	if (!child) {
+		close(1);
+		if (read(out[0], &c, 1) != 1)
+			_exit(1);
+		usleep(wait_us);
+		_exit(0);
+	}
+	close(out[0]);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", in[0]);
+	if (gv_out_open(&o, NULL, true, true, &e) ||
+	    gv_reader_open(&r, path, &e))
+		abort();
+	gv_reader_tie(r, o);
+	got = gv_reader_next(r, &rec, &e);
+	if (gv_out_write(o, "x", 1, &e))
+		abort();
+	alarm(20);
+	if (got == 1)
+		got = gv_reader_next(r, &rec, &e);
+	alarm(0);
+	gv_reader_close(&r);
+	gv_out_abort(&o);
+	dup2(was, 1);
+	close(was);
+	is_int(got, GV_ERR_PIPE, "a filter doesn't wait for input in vain");
+	ok(fails(GV_ERR_PIPE, "nobody reads 'standard output'"), "and why");
+	ok(waitpid(child, &status, 0) == child && status == 0,
+	    "what it had was written before");
+	close(in[0]);
+	close(in[1]);
+	gv_free(b.p);
+}
+
 int
 main(void)
 {
@@ -775,5 +829,7 @@ main(void)
 	test_schema();
 	test_crafted();
 	test_slow_pipe();
+	test_unread(0);
+	test_unread(50000);
 	return done();
 }
