@@ -3,8 +3,9 @@
 #include "clock.h"
 #include "config.h"
 #include "decode.h"
+#include "decode_write.h"
 #include "ordered.h"
-#include "stream.h"
+#include "sandbox.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 static struct gv_opt_common common;
 static const char *size, *model, *fill, *background;
 static int fit = -1, filter = -1;
-static bool jsonl, paths, nul, tar, pipes, stats;
+static bool jsonl, paths, nul, tar, pipes, stats, contained;
 static struct gv_opt_list keep;
 static int64_t max_pixels, max_side, max_scans, max_memory;
 static int64_t every = 1, frames = 1;
@@ -70,6 +71,8 @@ static const struct gv_opt opts[] = {
 	"CPU time that a picture may take (10)", 1e-3, 1e6, NULL},
     {"lenient", 0, GV_OPT_FLAG, &law.limits.lenient, NULL,
 	"accept damaged JPEGs where libjpeg only warns", 0, 0, NULL},
+    {"require-sandbox", 0, GV_OPT_FLAG, &contained, NULL,
+	"fail where the kernel can't contain this program", 0, 0, NULL},
     {"stats", 0, GV_OPT_FLAG, &stats, NULL, "say at the end what took how long",
 	0, 0, NULL},
     {0},
@@ -125,106 +128,13 @@ drop(void *p)
 
 /* ---- the stream -------------------------------------------------------- */
 
-static void
-add_colour(json_t *args, const char *option, const uint8_t c[3])
-{
-	char text[16];
-
-	snprintf(text, sizeof text, "%d,%d,%d", c[0], c[1], c[2]);
-	json_array_append_new(args, json_string(option));
-	json_array_append_new(args, json_string(text));
-}
-
-/* What would do the same by options, but for an edge longer than the sides,
- * which only models have. */
-static json_t *
-arguments(void)
-{
-	const struct gv_image_rule *rule = &law.rule;
-	char wanted[24];
-	json_t *args;
-
-	snprintf(wanted, sizeof wanted, "%dx%d", rule->height, rule->width);
-	args = json_pack("[s, s, s, s, s, s]", "--size", wanted, "--fit",
-	    gv_fit_name(rule->fit), "--filter", gv_filter_name(rule->filter));
-	if (rule->fit == GV_FIT_PAD)
-		add_colour(args, "--fill", rule->fill);
-	if (!law.limits.over) {
-		json_array_append_new(args, json_string("--background"));
-		json_array_append_new(args, json_string("none"));
-	} else if (memcmp(law.limits.under, "\377\377\377", 3) != 0) {
-		add_colour(args, "--background", law.limits.under);
-	}
-	if (law.limits.lenient)
-		json_array_append_new(args, json_string("--lenient"));
-	return args;
-}
-
-static int
-begin(struct gv_writer **w, struct gv_out *o, struct gv_error *e)
-{
-	const struct gv_image_rule *rule = &law.rule;
-	char spec[48], text[GV_RULE_TEXT];
-	struct gv_schema s;
-	size_t i;
-
-	if (gv_schema_init(&s, "image", e))
-		return e->code;
-	snprintf(
-	    spec, sizeof spec, "U8 (N,%d,%d,3)", rule->height, rule->width);
-	(void)!gv_schema_field(&s, "image", spec, "", e);
-	(void)!gv_schema_field(&s, "image_size", "I32 (N,2)", "px", e);
-	if (law.id)
-		(void)!gv_schema_field(&s, "image_id", "plain", "", e);
-	for (i = 0; i < law.nkeep; i++)
-		(void)!gv_schema_field(&s, law.keep[i], "plain", "", e);
-	if (!e->code && !gv_schema_prog(&s, prog.name, arguments(),
-			    json_pack("{s: s}", "preprocess",
-				gv_image_rule_text(text, sizeof text, rule)),
-			    e))
-		(void)!gv_writer_open(w, o, &s, e);
-	gv_schema_free(&s);
-	return e->code;
-}
-
-static int
-put(struct gv_writer *w, const struct gv_decoded *d, struct gv_error *e)
-{
-	const int64_t image[4] = {d->n, law.rule.height, law.rule.width, 3};
-	const int64_t before[2] = {d->n, 2};
-	json_t *none = json_null();
-	size_t i;
-
-	if (gv_writer_begin(w, d->key, e) ||
-	    gv_writer_tensor(w, "image", 4, image, d->px, e) ||
-	    gv_writer_tensor(w, "image_size", 2, before, d->before, e) ||
-	    (law.id && gv_writer_json(w, "image_id", d->id, e)))
-		return e->code;
-	for (i = 0; i < law.nkeep; i++)
-		if (gv_writer_json(
-			w, law.keep[i], d->kept[i] ? d->kept[i] : none, e))
-			return e->code;
-	return gv_writer_end_rec(w, e);
-}
-
 /* A bad record: named and let pass, or the end. */
 static int
 bad(const struct item *it, uint64_t n, uint64_t *count, struct gv_error *e)
 {
-	const struct gv_source_rec *r = &it->rec;
-	char key[128], where[160] = "", line[32] = "";
 	struct gv_error why = it->out.error;
 
-	if (r->line)
-		snprintf(line, sizeof line, "line %llu of ",
-		    (unsigned long long)r->line);
-	if (r->list)
-		snprintf(where, sizeof where, ", %s'%.100s'",
-		    r->line ? line : "of ",
-		    strcmp(r->list, "-") ? r->list : "standard input");
-	gv_quote(key, sizeof key, it->out.key, strlen(it->out.key));
-	gv_fail_in(
-	    &why, "record %llu '%s'%s", (unsigned long long)n, key, where);
+	gv_decode_where(&why, &it->rec, &it->out, n);
 	if (why.code == GV_ERR_NOMEM || *count >= (uint64_t)common.max_errors) {
 		*e = why;
 		return why.code;
@@ -275,14 +185,15 @@ decode(struct shared *s, struct gv_out *o, struct gv_error *e)
 	void *p;
 	int r;
 
-	if (begin(&w, o, e) || gv_ordered_open(&items, (size_t)common.threads,
-				   sizeof(struct item), next, work, drop, s, e))
+	if (gv_decode_begin(&w, o, &law, prog.name, e) ||
+	    gv_ordered_open(&items, (size_t)common.threads, sizeof(struct item),
+		next, work, drop, s, e))
 		return e->code;
 	while ((r = gv_ordered_take(items, &p, e)) > 0) {
 		const struct item *it = p;
 
 		r = it->out.error.code ? bad(it, t.records, &t.bad, e)
-				       : put(w, &it->out, e);
+				       : gv_decode_put(w, &law, &it->out, e);
 		if (r)
 			return r;
 		count(&t, &it->out);
@@ -419,6 +330,24 @@ choose_source(int n, char **operand)
 	source.frames = (uint64_t)frames;
 }
 
+/* With all but pictures open, what decoding doesn't need is given up. */
+static int
+contain(struct gv_error *e)
+{
+	unsigned got;
+
+	if (gv_sandbox_enter(common.output, &got, e))
+		return e->code;
+	if (contained && got != GV_SANDBOX_WHOLE)
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "--require-sandbox: this kernel offers no %s",
+		    got & GV_SANDBOX_CALLS ? "Landlock" : "seccomp");
+	cli_say(1, "sandbox: system calls %s, paths %s",
+	    got & GV_SANDBOX_CALLS ? "filtered" : "free",
+	    got & GV_SANDBOX_PATHS ? "ruled over" : "free");
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -450,7 +379,7 @@ main(int argc, char **argv)
 	if (gv_source_open(&s.in, &source, operand, n, &e) ||
 	    gv_decoder_open(&s.decoder, &law, &e) ||
 	    gv_out_open(&o, common.output, true, common.force, &e) ||
-	    decode(&s, o, &e) || gv_out_commit(&o, &e))
+	    contain(&e) || decode(&s, o, &e) || gv_out_commit(&o, &e))
 		cli_die(&e);
 	gv_decoder_close(&s.decoder);
 	gv_source_close(&s.in);

@@ -126,31 +126,66 @@ add_file(struct gv_decoded *d, const char *path, const struct job *j)
 	return r;
 }
 
+/* Adds the picture whose bytes are in base64. */
+static int
+add_base64(struct gv_decoded *d, const char *s, const struct job *j)
+{
+	size_t n = 0, len = strlen(s);
+	void *p = d->file;
+	uint64_t t = now_ns();
+
+	if (gv_grow(&p, &d->file_cap, GV_BASE64_ROOM(len), 1))
+		return no_memory(d);
+	d->file = p;
+	if (!gv_base64_decode(d->file, &n, s, len))
+		return gv_fail(&d->error, GV_ERR_FORMAT, "damaged base64");
+	d->read_ns += now_ns() - t;
+	return add_bytes(d, d->file, n, j);
+}
+
 /* Adds the picture in "data:[TYPE][;PARAMETER]...;base64,BYTES". */
 static int
 add_url(struct gv_decoded *d, const char *s, const struct job *j)
 {
 	static const char mark[] = ";base64";
 	const char *comma = strchr(s, ',');
-	size_t k = sizeof mark - 1, n = 0, len;
-	void *p = d->file;
-	uint64_t t = now_ns();
+	size_t k = sizeof mark - 1;
 
 	if (!comma || (size_t)(comma - s) < k ||
 	    strncasecmp(comma - k, mark, k) != 0)
 		return gv_fail(&d->error, GV_ERR_FORMAT,
 		    "a data URL that is not in base64");
-	len = strlen(++comma);
-	if (gv_grow(&p, &d->file_cap, GV_BASE64_ROOM(len), 1))
-		return no_memory(d);
-	d->file = p;
-	if (!gv_base64_decode(d->file, &n, comma, len))
-		return gv_fail(&d->error, GV_ERR_FORMAT,
-		    "a data URL whose base64 is damaged");
-	d->read_ns += now_ns() - t;
-	if (add_bytes(d, d->file, n, j))
+	if (add_base64(d, comma + 1, j))
 		return gv_fail_in(&d->error, "a data URL");
 	return 0;
+}
+
+/* "SCHEME://": nothing is fetched here. */
+static bool
+is_elsewhere(const char *s)
+{
+	size_t n = strspn(s,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+
+	return n && !strncmp(s + n, "://", 3);
+}
+
+static int
+add_ref(
+    struct gv_decoded *d, const struct gv_image_ref *ref, const struct job *j)
+{
+	char q[300];
+
+	if (ref->bytes)
+		return add_base64(d, ref->text, j);
+	if (!strncasecmp(ref->text, "data:", 5))
+		return add_url(d, ref->text, j);
+	if (is_elsewhere(ref->text))
+		return gv_fail(&d->error, GV_ERR_NOSUP,
+		    "'%s' is not fetched: give its path once it is here, or a "
+		    "data URL",
+		    gv_quote(q, sizeof q, ref->text, strlen(ref->text)));
+	return add_file(d, ref->text, j);
 }
 
 /* ---- JSON lines ---------------------------------------------------------- */
@@ -185,26 +220,20 @@ key_of(struct gv_decoded *d, const json_t *o)
 	return set_key(d, json_string_value(id));
 }
 
-/* All pictures of null | "path" | ["path", ...]. */
+/* All pictures that a value names. */
 static int
 add_named(struct gv_decoded *d, const json_t *v, const struct job *j)
 {
-	bool list = json_is_array(v);
-	size_t n = list ? json_array_size(v) : v && !json_is_null(v), i;
-	int r = reserve(d, n, j->law);
+	size_t i;
 
-	for (i = 0; i < n && !r; i++) {
-		const char *s =
-		    json_string_value(list ? json_array_get(v, i) : v);
-
-		if (!s || !*s)
-			return gv_fail(&d->error, GV_ERR_FORMAT,
-			    "'%.60s' is neither a path nor a list of paths",
-			    j->law->field);
-		r = strncasecmp(s, "data:", 5) ? add_file(d, s, j)
-					       : add_url(d, s, j);
-	}
-	return r;
+	if (gv_image_refs(&d->refs, v, &d->error))
+		return gv_fail_in(&d->error, "'%.60s'", j->law->field);
+	if (reserve(d, d->refs.n, j->law))
+		return d->error.code;
+	for (i = 0; i < d->refs.n; i++)
+		if (add_ref(d, &d->refs.ref[i], j))
+			return d->error.code;
+	return 0;
 }
 
 /* Carries along the wanted keys of an object that have no value yet. */
@@ -421,5 +450,6 @@ gv_decoded_free(struct gv_decoded *d)
 	gv_free(d->px);
 	gv_free(d->before);
 	gv_free(d->file);
+	gv_free(d->refs.ref);
 	memset(d, 0, sizeof *d);
 }

@@ -4,6 +4,7 @@
 #define GV_DECODE_H
 
 #include "image.h"
+#include "image_refs.h"
 #include "source.h"
 
 #ifdef __cplusplus
@@ -33,8 +34,9 @@ struct gv_decoded {
 	uint64_t bytes; /* of picture files that were read */
 	uint64_t read_ns, decode_ns, resize_ns; /* of this thread's CPU time */
 	size_t px_cap, before_cap; /* what the buffers hold */
-	uint8_t *file; /* out of a data URL */
+	uint8_t *file; /* out of a file or base64 */
 	size_t file_cap;
+	struct gv_image_refs refs;
 	size_t nkept;
 };
 
@@ -49,9 +51,9 @@ void gv_decoder_close(struct gv_decoder **c);
 /* Decodes a record.  A failure is in d->error.
  *
  * A JSON line is an object: "id", text or a whole number, is the key; under
- * law->field there is null, or nothing, for no pictures; a text, a list of
- * texts, for some.  A text is a path or a data URL in base64, whatever type
- * that names.  Of it and of a tar file's .json, law->keep names what is
+ * law->field there is what image_refs.h reads, or nothing, for no pictures.  A
+ * text is a path or a data URL in base64, whatever type that names; other URLs
+ * are GV_ERR_NOSUP.  Of it and of a tar file's .json, law->keep names what is
  * carried along by key; a tar file's other members by what follows their dot,
  * as text, which must be UTF-8. */
 void gv_decoder_rec(

@@ -106,6 +106,33 @@ for u in data:image/png,abc 'data:;base64,@' 'data:;base64,AAAAA' \
 	echo "{\"id\": 1, \"image\": \"$u\"}" >l.jsonl
 	must_fail 1 "$u" gv-decode -s 8 -o x.gv l.jsonl
 done
+
+# objects that hold pictures
+pic() { # FORMAT: many.jsonl again, %p the path, %b the bytes
+	while read -r n; do
+		p=$(printf '%s' "$1" | sed "s|%p|$n|;s|%b|$(base64 -w0 "$G/$n")|")
+		printf '{"id":"%s","image":%s}\n' "$n" "$p"
+	done <many
+}
+for form in '{"path":"%p"}' '{"bytes":null,"path":"%p"}' '[{"url":"%p"}]' \
+	'{"bytes":"%b","path":"elsewhere"}' '{"type":"image","image":"%p"}' \
+	'{"url":"data:image/jpeg;base64,%b"}' \
+	'[{"type":"image_url","image_url":{"url":"%p"}}]' \
+	'{"type":"input_image","image_url":"%p"}' \
+	'[{"role":"system","content":"grey.jpg"},{"role":"user","content":[{"type":"text","text":"grey.jpg"},"grey.jpg",{"type":"image","path":"%p"}]}]'; do
+	pic "$form" >l.jsonl
+	ok "$form" sh -c "gv-decode -s 9 --root '$G' l.jsonl | cmp - want.gv"
+done
+for bad in '{}' '{"type":"image"}' '{"path":""}' '{"path":1}' 7 true '""' \
+	'[[[[[[[[["grey.jpg"]]]]]]]]]' '{"bytes":"@"}' '{"image":{"url":{}}}'; do
+	echo "{\"id\": 1, \"image\": $bad}" >l.jsonl
+	must_fail 1 "$bad" gv-decode -s 8 --root "$G" -o x.gv l.jsonl
+done
+for url in http://a/b.png HTTPS://a/b.png s3://a/b.png file:///a/b.png; do
+	echo "{\"id\": 1, \"image\": \"$url\"}" >l.jsonl
+	must_fail 1 "$url" gv-decode -s 8 -o x.gv l.jsonl
+	is "... is named" "$(grep -c "'$url' is not fetched" .err)" 1
+done
 echo '{"id": 1, "image": null, "b": [1, "x"], "a": 2}
 {"id": 2, "b": null}' >keep.jsonl
 gv-decode -s 2 --keep b --keep a keep.jsonl >keep.gv
@@ -308,6 +335,33 @@ must_fail 2 "--fit letterbox" gv-decode -s 8 --fit letterbox a.jpg
 must_fail 2 "--filter mitchell" gv-decode -s 8 --filter mitchell a.jpg
 must_fail 2 "--max-pixels 0" gv-decode -s 8 --max-pixels 0 a.jpg
 must_fail 2 "an unknown option" gv-decode -s 8 --no-such a.jpg
+
+# ---- containment, as far as this kernel has it
+said=$(gv-decode -v -s 8 "$P" 2>&1 >x.gv | grep sandbox)
+note "$said"
+case $said in
+*filtered*ruled*)
+	ok "--require-sandbox" gv-decode --require-sandbox -s 8 -o y.gv "$P"
+	ok "... the same bytes" cmp x.gv y.gv
+	;;
+*) must_fail 1 "--require-sandbox" gv-decode --require-sandbox -s 8 "$P" ;;
+esac
+mkfifo later
+gv-decode -s 8 --threads 3 -o y.gv --paths later &
+exec 3>later
+case $said in *filtered*) want=2 ;; *) want=0 ;; esac
+i=0
+while [ $i -lt 100 ] && ! grep -qs "^Seccomp:.$want" /proc/$!/status; do
+	i=$((i + 1))
+	sleep .1
+done
+is "every thread is under it" "$(sed -n 's/^Seccomp:.//p' /proc/$!/task/*/status |
+	sort -u)" $want
+echo "$P" >&3
+exec 3>&-
+wait $!
+ok "and ends well" gv-stat --check y.gv
+
 must_fail 1 "a full output" sh -c "gv-decode -s 64 '$P' >/dev/full"
 must_fail 1 "a closed output" sh -c "gv-decode -s 64 '$P' >&-"
 { gv-decode -s 512 --root "$G" many.jsonl 2>e; echo $? >rc; } | head -c 99 >x

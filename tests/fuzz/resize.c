@@ -23,7 +23,7 @@ must(bool sound)
 		abort();
 }
 
-/* ---- the plain version ---------------------------------------------------- */
+/* ---- the plain version --------------------------------------------------- */
 
 static double
 sinc(double x)
@@ -122,7 +122,7 @@ plain(uint8_t *dst, int H, int W, const uint8_t *src, int h, int w,
 		memcpy(dst, between, (size_t)h * wide);
 }
 
-/* ---- the target ----------------------------------------------------------- */
+/* ---- the target ---------------------------------------------------------- */
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
