@@ -76,7 +76,8 @@ int gv_gguf_config(
 
 /* Its vocabulary as new tokenizer.json and tokenizer_config.json objects:
  * byte-level BPE ("gpt2") whose cut ("tokenizer.ggml.pre") is one of those of
- * SmolLM, Qwen2, Llama 3 and GPT-2.  Others are GV_ERR_NOSUP by name. */
+ * SmolLM, Qwen2, Llama 3 and GPT-2.  Others are GV_ERR_NOSUP by name.
+ * `tokenizer` may be NULL where the vocabulary is known already. */
 int gv_gguf_tokenizer(const struct gv_gguf *g, json_t **tokenizer,
     json_t **config, struct gv_error *e) GV_USE_RESULT;
 

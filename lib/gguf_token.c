@@ -13,23 +13,13 @@ enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER = 4 };
  * before it cuts as GPT-2 does; in one pattern, spaces before a digit stay
  * together. */
 static const struct cut {
-	const char *pre, *pattern; /* NULL: gv_split_qwen2 */
+	const char *pre, *pattern;
 	bool nfc, ignore_merges;
 } cuts[] = {
-    {"smollm",
-	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"
-	"|\\s+(?![^\\s\\p{N}])|\\s+",
-	false, false},
-    {"qwen2", NULL, true, false},
-    {"llama-bpe",
-	"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
-	"|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
-	"|\\s+(?!\\S)|\\s+",
-	false, true},
-    {"gpt-2",
-	"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+"
-	"|\\s+(?!\\S)|\\s+",
-	false, false},
+    {"smollm", gv_split_smollm, false, false},
+    {"qwen2", gv_split_qwen2, true, false},
+    {"llama-bpe", gv_split_llama3, false, true},
+    {"gpt-2", gv_split_gpt2, false, false},
 };
 
 static int
@@ -211,7 +201,6 @@ read_merges(const struct gv_gguf *g, json_t *merges, struct gv_error *e)
 static json_t *
 assemble(const struct cut *cut, json_t *vocab, json_t *merges, json_t *added)
 {
-	const char *pattern = cut->pattern ? cut->pattern : gv_split_qwen2;
 	json_t *nfc =
 	    cut->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
 
@@ -220,12 +209,12 @@ assemble(const struct cut *cut, json_t *vocab, json_t *merges, json_t *added)
 			 "s:O, s:{s:s, s:b, s:O, s:O}}",
 	    "version", "1.0", "normalizer", nfc, "pre_tokenizer", "type",
 	    "Sequence", "pretokenizers", "type", "Split", "pattern", "Regex",
-	    pattern, "behavior", "Isolated", "invert", 0, "type", "ByteLevel",
-	    "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0, "decoder",
-	    "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1,
-	    "use_regex", 0, "added_tokens", added, "model", "type", "BPE",
-	    "ignore_merges", (int)cut->ignore_merges, "vocab", vocab, "merges",
-	    merges);
+	    cut->pattern, "behavior", "Isolated", "invert", 0, "type",
+	    "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex",
+	    0, "decoder", "type", "ByteLevel", "add_prefix_space", 0,
+	    "trim_offsets", 1, "use_regex", 0, "added_tokens", added, "model",
+	    "type", "BPE", "ignore_merges", (int)cut->ignore_merges, "vocab",
+	    vocab, "merges", merges);
 }
 
 /* The text of the token that a key names, if there is one. */
@@ -297,9 +286,9 @@ gv_gguf_tokenizer(const struct gv_gguf *g, json_t **tokenizer, json_t **config,
 
 	if (!t.vocab || !t.added || !merges || !conf) {
 		no_memory(e);
-	} else if (!find_cut(g, &cut, e) && !read_tokens(&t) &&
-		   !read_merges(g, merges, e) &&
-		   !make_config(g, cut, conf, e)) {
+	} else if (!find_cut(g, &cut, e) && !make_config(g, cut, conf, e) &&
+		   tokenizer && !read_tokens(&t) &&
+		   !read_merges(g, merges, e)) {
 		o = assemble(cut, t.vocab, merges, t.added);
 		if (!o)
 			no_memory(e);
@@ -311,7 +300,8 @@ gv_gguf_tokenizer(const struct gv_gguf *g, json_t **tokenizer, json_t **config,
 		json_decref(conf);
 		return e->code;
 	}
-	*tokenizer = o;
+	if (tokenizer)
+		*tokenizer = o;
 	*config = conf;
 	return 0;
 }

@@ -1,57 +1,10 @@
 /* Opening tokenizers, looking ids up, and decoding. */
 #include "token_impl.h"
 
-#include "dir.h"
-#include "gguf.h"
-#include "io.h"
 #include "mem.h"
 #include "banned.h"
 
-#include <errno.h>
-#include <unistd.h>
-
-#define MAX_FILE ((size_t)256 << 20)
-
 /* ---- opening ------------------------------------------------------------- */
-
-/* DIR/name, read whole; its path for messages in q. */
-static int
-read_text(char **text, size_t *n, const char *dir, const char *name,
-    char q[256], struct gv_error *e)
-{
-	size_t cap = strlen(dir) + strlen(name) + 2;
-	char *path = gv_alloc(cap, 1);
-
-	if (!path)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	snprintf(path, cap, "%s/%s", dir, name);
-	gv_quote(q, 256, path, strlen(path));
-	(void)!gv_slurp(path, MAX_FILE, text, n, e);
-	gv_free(path);
-	return e->code;
-}
-
-/* The object that the text `q` is. */
-static int
-parse(json_t **o, const char *text, size_t n, size_t flags, const char *q,
-    struct gv_error *e)
-{
-	json_error_t je;
-
-	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES | flags, &je);
-	if (*o && json_is_object(*o))
-		return 0;
-	if (*o)
-		gv_fail(e, GV_ERR_FORMAT, "'%s' is not a JSON object", q);
-	else
-		gv_fail(e, GV_ERR_FORMAT, "'%s' is not JSON: line %d: %s", q,
-		    je.line,
-		    gv_quote(
-			je.source, sizeof je.source, je.text, strlen(je.text)));
-	json_decref(*o);
-	*o = NULL;
-	return e->code;
-}
 
 /* The text of bos_token or eos_token: a string, or {"content": ...}. */
 static int32_t
@@ -89,28 +42,6 @@ default_system(const json_t *config)
 	return NULL;
 }
 
-/* Whether DIR/name is there, or can't be looked for. */
-static bool
-is_there(const char *dir, const char *name)
-{
-	char path[4096 + 64];
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	return !access(path, F_OK) || errno != ENOENT;
-}
-
-/* The directory of a file's path. */
-static void
-parent_of(const char *path, char dir[4096])
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		snprintf(dir, 4096, ".");
-	else
-		snprintf(dir, 4096, "%.*s", (int)(slash - path + 1), path);
-}
-
 /* What is hashed, gathered so that few calls do it. */
 struct gather {
 	struct gv_sha *h;
@@ -145,8 +76,8 @@ add_number(struct gather *g, uint32_t v)
 
 /* The digest covers what decides which ids a text gets: the tokens by id, the
  * merges by rank, the cut, the normaliser and the flags. */
-static int
-digest(struct gv_tokenizer *t, struct gv_error *e)
+int
+gv_token_digest(struct gv_tokenizer *t, struct gv_error *e)
 {
 	struct gather *h = gv_alloc(1, sizeof *h);
 	const struct gv_added *set[2] = {&t->raw, &t->normal};
@@ -164,7 +95,8 @@ digest(struct gv_tokenizer *t, struct gv_error *e)
 	add_number(
 	    h, (uint32_t)t->nfc | (uint32_t)t->ignore_merges << 1 |
 		   (uint32_t)t->chars << 2 | (uint32_t)t->byte_fallback << 3 |
-		   (uint32_t)t->fuse_unk << 4 | (uint32_t)t->prefix << 5);
+		   (uint32_t)t->fuse_unk << 4 | (uint32_t)t->prefix << 5 |
+		   (uint32_t)t->by_rank << 8 | (uint32_t)t->clip << 9);
 	if (t->chars)
 		add_number(h, (uint32_t)t->unk);
 	add_number(h, (uint32_t)cut_bytes);
@@ -175,8 +107,8 @@ digest(struct gv_tokenizer *t, struct gv_error *e)
 		add_number(h, t->tok[i].len);
 		add_bytes(h, t->blob + t->tok[i].off, t->tok[i].len);
 	}
-	add_number(h, t->merges);
-	for (i = 0; i < t->merges; i++) {
+	add_number(h, t->by_rank ? 0 : t->merges);
+	for (i = 0; i < t->merges && !t->by_rank; i++) {
 		add_number(h, (uint32_t)(t->order[i] >> 20));
 		add_number(h, (uint32_t)t->order[i] & 0xfffff);
 	}
@@ -191,98 +123,6 @@ digest(struct gv_tokenizer *t, struct gv_error *e)
 	gv_free(t->order);
 	t->order = NULL;
 	return 0;
-}
-
-static int
-open_gguf(struct gv_tokenizer *t, json_t **config, const char *path,
-    struct gv_error *e)
-{
-	struct gv_gguf *g;
-	json_t *o = NULL;
-	char q[256];
-
-	if (gv_gguf_open(&g, path, e))
-		return e->code;
-	if (!gv_gguf_tokenizer(g, &o, config, e) &&
-	    gv_token_load(t, o, NULL, e))
-		gv_fail_in(
-		    e, "'%s'", gv_quote(q, sizeof q, path, strlen(path)));
-	json_decref(o);
-	gv_gguf_close(&g);
-	return e->code;
-}
-
-/* The tables from the text where that can be, else from the parsed tree. */
-static int
-load_text(struct gv_tokenizer *t, const char *text, size_t n, const char *q,
-    struct gv_error *e)
-{
-	struct gv_error quiet = {0};
-	struct gv_token_text x;
-	json_t *o = gv_token_scan(text, n, &x);
-	bool done = o && !gv_token_load(t, o, &x, &quiet);
-
-	json_decref(o);
-	gv_error_clear(&quiet);
-	if (done)
-		return 0;
-	gv_token_clear(t);
-	if (parse(&o, text, n, 0, q, e))
-		return e->code;
-	if (gv_token_load(t, o, NULL, e))
-		gv_fail_in(e, "'%s'", q);
-	json_decref(o);
-	return e->code;
-}
-
-/* DIR/tokenizer.json, or its compiled form, which is made where it is worth
- * it. */
-static int
-open_vocabulary(struct gv_tokenizer *t, const char *dir, struct gv_error *e)
-{
-	char path[GV_PATH_MAX + 16], q[256], *text;
-	struct stat made_of;
-	size_t n;
-	bool known;
-
-	if (gv_token_image_open(t, dir))
-		return 0;
-	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
-	known = !stat(path, &made_of);
-	if (read_text(&text, &n, dir, "tokenizer.json", q, e))
-		return e->code;
-	if (!load_text(t, text, n, q, e) && !digest(t, e) && known)
-		gv_token_image_save(t, dir, &made_of);
-	gv_free(text);
-	return e->code;
-}
-
-/* The vocabulary and, NULL if there is none, tokenizer_config.json: of a
- * directory, or for a GGUF file those beside it or else in it. */
-static int
-open_files(struct gv_tokenizer *t, json_t **config, const char *dir,
-    struct gv_error *e)
-{
-	static const char name[] = "tokenizer_config.json";
-	char beside[4096], q[256], *text;
-	size_t n;
-
-	*config = NULL;
-	if (gv_gguf_named(dir)) {
-		parent_of(dir, beside);
-		if (!is_there(beside, "tokenizer.json"))
-			return open_gguf(t, config, dir, e) ? e->code
-							    : digest(t, e);
-		dir = beside;
-	}
-	if (open_vocabulary(t, dir, e) || !is_there(dir, name))
-		return e->code;
-	if (read_text(&text, &n, dir, name, q, e))
-		return e->code;
-	/* no limit is 10^30 to transformers, which is no int64_t */
-	(void)!parse(config, text, n, JSON_DECODE_INT_AS_REAL, q, e);
-	gv_free(text);
-	return e->code;
 }
 
 static void
@@ -305,7 +145,7 @@ gv_tokenizer_open(
 
 	if (!t)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (!open_files(t, &config, dir, e))
+	if (!gv_token_open_files(t, &config, dir, e))
 		take_config(t, config);
 	json_decref(config);
 	if (e->code || gv_piece_cache_open(&t->cache, e)) {
@@ -488,6 +328,8 @@ gv_decode(const struct gv_tokenizer *t, const int32_t *id, size_t n,
 		memcpy(s + at, b, k);
 		at += k;
 	}
+	if (t->clip && at && s[at - 1] == ' ')
+		at--;
 	if (t->strip && at && s[0] == ' ')
 		memmove(s, s + 1, at--);
 	*out = s;

@@ -43,6 +43,8 @@ gv_token_normal(const struct gv_tokenizer *t, const char *s, size_t n,
 {
 	*out = NULL;
 	*len = n;
+	if (t->clip)
+		return gv_clip_normal(s, n, out, len, e);
 	if (t->nfc)
 		return gv_nfc(s, n, out, len, e);
 	if (t->chars && n)
@@ -116,7 +118,8 @@ cut_added(const struct walk *w, const struct gv_added *set, const char *s,
 	return rest(w, s + from, n - from);
 }
 
-/* The blank that a stretch gets here, where the normaliser gave none. */
+/* The blanks that a stretch gets here: CLIP's behind words, and one in front
+ * where the normaliser gave none. */
 static int
 last_step(const struct walk *w, const char *s, size_t n)
 {
@@ -126,9 +129,10 @@ last_step(const struct walk *w, const char *s, size_t n)
 	char *spaced;
 	size_t len;
 
-	if (!lead)
+	if (!lead && !w->t->clip)
 		return gv_token_pieces(w->t, s, n, w->out, w->e);
-	if (blanks(s, n, true, &spaced, &len, w->e))
+	if (w->t->clip ? gv_clip_words(w->t->clip, s, n, &spaced, &len, w->e)
+		       : blanks(s, n, true, &spaced, &len, w->e))
 		return w->e->code;
 	(void)!gv_token_pieces(w->t, spaced, len, w->out, w->e);
 	gv_free(spaced);

@@ -13,13 +13,11 @@
 
 #include <time.h>
 
-#define IMAGE       ".gv-tokenizer"
-#define WORTH_BYTES ((off_t)1 << 20) /* smaller files are parsed at once */
+#define WORTH_BYTES ((int64_t)1 << 19) /* smaller files are parsed at once */
 #define YOUNG_NS    2000000000LL /* the coarsest clock of a file system */
-#define NS(t)       ((int64_t)(t).tv_sec * 1000000000 + (t).tv_nsec)
 
 /* To be changed with the layout, or with what loading makes of a file. */
-static const char magic[16] = "gv-tokenizer 2\n";
+static const char magic[16] = "gv-tokenizer 3\n";
 
 enum { TOK, BLOB, BY_BYTES, PAIR, MERGED, ADDED, ADDED_TEXT, CUT, TABLES };
 
@@ -27,11 +25,11 @@ struct head {
 	char magic[16];
 	uint32_t crc; /* of all that follows, with this number 0 */
 	uint32_t cut; /* is there a split pattern? */
-	int64_t source[4]; /* tokenizer.json: size, inode, mtime, ctime */
+	int64_t source[8]; /* struct gv_token_source: state */
 	uint64_t bytes[TABLES];
 	int32_t size;
 	uint32_t by_mask, pair_mask, merges, nfc, ignore_merges;
-	uint32_t chars, byte_fallback, fuse_unk, strip, prefix;
+	uint32_t chars, byte_fallback, fuse_unk, strip, prefix, by_rank, clip;
 	int32_t unk;
 	int32_t byte_id[256];
 	char digest[GV_DIGEST + 7];
@@ -43,15 +41,6 @@ struct added {
 	int32_t id;
 	uint32_t len, normal;
 };
-
-static void
-source_of(int64_t source[4], const struct stat *st)
-{
-	source[0] = (int64_t)st->st_size;
-	source[1] = (int64_t)st->st_ino;
-	source[2] = NS(st->st_mtim);
-	source[3] = NS(st->st_ctim);
-}
 
 static uint32_t
 crc_of(const struct head *h, const uint8_t *rest, size_t n)
@@ -173,6 +162,8 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 	t->fuse_unk = h->fuse_unk;
 	t->strip = h->strip;
 	t->prefix = (enum gv_prefix)h->prefix;
+	t->by_rank = h->by_rank;
+	t->clip = (enum gv_clip)h->clip;
 	t->unk = h->unk;
 	memcpy(t->byte_id, h->byte_id, sizeof t->byte_id);
 	memcpy(t->digest, h->digest, sizeof t->digest);
@@ -192,32 +183,26 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 }
 
 bool
-gv_token_image_open(struct gv_tokenizer *t, const char *dir)
+gv_token_image_open(struct gv_tokenizer *t, const struct gv_token_source *from)
 {
-	char path[GV_PATH_MAX + 16];
 	struct gv_error quiet = {0};
-	int64_t source[4];
 	struct head h;
-	struct stat st;
-	size_t from = gv_align(sizeof h);
+	size_t rest = gv_align(sizeof h);
 
-	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
-	if (stat(path, &st) || st.st_size < WORTH_BYTES)
+	if (from->state[0] < WORTH_BYTES)
 		return false;
-	source_of(source, &st);
-	snprintf(path, sizeof path, "%s/" IMAGE, dir);
-	if (gv_map_open(&t->map, path, &quiet)) {
+	if (gv_map_open(&t->map, from->image, &quiet)) {
 		memset(&t->map, 0, sizeof t->map);
 		gv_error_clear(&quiet);
 		return false;
 	}
-	if (t->map.size >= from) {
+	if (t->map.size >= rest) {
 		memcpy(&h, t->map.data, sizeof h);
 		if (!memcmp(h.magic, magic, sizeof magic) &&
-		    !memcmp(h.source, source, sizeof source) &&
+		    !memcmp(h.source, from->state, sizeof h.source) &&
 		    sizes_fit(&h, t->map.size) &&
 		    h.crc ==
-			crc_of(&h, t->map.data + from, t->map.size - from) &&
+			crc_of(&h, t->map.data + rest, t->map.size - rest) &&
 		    take_tables(t, &h))
 			return true;
 	}
@@ -281,24 +266,24 @@ put_added(struct image *m, const struct gv_tokenizer *t)
 	return fine;
 }
 
+/* Has it changed just now? */
 static bool
-too_young(const struct stat *st)
+too_young(const int64_t state[4])
 {
 	struct timespec now;
+	int64_t ns;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return NS(now) - NS(st->st_ctim) < YOUNG_NS ||
-	       NS(now) - NS(st->st_mtim) < YOUNG_NS;
+	ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return ns - state[2] < YOUNG_NS || ns - state[3] < YOUNG_NS;
 }
 
 static void
-write_image(const char *dir, struct image *m)
+write_image(const char *path, struct image *m)
 {
-	char path[GV_PATH_MAX + 16];
 	struct gv_error quiet = {0};
 	struct gv_out *o;
 
-	snprintf(path, sizeof path, "%s/" IMAGE, dir);
 	if (!gv_out_open(&o, path, true, false, &quiet)) {
 		if (gv_out_write(o, m->data, m->n, &quiet))
 			gv_out_abort(&o);
@@ -308,24 +293,35 @@ write_image(const char *dir, struct image *m)
 	gv_error_clear(&quiet);
 }
 
+/* A superuser's write would pass where a directory is read-only. */
+static bool
+may_write(const char *path)
+{
+	char dir[GV_PATH_MAX + 300];
+	struct stat st;
+
+	snprintf(dir, sizeof dir, "%s", path);
+	*strrchr(dir, '/') = '\0';
+	return !stat(*dir ? dir : "/", &st) && st.st_mode & 0222;
+}
+
 void
 gv_token_image_save(
-    const struct gv_tokenizer *t, const char *dir, const struct stat *made_of)
+    const struct gv_tokenizer *t, const struct gv_token_source *from)
 {
-	size_t from = gv_align(sizeof(struct head));
+	size_t rest = gv_align(sizeof(struct head));
 	struct image m = {0};
-	struct stat place;
 	size_t cut_bytes = 0;
 	const char *cut =
 	    t->split ? gv_split_patterns(t->split, &cut_bytes) : "";
 	struct head *h = &m.head;
 
-	/* a superuser's write would pass where a directory is read-only */
-	if (made_of->st_size < WORTH_BYTES || too_young(made_of) ||
-	    stat(dir, &place) || !(place.st_mode & 0222))
+	if (from->state[0] < WORTH_BYTES || too_young(from->state) ||
+	    (from->state[4] && too_young(from->state + 4)) ||
+	    !may_write(from->image))
 		return;
 	memcpy(h->magic, magic, sizeof magic);
-	source_of(h->source, made_of);
+	memcpy(h->source, from->state, sizeof h->source);
 	h->cut = t->split != NULL;
 	h->size = t->size;
 	h->by_mask = t->by_mask;
@@ -338,6 +334,8 @@ gv_token_image_save(
 	h->fuse_unk = t->fuse_unk;
 	h->strip = t->strip;
 	h->prefix = (uint32_t)t->prefix;
+	h->by_rank = t->by_rank;
+	h->clip = (uint32_t)t->clip;
 	h->unk = t->unk;
 	memcpy(h->byte_id, t->byte_id, sizeof h->byte_id);
 	memcpy(h->digest, t->digest, sizeof t->digest);
@@ -351,9 +349,9 @@ gv_token_image_save(
 		((size_t)t->pair_mask + 1) * sizeof *t->pair) &&
 	    put(&m, MERGED, t->merged, t->merges * sizeof *t->merged) &&
 	    put_added(&m, t) && put(&m, CUT, cut, cut_bytes + 1)) {
-		h->crc = crc_of(h, m.data + from, m.n - from);
+		h->crc = crc_of(h, m.data + rest, m.n - rest);
 		memcpy(m.data, h, sizeof *h);
-		write_image(dir, &m);
+		write_image(from->image, &m);
 	}
 	gv_free(m.data);
 }

@@ -1,6 +1,7 @@
 /* The inside of a tokenizer, shared by the files that make it up: token.c
- * (opening and looking up), token_load.c (tokenizer.json), token_vocab.c (its
- * tokens and merges), token_scan.c (finding these in its text),
+ * (opening and looking up), token_open.c (which files), token_load.c
+ * (tokenizer.json), token_vocab.c (its tokens and merges), token_scan.c
+ * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
  * it), bpe.c (from these to ids), chat.c (conversations).  Not part of the
  * library's interface.
@@ -8,6 +9,7 @@
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
 
+#include "dir.h"
 #include "io.h"
 #include "sha.h"
 #include "split.h"
@@ -88,6 +90,16 @@ struct gv_tokenizer {
 
 	struct gv_split *split; /* NULL: the whole text is one piece */
 	bool nfc, ignore_merges;
+	bool by_rank; /* a pair's rank is the id of what it becomes: tiktoken */
+
+	/* CLIP's: text in lower case, and words that end in </w>.  That is a
+	 * blank here, of which a word has this one; a byte and it are merged
+	 * before anything else. */
+	enum gv_clip {
+		GV_CLIP_NONE,
+		GV_CLIP_WORDS,
+		GV_CLIP_MARKS /* <|startoftext|> and <|endoftext|> are words */
+	} clip;
 
 	/* A vocabulary of SentencePiece's kind, whose symbols are characters
 	 * and not bytes.  Its mark for a blank, U+2581, is a blank here, in
@@ -145,6 +157,19 @@ int gv_token_vocab(struct gv_tokenizer *t, json_t *vocab,
 int gv_token_merges(struct gv_tokenizer *t, const json_t *list,
     const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
 
+/* For lists that aren't JSON: finds tokens by their bytes, of which each has one
+ * id and each byte one of its own; then gv_token_pair() for all merges, those of
+ * the lowest rank first, and the index of these. */
+int gv_token_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
+struct gv_token_pairs {
+	uint64_t *pair; /* as in the hash table: key and rank */
+	size_t n, cap;
+};
+int gv_token_pair(struct gv_token_pairs *p, int32_t a, int32_t b, uint32_t rank,
+    struct gv_error *e) GV_USE_RESULT;
+int gv_token_index_pairs(struct gv_tokenizer *t, const struct gv_token_pairs *p,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* An id of its own for an added token with these bytes. */
 int gv_token_add(struct gv_tokenizer *t, int64_t id, const char *s, size_t n,
     uint8_t flags, struct gv_error *e) GV_USE_RESULT;
@@ -154,15 +179,54 @@ int gv_token_enter(struct gv_added *set, int32_t id, const char *s, size_t n,
     struct gv_error *e) GV_USE_RESULT;
 void gv_token_no_added(struct gv_added *set); /* an empty set */
 
-/* token_image.c: the compiled form of DIR/tokenizer.json, in
- * DIR/.gv-tokenizer.  It is taken only if it was made of the file of the same
- * size, inode, mtime and ctime and is whole; false otherwise, with `t` as it
- * was.  Saving fails silently where the directory can't be written; small
- * files and those that changed within the last two seconds, which might
- * change again unnoticed, are not compiled. */
-bool gv_token_image_open(struct gv_tokenizer *t, const char *dir);
+/* A file that holds a vocabulary. */
+struct gv_token_source {
+	char path[GV_PATH_MAX + 300];
+	char config[GV_PATH_MAX + 300]; /* tokenizer_config.json beside it */
+	char image[GV_PATH_MAX + 300]; /* where its compiled form lies */
+	/* size, inode, mtime and ctime of it, and of the file beside it if the
+	 * vocabulary depends on that, too; else zeros */
+	int64_t state[8];
+};
+
+/* token_open.c: fills in everything up to `cache`, and *config from what says
+ * tokenizer_config.json, which is NULL if there is none. */
+int gv_token_open_files(struct gv_tokenizer *t, json_t **config,
+    const char *path, struct gv_error *e) GV_USE_RESULT;
+
+/* token.c: the digest of all that decides which ids a text gets; frees
+ * `order`. */
+int gv_token_digest(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
+
+/* token_tiktoken.c: fills in the same from a list of tokens and ranks, `n`
+ * bytes of text.  `name` is the encoding's; pattern and special tokens come
+ * from it, or else from the object "tiktoken" in `config`, which may be NULL. */
+int gv_token_tiktoken(struct gv_tokenizer *t, const char *s, size_t n,
+    const char *name, const json_t *config, struct gv_error *e) GV_USE_RESULT;
+
+/* token_clip.c: the same from OpenAI's list of merges, packed by gzip. */
+int gv_token_clip(struct gv_tokenizer *t, const char *s, size_t n,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* What a tokenizer.json of CLIP says, if this is one; else GV_CLIP_NONE. */
+enum gv_clip gv_clip_json(const json_t *tokenizer);
+
+/* The text in NFC and lower case; and its words with a blank behind each.  Both
+ * in new memory. */
+int gv_clip_normal(const char *s, size_t n, char **out, size_t *len,
+    struct gv_error *e) GV_USE_RESULT;
+int gv_clip_words(enum gv_clip how, const char *s, size_t n, char **out,
+    size_t *len, struct gv_error *e) GV_USE_RESULT;
+
+/* token_image.c: the compiled form.  It is taken only if it was made of a file
+ * in the same state and is whole; false otherwise, with `t` as it was.  Saving
+ * fails silently where the directory can't be written; small files and those
+ * that changed within the last two seconds, which might change again unnoticed,
+ * are not compiled. */
+bool gv_token_image_open(
+    struct gv_tokenizer *t, const struct gv_token_source *source);
 void gv_token_image_save(
-    const struct gv_tokenizer *t, const char *dir, const struct stat *made_of);
+    const struct gv_tokenizer *t, const struct gv_token_source *source);
 
 /* token_encode.c: the normalised text, in new memory, or in *out NULL if it is
  * as it was. */

@@ -127,6 +127,11 @@ marks_blanks(const json_t *o)
 static int
 load_normalizer(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 {
+	const json_t *list = json_object_get(o, "normalizers");
+
+	/* a list of one, or of none, says the same */
+	if (type_is(o, "Sequence") && json_array_size(list) < 2)
+		o = json_array_get(list, 0);
 	t->nfc = type_is(o, "NFC");
 	if (absent(o) || t->nfc)
 		return 0;
@@ -164,55 +169,118 @@ load_metaspace(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 	return gv_split_open(&t->split, gv_split_blanks, e);
 }
 
-/* ByteLevel, alone with GPT-2's pattern or behind a Split. */
-static int
-load_byte_level(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
-{
-	const json_t *re = json_object_get(o, "use_regex");
-	bool cut = !json_is_false(re);
+/* Patterns that cut one after the other, with a NUL between two. */
+struct cuts {
+	char *text;
+	size_t n, cap;
+};
 
-	if (!type_is(o, "ByteLevel"))
-		return nosup(e, "pre-tokenizer", json_object_get(o, "type"));
-	if (json_is_true(json_object_get(o, "add_prefix_space")))
-		return gv_fail(e, GV_ERR_NOSUP,
-		    "pre-tokenizer 'ByteLevel': 'add_prefix_space' is not "
-		    "supported");
-	if (!cut)
-		return 0;
-	if (t->split)
-		return gv_fail(e, GV_ERR_NOSUP,
-		    "pre-tokenizer 'Sequence': two split patterns are not "
-		    "supported");
-	return gv_split_open(&t->split, gv_split_gpt2, e);
+static int
+add_cut(struct cuts *c, const char *pattern, struct gv_error *e)
+{
+	size_t len = strlen(pattern) + 1;
+
+	if (gv_room(&c->text, &c->cap, c->n + len, 1, e))
+		return e->code;
+	memcpy(c->text + c->n, pattern, len);
+	c->n += len;
+	return 0;
+}
+
+/* A text as a pattern that matches nothing else. */
+static int
+add_literal(struct cuts *c, const char *s, struct gv_error *e)
+{
+	char *p = gv_alloc(strlen(s) + 1, 2);
+	size_t k = 0;
+
+	if (!p)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	for (; *s; s++) {
+		if (strchr("\\^$.|?*+()[]{}-#&~/ ", *s))
+			p[k++] = '\\';
+		p[k++] = *s;
+	}
+	(void)!add_cut(c, p, e);
+	gv_free(p);
+	return e->code;
 }
 
 static int
-load_split(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
+load_split(struct cuts *c, const json_t *o, struct gv_error *e)
 {
 	const json_t *p = json_object_get(o, "pattern");
-	const json_t *re = json_object_get(p, "Regex");
+	const char *re = json_string_value(json_object_get(p, "Regex"));
+	const char *text = json_string_value(json_object_get(p, "String"));
 	const char *how = json_string_value(json_object_get(o, "behavior"));
 
-	if (!type_is(o, "Split"))
-		return nosup(e, "pre-tokenizer", json_object_get(o, "type"));
-	if (!json_is_string(re))
-		return gv_fail(e, GV_ERR_NOSUP,
-		    "pre-tokenizer 'Split' without a regular expression is "
-		    "not supported");
 	if (!how || strcmp(how, "Isolated"))
 		return nosup(e, "pre-tokenizer 'Split' with behavior",
 		    json_object_get(o, "behavior"));
 	if (json_is_true(json_object_get(o, "invert")))
 		return gv_fail(e, GV_ERR_NOSUP,
 		    "pre-tokenizer 'Split': 'invert' is not supported");
-	return gv_split_open(&t->split, json_string_value(re), e);
+	if (re)
+		return add_cut(c, re, e);
+	if (text && *text)
+		return add_literal(c, text, e);
+	return gv_fail(e, GV_ERR_NOSUP,
+	    "pre-tokenizer 'Split' without a pattern is not supported");
+}
+
+/* ByteLevel: GPT-2's pattern, unless it is to be left out. */
+static int
+load_byte_level(struct cuts *c, const json_t *o, struct gv_error *e)
+{
+	if (!type_is(o, "ByteLevel"))
+		return nosup(e, "pre-tokenizer", json_object_get(o, "type"));
+	if (json_is_true(json_object_get(o, "add_prefix_space")))
+		return gv_fail(e, GV_ERR_NOSUP,
+		    "pre-tokenizer 'ByteLevel': 'add_prefix_space' is not "
+		    "supported");
+	if (json_is_false(json_object_get(o, "use_regex")))
+		return 0;
+	return add_cut(c, gv_split_gpt2, e);
+}
+
+/* One of those that may stand before ByteLevel. */
+static int
+load_cut(struct cuts *c, const json_t *o, struct gv_error *e)
+{
+	const json_t *each = json_object_get(o, "individual_digits");
+
+	if (type_is(o, "Digits"))
+		return add_cut(c, json_is_true(each) ? "\\p{N}" : "\\p{N}+", e);
+	if (type_is(o, "Split"))
+		return load_split(c, o, e);
+	return nosup(e, "pre-tokenizer", json_object_get(o, "type"));
+}
+
+static int
+load_cuts(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
+{
+	const json_t *list = json_object_get(o, "pretokenizers");
+	struct cuts c = {0};
+	size_t n = json_array_size(list), i;
+
+	if (!type_is(o, "Sequence"))
+		(void)!load_byte_level(&c, o, e);
+	else if (!n)
+		gv_fail(e, GV_ERR_NOSUP,
+		    "pre-tokenizer 'Sequence' of nothing is not supported");
+	for (i = 0; i + 1 < n && !e->code; i++)
+		(void)!load_cut(&c, json_array_get(list, i), e);
+	if (n && !e->code)
+		(void)!load_byte_level(&c, json_array_get(list, n - 1), e);
+	if (!e->code && c.n)
+		(void)!gv_split_open_chain(&t->split, c.text, c.n - 1, e);
+	gv_free(c.text);
+	return e->code;
 }
 
 static int
 load_pre_tokenizer(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 {
-	const json_t *list = json_object_get(o, "pretokenizers");
-
 	if (type_is(o, "Metaspace"))
 		return load_metaspace(t, o, e);
 	if (t->chars)
@@ -222,15 +290,19 @@ load_pre_tokenizer(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 	if (absent(o))
 		return gv_fail(e, GV_ERR_NOSUP,
 		    "a vocabulary without pre-tokenizer is not supported");
-	if (!type_is(o, "Sequence"))
-		return load_byte_level(t, o, e);
-	if (json_array_size(list) != 2)
-		return gv_fail(e, GV_ERR_NOSUP,
-		    "pre-tokenizer 'Sequence' of %zu parts is not supported",
-		    json_array_size(list));
-	if (load_split(t, json_array_get(list, 0), e))
+	return load_cuts(t, o, e);
+}
+
+/* How text is prepared and cut. */
+static int
+load_rules(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
+{
+	t->clip = gv_clip_json(o);
+	if (t->clip)
+		return gv_split_open(&t->split, gv_split_ends, e);
+	if (load_normalizer(t, json_object_get(o, "normalizer"), e))
 		return e->code;
-	return load_byte_level(t, json_array_get(list, 1), e);
+	return load_pre_tokenizer(t, json_object_get(o, "pre_tokenizer"), e);
 }
 
 /* Replace, ByteFallback, Fuse, and Strip where a blank was put in front. */
@@ -265,8 +337,10 @@ load_decoder(struct gv_tokenizer *t, const json_t *o, struct gv_error *e)
 static int
 check_model(struct gv_tokenizer *t, const json_t *m, struct gv_error *e)
 {
+	/* CLIP's ends of words are known */
 	static const char *const affix[] = {
 	    "continuing_subword_prefix", "end_of_word_suffix"};
+	size_t affixes = t->clip ? 1 : 2;
 	const json_t *type = json_object_get(m, "type");
 	size_t i;
 
@@ -285,7 +359,7 @@ check_model(struct gv_tokenizer *t, const json_t *m, struct gv_error *e)
 	if (t->byte_fallback && !t->chars)
 		return gv_fail(
 		    e, GV_ERR_NOSUP, "model: 'byte_fallback' is not supported");
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < affixes; i++) {
 		const json_t *v = json_object_get(m, affix[i]);
 
 		if (json_string_length(v))
@@ -314,16 +388,24 @@ merges_keep_words(const struct gv_tokenizer *t)
 	return gv_token_find(t, " ", 1) >= 0;
 }
 
-/* What only vocabularies of characters have. */
+/* What stands for what the vocabulary lacks; and the words of vocabularies of
+ * characters. */
 static int
-load_chars(struct gv_tokenizer *t, const json_t *m, struct gv_error *e)
+load_unknown(struct gv_tokenizer *t, const json_t *m, struct gv_error *e)
 {
 	const char *unk = json_string_value(json_object_get(m, "unk_token"));
 	size_t n;
 	int32_t i;
 
-	if (!t->chars)
+	if (!t->chars) {
+		/* where a byte is missing the reference would put this */
+		for (i = 0; unk && i < 256; i++)
+			if (t->byte_id[i] < 0)
+				return gv_fail(e, GV_ERR_NOSUP,
+				    "model: 'unk_token' of a vocabulary that "
+				    "lacks bytes is not supported");
 		return 0;
+	}
 	for (i = 0; unk && i < t->size && t->unk < 0; i++) {
 		const char *s = gv_token_bytes(t, i, &n);
 
@@ -351,13 +433,12 @@ gv_token_load(struct gv_tokenizer *t, const json_t *o,
 	gv_token_no_added(&t->normal);
 	if (!json_is_object(m))
 		return gv_fail(e, GV_ERR_FORMAT, "it has no 'model'");
-	if (load_normalizer(t, json_object_get(o, "normalizer"), e) ||
-	    load_pre_tokenizer(t, json_object_get(o, "pre_tokenizer"), e) ||
+	if (load_rules(t, o, e) ||
 	    load_decoder(t, json_object_get(o, "decoder"), e) ||
 	    check_model(t, m, e) ||
 	    gv_token_vocab(t, json_object_get(m, "vocab"), x, e) ||
 	    gv_token_merges(t, json_object_get(m, "merges"), x, e) ||
-	    load_chars(t, m, e))
+	    load_unknown(t, m, e))
 		return e->code;
 	gv_token_mark_whole(t);
 	for (i = 0; i < json_array_size(added); i++)

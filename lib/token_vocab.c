@@ -5,6 +5,8 @@
 #include "utf8.h"
 #include "banned.h"
 
+#define MAX_PAIRS ((size_t)1 << 26)
+
 /* ---- the byte alphabet --------------------------------------------------- */
 
 static bool
@@ -77,6 +79,8 @@ spell_chars(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
 	return k;
 }
 
+#define WORD_END "</w>" /* a blank here */
+
 /* Writes the bytes that `n` bytes of alphabet spell to dst (room for n) and
  * returns how many.  A token with other characters stands for itself, and
  * *flags says that no text leads to it. */
@@ -84,16 +88,18 @@ static size_t
 spell(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
     uint8_t *flags)
 {
-	size_t i = 0, k = 0;
+	size_t i = 0, k = 0, end = n;
 
 	if (t->chars)
 		return spell_chars(t, dst, s, n, flags);
 	*flags = 0;
-	while (i < n) {
+	if (t->clip && n > 4 && !memcmp(s + n - 4, WORD_END, 4))
+		end -= 4;
+	while (i < end) {
 		uint32_t c;
 		int b;
 
-		i += gv_utf8_next(s + i, n - i, &c);
+		i += gv_utf8_next(s + i, end - i, &c);
 		b = gv_char_to_byte(c);
 		if (b < 0) {
 			memcpy(dst, s, n);
@@ -102,6 +108,8 @@ spell(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
 		}
 		dst[k++] = (char)b;
 	}
+	if (end < n)
+		dst[k++] = ' ';
 	return k;
 }
 
@@ -323,7 +331,8 @@ index_tokens(
 			return not_plain(e);
 		if (unsearched && !(k->flags & GV_TOK_RAW) &&
 		    gv_token_find(t, s, k->len) >= 0)
-			return not_plain(e);
+			return gv_fail(e, GV_ERR_FORMAT,
+			    "token id %d is the same as another", (int)id);
 		if (k->flags & GV_TOK_RAW)
 			continue;
 		i = gv_token_hash(s, k->len) & t->by_mask;
@@ -345,6 +354,25 @@ find_bytes(struct gv_tokenizer *t)
 
 		t->byte_id[b] = gv_token_find(t, &c, 1);
 	}
+}
+
+int
+gv_token_index(struct gv_tokenizer *t, struct gv_error *e)
+{
+	int b;
+
+	if (!t->size)
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "there are no tokens in the file");
+	memset(t->byte_id, 0xff, sizeof t->byte_id);
+	if (index_tokens(t, (size_t)t->size, true, e))
+		return e->code;
+	find_bytes(t);
+	for (b = 0; b < 256; b++)
+		if (t->byte_id[b] < 0)
+			return gv_fail(e, GV_ERR_FORMAT,
+			    "byte 0x%02x has no token", (unsigned)b);
+	return 0;
 }
 
 int
@@ -421,6 +449,18 @@ room_for_merge(struct gv_tokenizer *t, struct merges *m, struct gv_error *e)
 	return 0;
 }
 
+/* The pair id[0], id[1] becomes id[2]. */
+static int
+put_merge(struct gv_tokenizer *t, struct merges *m, const int32_t id[3],
+    struct gv_error *e)
+{
+	if (room_for_merge(t, m, e))
+		return e->code;
+	t->merged[m->n] = id[2];
+	t->order[m->n++] = gv_pair_key(id[0], id[1]);
+	return 0;
+}
+
 static int
 take_merge(struct gv_tokenizer *t, struct merges *m, const char *const side[2],
     const size_t len[2], struct gv_error *e)
@@ -441,10 +481,29 @@ take_merge(struct gv_tokenizer *t, struct merges *m, const char *const side[2],
 		return gv_fail(e, GV_ERR_FORMAT,
 		    "merge %zu uses a token that is not in the vocabulary",
 		    m->n);
-	if (room_for_merge(t, m, e))
-		return e->code;
-	t->merged[m->n] = id[2];
-	t->order[m->n++] = gv_pair_key(id[0], id[1]);
+	return put_merge(t, m, id, e);
+}
+
+/* CLIP's first: a byte and the blank behind a word. */
+static int
+merge_ends(struct gv_tokenizer *t, struct merges *m, struct gv_error *e)
+{
+	char s[2] = {0, ' '};
+	int32_t id[3];
+	int b;
+
+	id[1] = t->byte_id[' '];
+	for (b = 0; b < 256; b++) {
+		s[0] = (char)b;
+		id[0] = t->byte_id[b];
+		id[2] = gv_token_find(t, s, 2);
+		if (id[0] < 0 || id[2] < 0)
+			return gv_fail(e, GV_ERR_NOSUP,
+			    "a vocabulary with " WORD_END " that lacks bytes "
+			    "is not supported");
+		if (b != ' ' && put_merge(t, m, id, e))
+			return e->code;
+	}
 	return 0;
 }
 
@@ -491,11 +550,12 @@ merges_from_text(struct gv_tokenizer *t, const struct gv_token_text *x,
 	const char *p = x->merges, *end = p + x->merges_bytes, *s, *side[2];
 	char *buf = gv_alloc(2, GV_MAX_TOKEN);
 	size_t n, len[2];
-	bool fine;
+	bool fine, first = true;
 
 	if (!buf)
 		return no_memory(e);
-	while (!e->code && gv_scan_char(&p, end, m->n ? ',' : '[')) {
+	for (; !e->code && gv_scan_char(&p, end, first ? '[' : ',');
+	     first = false) {
 		if (gv_scan_char(&p, end, '['))
 			fine =
 			    gv_scan_string(&p, end, buf, &side[0], &len[0]) &&
@@ -517,25 +577,67 @@ merges_from_text(struct gv_tokenizer *t, const struct gv_token_text *x,
 	return e->code;
 }
 
+/* An empty table for n pairs. */
+static int
+pair_table(struct gv_tokenizer *t, size_t n, struct gv_error *e)
+{
+	size_t bytes;
+
+	t->pair_mask = table_size(n) - 1;
+	bytes = ((size_t)t->pair_mask + 1) * sizeof *t->pair;
+	t->pair = gv_alloc(bytes, 1);
+	if (!t->pair)
+		return no_memory(e);
+	memset(t->pair, 0xff, bytes);
+	return 0;
+}
+
 /* Of two merges of one pair the later counts, as elsewhere. */
+static void
+enter_pair(struct gv_tokenizer *t, uint64_t key, uint32_t rank)
+{
+	uint32_t i = gv_pair_hash(key) & t->pair_mask;
+
+	while (t->pair[i] != UINT64_MAX && t->pair[i] >> 24 != key)
+		i = (i + 1) & t->pair_mask;
+	t->pair[i] = key << 24 | rank;
+}
+
 static int
 index_merges(struct gv_tokenizer *t, struct gv_error *e)
 {
-	uint32_t rank, i;
+	uint32_t rank;
 
-	t->pair_mask = table_size(t->merges) - 1;
-	t->pair = gv_alloc((size_t)t->pair_mask + 1, sizeof *t->pair);
-	if (!t->pair)
-		return no_memory(e);
-	memset(t->pair, 0xff, ((size_t)t->pair_mask + 1) * sizeof *t->pair);
-	for (rank = 0; rank < t->merges; rank++) {
-		uint64_t key = t->order[rank];
+	if (pair_table(t, t->merges, e))
+		return e->code;
+	for (rank = 0; rank < t->merges; rank++)
+		enter_pair(t, t->order[rank], rank);
+	return 0;
+}
 
-		i = gv_pair_hash(key) & t->pair_mask;
-		while (t->pair[i] != UINT64_MAX && t->pair[i] >> 24 != key)
-			i = (i + 1) & t->pair_mask;
-		t->pair[i] = key << 24 | rank;
-	}
+int
+gv_token_pair(struct gv_token_pairs *p, int32_t a, int32_t b, uint32_t rank,
+    struct gv_error *e)
+{
+	if (gv_room(&p->pair, &p->cap, p->n + 1, sizeof *p->pair, e))
+		return e->code;
+	p->pair[p->n++] = gv_pair_key(a, b) << 24 | rank;
+	return 0;
+}
+
+int
+gv_token_index_pairs(
+    struct gv_tokenizer *t, const struct gv_token_pairs *p, struct gv_error *e)
+{
+	size_t i;
+
+	if (p->n > MAX_PAIRS)
+		return gv_fail(
+		    e, GV_ERR_LIMIT, "%zu pairs are not supported", p->n);
+	if (pair_table(t, p->n, e))
+		return e->code;
+	for (i = 0; i < p->n; i++)
+		enter_pair(t, p->pair[i] >> 24, p->pair[i] & 0xffffff);
 	return 0;
 }
 
@@ -547,8 +649,10 @@ gv_token_merges(struct gv_tokenizer *t, const json_t *list,
 
 	if (!m.buf)
 		return no_memory(e);
-	if (!(x ? merges_from_text(t, x, &m, e)
-		: merges_from_json(t, list, &m, e))) {
+	if (t->clip)
+		(void)!merge_ends(t, &m, e);
+	if (!e->code && !(x ? merges_from_text(t, x, &m, e)
+			    : merges_from_json(t, list, &m, e))) {
 		t->merges = (uint32_t)m.n;
 		(void)!index_merges(t, e);
 	}

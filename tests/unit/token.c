@@ -475,20 +475,23 @@ wrong_files(const json_t *good)
 	with(good, KEY("pre_tokenizer"), "{\"type\": \"Metaspace\"}",
 	    GV_ERR_NOSUP, "'Metaspace'");
 	with(good, KEY("pre_tokenizer", "pretokenizers"), "[1, 2, 3]",
-	    GV_ERR_NOSUP, "3 parts");
+	    GV_ERR_NOSUP, "pre-tokenizer '?'");
+	with(good, KEY("pre_tokenizer", "pretokenizers"), "[]", GV_ERR_NOSUP,
+	    "of nothing");
+	with(good, KEY("pre_tokenizer", "pretokenizers", "0"),
+	    "{\"type\": \"Punctuation\", \"behavior\": \"Isolated\"}",
+	    GV_ERR_NOSUP, "'Punctuation'");
 	with(good, KEY("pre_tokenizer", "pretokenizers", "0", "behavior"),
 	    "\"Removed\"", GV_ERR_NOSUP, "Removed");
 	with(good, KEY("pre_tokenizer", "pretokenizers", "0", "invert"), "true",
 	    GV_ERR_NOSUP, "invert");
 	with(good, KEY("pre_tokenizer", "pretokenizers", "0", "pattern"),
-	    "{\"String\": \" \"}", GV_ERR_NOSUP, "regular expression");
+	    "{\"String\": \"\"}", GV_ERR_NOSUP, "without a pattern");
 	with(good, KEY("pre_tokenizer", "pretokenizers", "0", "pattern"),
 	    "{\"Regex\": \"(\"}", GV_ERR_NOSUP, "split pattern");
 	with(good,
 	    KEY("pre_tokenizer", "pretokenizers", "1", "add_prefix_space"),
 	    "true", GV_ERR_NOSUP, "add_prefix_space");
-	with(good, KEY("pre_tokenizer", "pretokenizers", "1", "use_regex"),
-	    "true", GV_ERR_NOSUP, "two split patterns");
 	with(good, KEY("decoder"), "{\"type\": \"WordPiece\"}", GV_ERR_NOSUP,
 	    "decoder 'WordPiece'");
 	with(good, KEY("added_tokens", "0", "lstrip"), "true", GV_ERR_NOSUP,
