@@ -478,8 +478,8 @@ wrong_files(const json_t *good)
 	    GV_ERR_NOSUP, "pre-tokenizer '?'");
 	with(good, KEY("pre_tokenizer", "pretokenizers"), "[]", GV_ERR_NOSUP,
 	    "of nothing");
-	with(good, KEY("pre_tokenizer", "pretokenizers", "0"),
-	    "{\"type\": \"Punctuation\", \"behavior\": \"Isolated\"}",
+	with(good, KEY("pre_tokenizer", "pretokenizers"),
+	    "[{\"type\": \"Punctuation\"}, {\"type\": \"ByteLevel\"}]",
 	    GV_ERR_NOSUP, "'Punctuation'");
 	with(good, KEY("pre_tokenizer", "pretokenizers", "0", "behavior"),
 	    "\"Removed\"", GV_ERR_NOSUP, "Removed");
