@@ -145,10 +145,8 @@ letters(const char *s, size_t i, size_t n)
 		   : i;
 }
 
-/* 's 't 're 've 'm 'll 'd at s[0] == '\'': bytes, or 0.  Without regard to
- * case, U+017F is an s. */
-static size_t
-contraction(const char *s, size_t n, bool fold)
+size_t
+gv_contraction(const char *s, size_t n, bool fold)
 {
 	char a, b;
 
@@ -192,7 +190,7 @@ gpt2(const char *s, size_t i, size_t n, int digits)
 	enum gv_class c, d;
 
 	if (s[i] == '\'') {
-		len = contraction(s + i, n - i, false);
+		len = gv_contraction(s + i, n - i, false);
 		if (len)
 			return i + len;
 	}
@@ -260,7 +258,7 @@ qwen2(const struct gv_stage *g, const char *s, size_t i, size_t n)
 	enum gv_class c, next;
 
 	if (s[i] == '\'') {
-		len = contraction(s + i, n - i, true);
+		len = gv_contraction(s + i, n - i, true);
 		if (len)
 			return i + len;
 	}
@@ -369,7 +367,7 @@ o200k(const char *s, size_t i, size_t n)
 	end = end ? end : upper_word(s, i, n);
 	if (end)
 		return end < n && s[end] == '\''
-			   ? end + contraction(s + end, n - end, true)
+			   ? end + gv_contraction(s + end, n - end, true)
 			   : end;
 	if (k & NUMBER)
 		return numbers(s, i, n, 3);
@@ -420,7 +418,15 @@ gv_stage_cut(
 	for (; k < most && at[k] < n; k++) \
 	at[k + 1] = (next)
 	if (g->cut == GV_CUT_QWEN2)
-		CUT(qwen2(g, s, at[k], n));
+		while (k < most && at[k] < n) {
+			int got = gv_mask_cut(g, s, n, at + k, most - k);
+
+			k += got;
+			if (!got) {
+				at[k + 1] = qwen2(g, s, at[k], n);
+				k++;
+			}
+		}
 	else if (g->cut == GV_CUT_GPT2)
 		CUT(gpt2(s, at[k], n, g->digits));
 	else if (g->cut == GV_CUT_O200K)

@@ -1,5 +1,5 @@
-/* The inside of split.h: the patterns that are known by hand (split_hand.c)
- * and all others (split_regex.c).  Not part of the library's interface. */
+/* The inside of split.h: the patterns that are known by hand (split_hand.c,
+ * split_mask.c) and all others (split_regex.c).  Not part of the library's interface. */
 #ifndef GV_SPLIT_PRIV_H
 #define GV_SPLIT_PRIV_H
 
@@ -32,6 +32,15 @@ bool gv_stage_known(struct gv_stage *g, const char *pattern);
  * how many there are, at most `most`. */
 int gv_stage_cut(
     const struct gv_stage *g, const char *s, size_t n, size_t *at, int most);
+
+/* The same for GV_CUT_QWEN2, but only as far as that can be told quickly: 0
+ * where it can't. */
+int gv_mask_cut(
+    const struct gv_stage *g, const char *s, size_t n, size_t *at, int most);
+
+/* 's 't 're 've 'm 'll 'd at s[0] == '\'': bytes, or 0.  Without regard to
+ * case, U+017F is an s. */
+size_t gv_contraction(const char *s, size_t n, bool fold);
 
 /* A pattern that PCRE2 matches, and what matching takes: one for each walk. */
 int gv_regex_open(

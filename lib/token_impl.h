@@ -3,14 +3,16 @@
  * (tokenizer.json), token_vocab.c (its tokens and merges), token_scan.c
  * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
- * it), bpe.c (from these to ids), chat_form.c (the model's chat template).  Not part of the
- * library's interface.
+ * it), bpe.c (from these to ids), bpe_index.c, bpe_match.c and bpe_merge.c (the
+ * merges of a piece), chat.c (conversations).  Not part of the library's
+ * interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
 
 #include "dir.h"
 #include "io.h"
+#include "mem.h"
 #include "sha.h"
 #include "split.h"
 #include "token.h"
@@ -29,8 +31,7 @@ enum {
 	GV_TOK_PRESENT = 1,
 	GV_TOK_ADDED = 2, /* of added_tokens: matched in text, never merged */
 	GV_TOK_SPECIAL = 4, /* "special": not text, left out by decoding */
-	GV_TOK_RAW = 8, /* spelled outside the byte alphabet: unreachable */
-	GV_TOK_WHOLE = 16 /* its bytes as a piece are merged to just this id */
+	GV_TOK_RAW = 8 /* spelled outside the byte alphabet: unreachable */
 };
 
 /* The bytes of id i are blob[off .. off + len). */
@@ -56,6 +57,18 @@ gv_pair_hash(uint64_t key)
 	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32);
 }
 
+/* How merging comes to a token: `left` and `right` meet in the merge of rank
+ * `when` - 1, or it is a symbol (0), or it is never met.  `shorter` is the
+ * longest other token that it begins with, or -1. */
+#define GV_NEVER UINT32_MAX
+
+struct gv_part {
+	int32_t left, right;
+	uint32_t when;
+	int32_t shorter;
+	uint32_t len; /* bytes */
+};
+
 /* Added tokens that are looked for in the text as it comes, or in the
  * normalised text.  Those that start with byte c are item[first[c]] and, while
  * next is not negative, on: longer ones first. */
@@ -74,15 +87,17 @@ struct gv_added {
 struct gv_piece_cache;
 
 struct gv_tokenizer {
-	/* These five are allocated, or lie in `map`. */
+	/* These seven are allocated, or lie in `map`. */
 	struct gv_tok *tok;
 	char *blob;
 	int32_t *by_bytes; /* hash table of the model's ids by bytes; -1 */
 	uint64_t *pair; /* hash table of merges */
 	int32_t *merged; /* the id that the merge of a rank gives */
+	struct gv_part *part; /* by id; NULL: pieces are merged by the heap */
+	uint64_t *trie; /* of the tokens in it, with `slots` slots */
 
 	int32_t size, tok_cap;
-	size_t blob_bytes, blob_cap;
+	size_t blob_bytes, blob_cap, slots;
 	uint32_t by_mask, pair_mask, merges;
 	int32_t byte_id[256];
 	uint64_t *order; /* keys of pairs by rank, for the digest; then NULL */
@@ -122,11 +137,7 @@ struct gv_tokenizer {
 	/* what tokenizer_config.json says */
 	int32_t bos, eos, image; /* -1 without */
 	bool add_bos; /* documents start with bos */
-
-	/* of the model's chat template */
-	const struct gv_chat_form *form; /* NULL: it has none, or */
-	bool strange; /* it is none of those built in */
-	char *system; /* ChatML: its system message, or NULL */
+	const char *system; /* ChatML: the default system message, or NULL */
 };
 
 /* What token_scan.c found in the text of a tokenizer.json: the inside of
@@ -240,13 +251,6 @@ int gv_token_normal(const struct gv_tokenizer *t, const char *s, size_t n,
 /* token.c: frees all that loading allocates. */
 void gv_token_clear(struct gv_tokenizer *t);
 
-/* chat_form.c: finds the chat template of the model that `path` is of, in files
- * beside it or in tokenizer_config.json; and gives the names of the tokens that
- * end a turn or a text, at most two. */
-int gv_chat_find(struct gv_tokenizer *t, const char *path, const json_t *config,
-    struct gv_error *e) GV_USE_RESULT;
-size_t gv_chat_stops(const struct gv_tokenizer *t, const char *stop[2]);
-
 /* The id of the model (not added) with these bytes, or -1. */
 int32_t gv_token_find(const struct gv_tokenizer *t, const char *s, size_t n);
 
@@ -274,8 +278,29 @@ int gv_piece_cache_open(
     struct gv_piece_cache **c, struct gv_error *e) GV_USE_RESULT;
 void gv_piece_cache_close(struct gv_piece_cache **c);
 
-/* Marks the tokens that merging arrives at, GV_TOK_WHOLE. */
-void gv_token_mark_whole(struct gv_tokenizer *t);
+/* Makes room for `more` ids behind the list's end. */
+static inline int
+gv_ids_room(struct gv_ids *out, size_t more, struct gv_error *e)
+{
+	if (out->cap - out->n >= more)
+		return 0;
+	return gv_room(&out->id, &out->cap, out->n + more, sizeof *out->id, e);
+}
+
+/* bpe_index.c: makes `part` and `trie` of the merges, where these are of the
+ * kind that a search from the left gives the same result as; and checks those
+ * of a compiled form. */
+int gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
+bool gv_bpe_index_sound(const struct gv_tokenizer *t);
+
+/* bpe_match.c: appends the ids of a piece, in time linear in n.  *done is false, and *out as
+ * it was, if it has symbols that the vocabulary lacks; needs t->part. */
+int gv_bpe_match(const struct gv_tokenizer *t, const char *s, size_t n,
+    struct gv_ids *out, bool *done, struct gv_error *e) GV_USE_RESULT;
+
+/* bpe_merge.c: the same for any piece and vocabulary, in n log n. */
+int gv_bpe_merge(const struct gv_tokenizer *t, const char *s, size_t n,
+    struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
 /* GPT-2's alphabet: every byte as a printable character, so that tokens can be
  * spelled in JSON.  The inverse is -1 for other characters. */

@@ -440,9 +440,8 @@ gv_token_load(struct gv_tokenizer *t, const json_t *o,
 	    gv_token_merges(t, json_object_get(m, "merges"), x, e) ||
 	    load_unknown(t, m, e))
 		return e->code;
-	gv_token_mark_whole(t);
 	for (i = 0; i < json_array_size(added); i++)
 		if (load_added(t, json_array_get(added, i), e))
 			return e->code;
-	return 0;
+	return gv_bpe_index(t, e);
 }

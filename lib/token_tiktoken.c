@@ -259,6 +259,5 @@ gv_token_tiktoken(struct gv_tokenizer *t, const char *s, size_t n,
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	for (id = 0; id < t->size; id++)
 		t->merged[id] = id;
-	gv_token_mark_whole(t);
-	return take_rules(t, name, config, e);
+	return take_rules(t, name, config, e) ? e->code : gv_bpe_index(t, e);
 }

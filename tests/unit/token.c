@@ -601,8 +601,28 @@ opened_hash(const json_t *list)
 	return h;
 }
 
-/* Changes a byte, or a bit of the tables with the checksum made good, so that
- * what checks the numbers is reached. */
+/* The head of a compiled form, and where it has the sizes of the tables, of
+ * which the first begins at FIRST_AT. */
+#define HEAD_BYTES ((size_t)1320)
+#define FIRST_AT   ((size_t)1344)
+#define SIZES_AT   88
+#define CRC_AT     16
+
+static uint32_t
+image_crc(char *m, size_t n)
+{
+	char had[4];
+	uint32_t crc;
+
+	memcpy(had, m + CRC_AT, 4);
+	memset(m + CRC_AT, 0, 4);
+	crc = gv_crc(gv_crc(0, m, HEAD_BYTES), m + FIRST_AT, n - FIRST_AT);
+	memcpy(m + CRC_AT, had, 4);
+	return crc;
+}
+
+/* Changes a byte, or one with the checksum made good, so that what checks the
+ * numbers is reached. */
 static void
 damage_image(char *m, size_t n, bool sign, struct draw *r)
 {
@@ -614,12 +634,10 @@ damage_image(char *m, size_t n, bool sign, struct draw *r)
 	}
 	at = 20 + draw(r, (uint32_t)n - 20);
 	if (draw(r, 2))
-		at = 56 + draw(r, 150); /* the head's sizes */
+		at = SIZES_AT + draw(r, 150);
 	m[at] = (char)draw(r, 256);
-	memset(m + 16, 0, 4);
-	crc = gv_crc(0, m, 1264);
-	crc = gv_crc(crc, m + 1280, n - 1280);
-	memcpy(m + 16, &crc, 4);
+	crc = image_crc(m, n);
+	memcpy(m + CRC_AT, &crc, 4);
 }
 
 static void
@@ -630,6 +648,7 @@ compiled(const char *argv0)
 	struct gv_error e = {0};
 	struct draw r = {8};
 	uint64_t want;
+	uint32_t crc;
 	size_t n, len;
 	int k, wrong = 0, opened = 0;
 
@@ -653,6 +672,8 @@ compiled(const char *argv0)
 	is_int(wrong, 0, "a damaged or cut one is not used");
 	gv_free(good);
 	must(gv_slurp(path, 1 << 26, &good, &n, &e), &e);
+	crc = image_crc(good, n);
+	ok(!memcmp(good + CRC_AT, &crc, 4), "its checksum is made as here");
 	for (k = 0; k < 60; k++) {
 		memcpy(m, good, n);
 		damage_image(m, n, true, &r);
