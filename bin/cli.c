@@ -32,8 +32,7 @@ static void
 on_fatal(int sig)
 {
 	clean_up();
-	signal(sig, SIG_DFL);
-	raise(sig);
+	cli_die_of(sig);
 }
 
 /* A mapped file that someone cut: its pages are gone, and so is the run. */
@@ -53,7 +52,7 @@ on_bus_error(int sig)
 static void
 on_stop(int sig)
 {
-	stop_seen = 1;
+	stop_seen = sig;
 	signal(sig, on_fatal);
 }
 
@@ -76,10 +75,17 @@ cli_catch_stop(void)
 	catch (SIGTERM, on_stop);
 }
 
-bool
+int
 cli_stopped(void)
 {
-	return stop_seen != 0;
+	return stop_seen;
+}
+
+void
+cli_die_of(int sig)
+{
+	signal(sig, SIG_DFL);
+	raise(sig);
 }
 
 /* A closed descriptor 0, 1 or 2 would be reused by the next open(), and data
@@ -161,10 +167,8 @@ cli_die(const struct gv_error *e)
 {
 	cli_progress_end();
 	clean_up();
-	if (e->code == GV_ERR_PIPE) {
-		signal(SIGPIPE, SIG_DFL);
-		raise(SIGPIPE);
-	}
+	if (e->code == GV_ERR_PIPE)
+		cli_die_of(SIGPIPE);
 	fprintf(stderr, "%s: %s\n", name, e->msg);
 	_exit(e->code == GV_ERR_USAGE ? 2 : e->code == GV_ERR_DEVICE ? 75 : 1);
 }

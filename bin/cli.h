@@ -24,11 +24,13 @@
 int cli_start(const struct gv_opt_prog *p, struct gv_opt_common *c, int argc,
     char **argv);
 
-/* From now on SIGTERM and SIGINT only set a flag that cli_stopped() returns:
- * for programs that save their state first.  A second signal ends the process
- * as usual. */
+/* From now on SIGTERM and SIGINT only set what cli_stopped() returns, the
+ * signal or 0: for programs that save their state first, and then end by
+ * cli_die_of() as they would have.  A second signal ends the process as
+ * usual. */
 void cli_catch_stop(void);
-bool cli_stopped(void);
+int cli_stopped(void);
+void cli_die_of(int sig); /* by the signal's default action */
 
 /* Ends with "prog: message" and the exit code that belongs to the error: 2
  * for GV_ERR_USAGE, 75 for GV_ERR_DEVICE, else 1.  GV_ERR_PIPE dies as by

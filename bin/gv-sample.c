@@ -1,4 +1,5 @@
 /* gv-sample: answers a prompt about images, as text that streams. */
+#include "chat.h"
 #include "cli.h"
 #include "gen.h"
 #include "image.h"
@@ -287,9 +288,12 @@ static int
 render(const struct run *r, const char *s, size_t n, bool open,
     struct gv_rendered *out, struct gv_error *e)
 {
+	const struct gv_chat_how how = {
+	    .image_rows = (int)r->m->cfg.R, .prompt = open};
+
 	if (raw)
 		return render_raw(r, s, n, out, e);
-	return gv_chat(r->t, r->messages, (int)r->m->cfg.R, open, out, e);
+	return gv_chat(r->t, &how, r->messages, NULL, out, e);
 }
 
 /* ---- answering ----------------------------------------------------------- */

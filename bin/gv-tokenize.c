@@ -168,7 +168,7 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 		   : jsonl  ? GV_RENDER_JSON
 			    : GV_RENDER_TEXT;
 	if (!text)
-		how.image_rows = image_rows ? (int)image_rows : rows_of_model();
+		how.chat.image_rows = image_rows ? (int)image_rows : rows_of_model();
 	if (gv_out_open(&out, common.output, true, common.force, &e) ||
 	    gv_tokens_open(&w, out, &how, arguments(), &e) ||
 	    gv_render_open(&f, &how, file, (size_t)files,

@@ -37,7 +37,8 @@ static struct {
     .epochs = 1,
     .clip_low = -1,
     .clip_high = -1,
-    .correct_high = 2,
+    .correct_low = -1,
+    .correct_high = -1,
     .micro_tokens = 4096,
     .micro_images = 16,
     .keep = 2,
@@ -237,13 +238,15 @@ count_steps(struct gv_reader *in)
 	return ((int64_t)n + o.batch - 1) / o.batch;
 }
 
-/* Refuses tokens of another vocabulary, and features of other weights. */
+/* Refuses tokens of another vocabulary, and features of other weights, than
+ * those of the model in `dir`. */
 static void
-check_input(const struct gv_reader *in, const struct gv_model *m)
+check_input(
+    const struct gv_reader *in, const struct gv_model *m, const char *dir)
 {
 	const struct gv_schema *s = gv_reader_schema(in);
 	struct gv_tokenizer *tok = NULL;
-	struct gv_facts f = {o.model, &m->cfg, NULL};
+	struct gv_facts f = {dir, &m->cfg, NULL};
 	enum gv_input form = gv_reader_has(in, "embeds") >= 0 ? GV_IN_EMBEDS
 			     : gv_reader_has(in, "features") >= 0
 				 ? GV_IN_FEATURES
@@ -251,13 +254,48 @@ check_input(const struct gv_reader *in, const struct gv_model *m)
 							       : GV_IN_NONE;
 	char path[GV_PATH_MAX];
 
-	snprintf(path, sizeof path, "%s/tokenizer.json", o.model);
-	if (!access(path, F_OK) && gv_tokenizer_open(&tok, o.model, &err))
+	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+	if (!access(path, F_OK) && gv_tokenizer_open(&tok, dir, &err))
 		cli_die(&err);
 	f.tokenizer = tok;
-	if (gv_prov_check_input(s, &f, form, &err))
+	if (gv_prov_check_input(s, &f, form, &err)) {
+		gv_fail_in(
+		    &err, "cannot train '%s' on '%s'", dir, gv_reader_name(in));
 		cli_die(&err);
+	}
 	gv_tokenizer_close(&tok);
+}
+
+/* Options that contradict the objective, or would do nothing. */
+static void
+check_policy(bool samples)
+{
+	bool clip = o.clip_low >= 0 || o.clip_high >= 0;
+	bool range = o.correct_low >= 0 || o.correct_high >= 0;
+
+	if (!samples &&
+	    (o.scale >= 0 || o.equal >= 0 || o.old >= 0 || o.correct || range ||
+		o.longest || o.minibatches > 1 || o.epochs > 1 || o.max_lag ||
+		clip || o.kl > 0 || o.reference || o.publish ||
+		o.leave_one_out))
+		cli_usage("an option of objectives on samples, but the "
+			  "objective is lm");
+	if (samples && (!o.batch || o.batch_tokens))
+		cli_usage("a step of --objective takes --batch groups");
+	if (o.objective == GV_DR_GRPO && !o.longest)
+		cli_usage("dr-grpo needs --longest N: the tokens that a "
+			  "sample can have (gv-rollout's --max-tokens)");
+	if (o.objective != GV_DR_GRPO && o.longest)
+		cli_usage("--longest is for dr-grpo");
+	if (o.objective == GV_REINFORCE && clip)
+		cli_usage("reinforce has no ratios to clip");
+	if (o.objective == GV_CISPO && o.clip_low >= 0)
+		cli_usage("cispo bounds ratios above: --clip-high");
+	if (o.reference && !(o.kl > 0))
+		cli_usage("--reference needs --kl, its weight");
+	if (range && !o.correct)
+		cli_usage("--correct-low and --correct-high are the range of "
+			  "--correct");
 }
 
 /* The objective's own law, with what the command line changes. */
@@ -268,18 +306,7 @@ fill_policy(struct gv_policy_run *p, struct gv_model *reference)
 	struct gv_policy_law *w = &p->law;
 
 	*w = gv_policy_law((enum gv_objective)o.objective);
-	if (!samples &&
-	    (o.scale >= 0 || o.equal >= 0 || o.old >= 0 || o.correct ||
-		o.longest || o.minibatches > 1 || o.epochs > 1 || o.max_lag ||
-		o.clip_low >= 0 || o.clip_high >= 0 || o.kl > 0 ||
-		o.reference || o.publish || o.leave_one_out))
-		cli_usage("an option of objectives on samples, but the "
-			  "objective is lm");
-	if (samples && (!o.batch || o.batch_tokens))
-		cli_usage("a step of --objective takes --batch groups");
-	if (o.objective == GV_DR_GRPO && !o.longest)
-		cli_usage("dr-grpo needs --longest N: the tokens that a "
-			  "sample can have (gv-rollout's --max-tokens)");
+	check_policy(samples);
 	if (o.scale >= 0)
 		w->scale = (enum gv_scale)o.scale;
 	if (o.clip_low >= 0)
@@ -291,8 +318,10 @@ fill_policy(struct gv_policy_run *p, struct gv_model *reference)
 	w->leave_one_out = o.leave_one_out;
 	w->kl = o.kl;
 	w->correct = (enum gv_correct)o.correct;
-	w->correct_low = o.correct_low;
-	w->correct_high = o.correct_high;
+	if (o.correct_low >= 0)
+		w->correct_low = o.correct_low;
+	if (o.correct_high >= 0)
+		w->correct_high = o.correct_high;
 	p->minibatches = o.minibatches;
 	p->epochs = o.epochs;
 	p->drop_equal = o.equal >= 0 ? o.equal == 1 : o.objective == GV_DAPO;
@@ -583,8 +612,7 @@ train(struct run *u, int64_t total)
 			checkpoint(u);
 			cli_warn("stopped after step %lld; --resume goes on",
 			    (long long)s.step);
-			signal(SIGTERM, SIG_DFL);
-			raise(SIGTERM);
+			cli_die_of(cli_stopped());
 		}
 		if (eval || (o.save_every && s.step % o.save_every == 0))
 			checkpoint(u);
@@ -662,7 +690,7 @@ static void
 run(struct run *u, const struct gv_train_law *law)
 {
 	if (gv_train_exact(u->t, o.model, &err) ||
-	    gv_train_args(&u->args, law, o.model, &err) ||
+	    gv_train_args(&u->args, law, o.model, o.reference, &err) ||
 	    (o.log && gv_log_open(&u->log, o.log, &err)))
 		cli_die(&err);
 	cli_catch_stop();
@@ -705,6 +733,8 @@ main(int argc, char **argv)
 
 	if (!o.model || n > 1 || (!o.output && !o.plan && !o.dump_grads))
 		cli_usage("usage: gv-train %s", prog.synopsis);
+	if (o.eval_every && !o.eval)
+		cli_usage("--eval-every needs --eval");
 	parts = parse_parts(lr);
 	if (!parts)
 		cli_usage("--train must name at least one part");
@@ -715,11 +745,13 @@ main(int argc, char **argv)
 		gv_model_open(&reference, k, o.reference, ~0u, &err)))
 		cli_die(&err);
 	cli_say(1, "%s", gvk_name(k));
-	check_input(in, u.m);
+	check_input(in, u.m, o.model);
+	if (reference)
+		check_input(in, reference, o.reference);
 	if (o.eval) {
 		if (gv_reader_open(&eval, o.eval, &err))
 			cli_die(&err);
-		check_input(eval, u.m);
+		check_input(eval, u.m, o.model);
 		gv_reader_close(&eval);
 	}
 	fill_law(&law, u.m, in, lr);

@@ -254,19 +254,33 @@ verify(const char *dir, struct gv_error *e)
 	return r;
 }
 
+static int
+other_run(const char *dir, const char *key, struct gv_error *e)
+{
+	return gv_fail(
+	    e, GV_ERR_MATCH, "'%s' was made with another --%s", dir, key);
+}
+
 /* A run goes on only as the same run. */
 static int
 same_run(const struct gv_run_state *s, const json_t *o, const char *dir,
     struct gv_error *e)
 {
-	const json_t *args = json_object_get(o, "args");
+	json_t *args = json_object_get(o, "args");
 	const char *input = json_string_value(json_object_get(o, "input"));
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(s->args, key,
-	    v) if (!json_equal(v, json_object_get(args, key))) return gv_fail(e,
-	    GV_ERR_MATCH, "'%s' was made with another --%s", dir, key);
+	json_object_foreach(s->args, key, v)
+	{
+		if (!json_equal(v, json_object_get(args, key)))
+			return other_run(dir, key, e);
+	}
+	json_object_foreach(args, key, v)
+	{
+		if (!json_object_get(s->args, key))
+			return other_run(dir, key, e);
+	}
 	if (!input || strcmp(input, s->input))
 		return gv_fail(
 		    e, GV_ERR_MATCH, "'%s' was made from another input", dir);

@@ -6,7 +6,6 @@
 #include "banned.h"
 
 #define MAX_SIDE   (1 << 24)
-#define STRIP      16 /* rows that are laid on a square at a time */
 #define MAX_SQUARE ((int64_t)64 << 20) /* pixels of a padded picture */
 
 const char *
@@ -58,12 +57,11 @@ middle(int32_t in, int32_t shorter, int32_t edge, int32_t n)
 
 struct gv_fitter {
 	struct gv_resizer *r;
-	int32_t h, w; /* of the picture */
-	int32_t side, top, left; /* of the square it lies on, if padded */
-	bool padded;
+	int32_t left, bottom; /* of the square's colour: pixels, rows */
+	int32_t side; /* of the square, 0 if there is none */
+	int32_t px_bytes;
+	size_t stride; /* bytes from a row to the next */
 	uint8_t fill[3];
-	uint8_t *strip; /* STRIP rows of the square, see colour() */
-	size_t strip_cap;
 };
 
 static int
@@ -88,127 +86,106 @@ check(
 	return 0;
 }
 
-/* The window of a crop out of h x w, which has been padded already. */
+/* The windows of a crop out of h x w, which has been padded already. */
 static int
-crop(struct gv_fitter *f, int32_t h, int32_t w,
-    const struct gv_image_rule *rule, enum gv_image_isa isa, struct gv_error *e)
+crop(struct gv_resize *what, const struct gv_image_rule *rule,
+    struct gv_error *e)
 {
-	int32_t shorter = w < h ? w : h;
-	struct gv_window y = middle(h, shorter, rule->edge, rule->height);
-	struct gv_window x = middle(w, shorter, rule->edge, rule->width);
+	int32_t h = what->h, w = what->w, shorter = w < h ? w : h;
 
-	if (y.total > MAX_SIDE || x.total > MAX_SIDE)
+	what->y = middle(h, shorter, rule->edge, rule->height);
+	what->x = middle(w, shorter, rule->edge, rule->width);
+	if (what->y.total > MAX_SIDE || what->x.total > MAX_SIDE)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "%dx%d with a shorter side of %d pixels would be longer "
 		    "than %d",
 		    w, h, rule->edge, MAX_SIDE);
-	return gv_resizer_open(&f->r, h, w, y, x, rule->filter, isa, e);
-}
-
-/* Makes the strip all of the square's colour. */
-static void
-colour(struct gv_fitter *f)
-{
-	size_t i, n = (size_t)f->side * STRIP;
-
-	for (i = 0; i < n; i++)
-		memcpy(f->strip + 3 * i, f->fill, sizeof f->fill);
-}
-
-/* n rows of the square's colour alone, which the strip has. */
-static void
-blank(struct gv_fitter *f, int32_t n)
-{
-	for (; n > 0; n -= STRIP)
-		gv_resizer_rows(f->r, f->strip, n < STRIP ? n : STRIP);
-}
-
-/* The picture in the middle of a square of one colour. */
-static int
-pad(struct gv_fitter *f, const struct gv_image_rule *rule,
-    enum gv_image_isa isa, struct gv_error *e)
-{
-	size_t n;
-
-	f->side = f->w > f->h ? f->w : f->h;
-	f->top = (f->side - f->h) / 2;
-	f->left = (f->side - f->w) / 2;
-	if ((int64_t)f->side * f->side > MAX_SQUARE)
-		return gv_fail(e, GV_ERR_LIMIT,
-		    "%dx%d padded to a square has more than %lld pixels", f->w,
-		    f->h, (long long)MAX_SQUARE);
-	n = (size_t)f->side * STRIP;
-	if (n * 3 > f->strip_cap) {
-		gv_free(f->strip);
-		f->strip = gv_alloc(n, 3);
-		f->strip_cap = f->strip ? n * 3 : 0;
-	}
-	if (!f->strip)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	memcpy(f->fill, rule->fill, sizeof f->fill);
-	colour(f);
-	if (crop(f, f->side, f->side, rule, isa, e))
-		return e->code;
-	blank(f, f->top);
 	return 0;
 }
 
-int
-gv_fitter_open(struct gv_fitter **fp, int32_t h, int32_t w,
-    const struct gv_image_rule *rule, enum gv_image_isa isa, struct gv_error *e)
+/* Colours all rows that there is room for. */
+static int32_t
+colour(struct gv_fitter *f)
 {
+	int32_t n, i;
+	uint8_t *d = gv_resizer_room(f->r, &n);
+
+	for (i = 0; i < n * f->side; i++, d += f->px_bytes)
+		memcpy(d, f->fill, sizeof f->fill);
+	return n;
+}
+
+/* n rows of the square's colour alone. */
+static void
+blank(struct gv_fitter *f, int32_t n)
+{
+	int32_t k;
+
+	for (; n > 0; n -= k) {
+		k = colour(f);
+		k = n < k ? n : k;
+		gv_resizer_take(f->r, k);
+	}
+}
+
+int
+gv_fitter_open(struct gv_fitter **fp, int32_t h, int32_t w, int32_t px_bytes,
+    const struct gv_image_rule *rule, enum gv_image_isa isa, uint8_t *dst,
+    struct gv_error *e)
+{
+	struct gv_resize what = {.h = h,
+	    .w = w,
+	    .px_bytes = px_bytes,
+	    .y = {rule->height, 0, rule->height},
+	    .x = {rule->width, 0, rule->width},
+	    .filter = rule->filter,
+	    .isa = isa};
 	struct gv_fitter *f = *fp;
 
 	if (check(h, w, rule, e))
 		return e->code;
 	if (!f && !(f = *fp = gv_alloc(1, sizeof *f)))
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	f->h = h;
-	f->w = w;
-	f->padded = rule->fit == GV_FIT_PAD && w != h;
-	if (f->padded)
-		return pad(f, rule, isa, e);
-	if (rule->fit != GV_FIT_SQUASH)
-		return crop(f, h, w, rule, isa, e);
-	return gv_resizer_open(&f->r, h, w,
-	    (struct gv_window){rule->height, 0, rule->height},
-	    (struct gv_window){rule->width, 0, rule->width}, rule->filter, isa,
-	    e);
+	f->side = f->left = f->bottom = 0;
+	f->px_bytes = px_bytes;
+	memcpy(f->fill, rule->fill, sizeof f->fill);
+	if (rule->fit == GV_FIT_PAD && w != h) {
+		f->side = what.h = what.w = w > h ? w : h;
+		f->left = (f->side - w) / 2;
+		f->bottom = f->side - h - (f->side - h) / 2;
+		if ((int64_t)f->side * f->side > MAX_SQUARE)
+			return gv_fail(e, GV_ERR_LIMIT,
+			    "%dx%d padded to a square has more than %lld "
+			    "pixels",
+			    w, h, (long long)MAX_SQUARE);
+	}
+	f->stride = (size_t)what.w * (size_t)px_bytes;
+	if ((rule->fit != GV_FIT_SQUASH && crop(&what, rule, e)) ||
+	    gv_resizer_open(&f->r, &what, dst, e))
+		return e->code;
+	if (f->side)
+		(void)colour(f); /* for the picture's rows, beside them */
+	blank(f, f->side ? (f->side - h) / 2 : 0);
+	return 0;
+}
+
+uint8_t *
+gv_fitter_room(struct gv_fitter *f, int32_t *n, size_t *stride)
+{
+	*stride = f->stride;
+	return gv_resizer_room(f->r, n) + (size_t)f->left * (size_t)f->px_bytes;
 }
 
 void
-gv_fitter_rows(struct gv_fitter *f, const uint8_t *rows, int32_t n)
+gv_fitter_take(struct gv_fitter *f, int32_t n)
 {
-	size_t stride = (size_t)f->w * 3, side = (size_t)f->side * 3;
-	int32_t i, k;
-
-	if (!f->padded)
-		gv_resizer_rows(f->r, rows, n);
-	/* onto the strip, beside whose middle the colour stays */
-	for (; f->padded && n > 0; n -= k) {
-		k = n < STRIP ? n : STRIP;
-		for (i = 0; i < k; i++, rows += stride)
-			memcpy(
-			    f->strip + (size_t)i * side + (size_t)f->left * 3,
-			    rows, stride);
-		gv_resizer_rows(f->r, f->strip, k);
-	}
+	gv_resizer_take(f->r, n);
 }
 
 void
-gv_fitter_finish(struct gv_fitter *f, uint8_t *dst)
+gv_fitter_end(struct gv_fitter *f)
 {
-	if (f->padded) {
-		colour(f);
-		blank(f, f->side - f->top - f->h);
-	}
-	gv_resizer_finish(f->r, dst);
-}
-
-size_t
-gv_fitter_bytes(const struct gv_fitter *f)
-{
-	return f->strip_cap + (f->r ? gv_resizer_bytes(f->r) : 0);
+	blank(f, f->bottom);
 }
 
 void
@@ -219,9 +196,26 @@ gv_fitter_close(struct gv_fitter **fp)
 	if (!f)
 		return;
 	gv_resizer_close(&f->r);
-	gv_free(f->strip);
 	gv_free(f);
 	*fp = NULL;
+}
+
+void
+gv_fitter_whole(struct gv_fitter *f, const struct gv_image *im)
+{
+	size_t bytes = (size_t)im->width * 3, stride;
+	const uint8_t *row = im->px;
+	int32_t y, n, i;
+
+	for (y = 0; y < im->height; y += n) {
+		uint8_t *d = gv_fitter_room(f, &n, &stride);
+
+		n = n < im->height - y ? n : im->height - y;
+		for (i = 0; i < n; i++, row += bytes)
+			memcpy(d + (size_t)i * stride, row, bytes);
+		gv_fitter_take(f, n);
+	}
+	gv_fitter_end(f);
 }
 
 int
@@ -229,12 +223,10 @@ gv_image_resize_isa(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, enum gv_image_isa isa, struct gv_error *e)
 {
 	struct gv_fitter *f = NULL;
-	int r = gv_fitter_open(&f, im->height, im->width, rule, isa, e);
+	int r = gv_fitter_open(&f, im->height, im->width, 3, rule, isa, dst, e);
 
-	if (!r) {
-		gv_fitter_rows(f, im->px, im->height);
-		gv_fitter_finish(f, dst);
-	}
+	if (!r)
+		gv_fitter_whole(f, im);
 	gv_fitter_close(&f);
 	return r;
 }

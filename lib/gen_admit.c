@@ -9,7 +9,7 @@
 static int
 reserve(struct gv_gen *g, struct gv_error *e)
 {
-	int64_t rows = g->law.rows, G = g->law.group, max_T, live, forced;
+	int64_t rows = g->law.rows, G = g->law.group, max_T, live;
 	const struct gv_gen_intake in = gv_gen_intake(g);
 	struct sizes s = g->size;
 	struct prompt *p;
@@ -23,7 +23,7 @@ reserve(struct gv_gen *g, struct gv_error *e)
 							 : s.images;
 	}
 	max_T = g->m->cfg.text.max_T;
-	forced = g->law.max_tokens < max_T ? g->law.max_tokens : max_T;
+	s.most = g->law.max_tokens < max_T ? g->law.max_tokens : max_T;
 	s.longest = (s.longest + 63) / 64 * 64;
 	s.longest = s.longest > max_T ? max_T : s.longest;
 	if (s.images && s.images < in.images)
@@ -32,14 +32,14 @@ reserve(struct gv_gen *g, struct gv_error *e)
 			      : rows * s.longest < in.tokens ? rows * s.longest
 							     : in.tokens);
 	/* so that forced tokens of one sample always fit beside the others */
-	if (g->law.tool && s.tokens < rows + forced)
-		s.tokens = rows + forced;
+	if (g->law.tool && s.tokens < rows + s.most)
+		s.tokens = rows + s.most;
 	s.seqs = 3 * rows;
 	s.outs = rows + G - 1;
 	/* in groups most prompts that are alive have several samples */
 	live = G == 1 ? rows : 2 * rows / G + 2;
 	live = live < rows ? live : rows;
-	s.kv_rows = s.outs * g->law.max_tokens + (live + 1) * s.longest;
+	s.kv_rows = s.outs * s.most + (live + 1) * s.longest;
 	if (s.kv_rows > INT32_MAX)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "a cache of %lld rows: take a smaller batch or length",

@@ -69,10 +69,8 @@ gv_gen_reserve(struct gv_gen *g, const struct sizes *s, struct gv_error *e)
 	    .tokens = s->tokens,
 	    .seqs = s->seqs,
 	    .outs = s->outs,
-	    .max_q = g->law.tool && g->law.max_tokens > s->longest
-			 ? g->law.max_tokens
-			 : s->longest,
-	    .max_k = s->longest + g->law.max_tokens,
+	    .max_q = g->law.tool && s->most > s->longest ? s->most : s->longest,
+	    .max_k = s->longest + s->most,
 	    .kv_rows = s->kv_rows};
 
 	gv_gen_release(g);

@@ -67,9 +67,10 @@ struct prompt {
 	int32_t left; /* samples that haven't ended */
 };
 
-/* What the model is reserved for; `longest` and `images` are of one prompt. */
+/* What the model is reserved for; `longest` and `images` are of one prompt,
+ * `most` tokens may a sample have. */
 struct sizes {
-	int64_t longest, images;
+	int64_t longest, images, most;
 	int64_t tokens, seqs, outs, kv_rows;
 };
 

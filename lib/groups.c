@@ -6,6 +6,9 @@
 
 #include <math.h>
 
+#define MOST        ((int64_t)1 << 53)
+#define MOST_TOKENS (1 << 30) /* of a group */
+
 struct gv_groups {
 	struct gv_reader *r;
 	struct gv_examples *examples;
@@ -112,14 +115,14 @@ next_record(struct gv_groups *x, struct gv_error *e)
 	return 1;
 }
 
-/* A whole number of the record. */
+/* A whole number of the record, within which there is room to count. */
 static int
 number(const struct gv_groups *x, size_t at, int64_t *v, struct gv_error *e)
 {
-	if (!gv_value_int(&x->rec.v[at], v))
+	if (!gv_value_int(&x->rec.v[at], v) && *v >= -MOST && *v <= MOST)
 		return 0;
 	return gv_fail(e, GV_ERR_FORMAT,
-	    "record %llu: field '%s' is not a whole number",
+	    "record %llu: field '%s' is not a whole number up to 2^53",
 	    (unsigned long long)x->rec.n,
 	    gv_reader_schema(x->r)->fields[at].name);
 }
@@ -129,12 +132,14 @@ static int
 add_parts(const struct gv_groups *x, struct gv_group *g, struct gv_error *e)
 {
 	const char *key;
-	json_t *o, *v;
+	json_t *o = NULL, *v;
 
 	if (x->rewards < 0)
 		return 0;
-	if (gv_value_json(&x->rec.v[x->rewards], &o))
+	if (gv_value_json(&x->rec.v[x->rewards], &o) || !json_is_object(o)) {
+		json_decref(o);
 		return wrong(x, e, "field 'rewards' is not a map");
+	}
 	json_object_foreach(o, key, v)
 	{
 		double sum = json_number_value(json_object_get(g->parts, key));
@@ -234,9 +239,12 @@ append(struct gv_groups *x, struct gv_group *g, struct gv_error *e)
 {
 	const struct gv_example *one = &x->one;
 	struct gv_example *ex = &g->ex;
-	int32_t at = ex->T, T = at + one->T, i;
+	int32_t at = ex->T, T, i;
 	size_t n = (size_t)one->T;
 
+	if (one->T > MOST_TOKENS - at)
+		return wrong(x, e, "its group has too many tokens");
+	T = at + one->T;
 	if ((size_t)T > g->cap_token && room_for_tokens(g, T + T / 2 + 64, e))
 		return e->code;
 	if (take_images(x, g, e) ||

@@ -256,22 +256,26 @@ struct whole {
 };
 
 static int
-whole_begin(struct gv_taker *t, int32_t h, int32_t w, struct gv_error *e)
+whole_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
+    struct gv_error *e)
 {
 	struct whole *v = (struct whole *)t;
 
-	v->im = (struct gv_image){w, h, gv_alloc((size_t)w * (size_t)h, 3)};
+	v->im = (struct gv_image){
+	    w, h, gv_alloc((size_t)w * (size_t)h, (size_t)px_bytes)};
 	if (!v->im.px)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	return 0;
 }
 
 static uint8_t *
-whole_room(struct gv_taker *t)
+whole_room(struct gv_taker *t, int32_t *n, size_t *stride)
 {
 	struct whole *v = (struct whole *)t;
 
-	return v->im.px + (size_t)v->at * (size_t)v->im.width * 3;
+	*n = v->im.height - v->at;
+	*stride = (size_t)v->im.width * 3;
+	return v->im.px + (size_t)v->at * *stride;
 }
 
 static void
@@ -286,7 +290,7 @@ gv_image_decode(struct gv_image *im, const void *data, size_t n,
 {
 	gv_image_decoder *decode = decoder_of(data, n, e);
 	struct whole v = {
-	    .taker = {false, whole_begin, whole_room, whole_take},
+	    .taker = {false, false, whole_begin, whole_room, whole_take},
 	};
 	int orientation = 1, r;
 
@@ -311,44 +315,47 @@ struct gv_maker {
 	struct gv_image_limits l;
 	struct gv_fitter *fitter;
 	int32_t h, w;
-	uint8_t *strip; /* GV_STRIP rows */
-	size_t strip_cap;
+	uint8_t *dst;
 	uint64_t resize_ns; /* of the picture under way */
 	struct gv_image_cost cost;
 };
 
 static int
-maker_begin(struct gv_taker *t, int32_t h, int32_t w, struct gv_error *e)
+maker_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
+    struct gv_error *e)
 {
 	struct gv_maker *m = (struct gv_maker *)t;
-	size_t n = (size_t)w * GV_STRIP * 3;
 
 	m->h = h;
 	m->w = w;
-	if (n > m->strip_cap) {
-		gv_free(m->strip);
-		m->strip = gv_alloc(n, 1);
-		m->strip_cap = m->strip ? n : 0;
-	}
-	if (!m->strip)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	return gv_fitter_open(&m->fitter, h, w, &m->rule, GV_IMAGE_BEST, e);
+	return gv_fitter_open(
+	    &m->fitter, h, w, px_bytes, &m->rule, GV_IMAGE_BEST, m->dst, e);
 }
 
 static uint8_t *
-maker_room(struct gv_taker *t)
+maker_room(struct gv_taker *t, int32_t *n, size_t *stride)
 {
-	return ((struct gv_maker *)t)->strip;
+	return gv_fitter_room(((struct gv_maker *)t)->fitter, n, stride);
+}
+
+/* For the many strips of a picture: this clock asks the kernel for nothing. */
+static uint64_t
+wall(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static void
 maker_take(struct gv_taker *t, int32_t n)
 {
 	struct gv_maker *m = (struct gv_maker *)t;
-	uint64_t start = gv_image_clock();
+	uint64_t start = wall();
 
-	gv_fitter_rows(m->fitter, m->strip, n);
-	m->resize_ns += gv_image_clock() - start;
+	gv_fitter_take(m->fitter, n);
+	m->resize_ns += wall() - start;
 }
 
 int
@@ -359,7 +366,8 @@ gv_maker_open(struct gv_maker **out, const struct gv_image_rule *rule,
 
 	if (!m)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	m->taker = (struct gv_taker){true, maker_begin, maker_room, maker_take};
+	m->taker =
+	    (struct gv_taker){true, true, maker_begin, maker_room, maker_take};
 	m->rule = *rule;
 	m->l = l ? *l : default_limits;
 	*out = m;
@@ -379,14 +387,12 @@ make_whole(struct gv_maker *m, uint8_t *dst, const void *data, size_t n,
 		return r;
 	m->h = im.height;
 	m->w = im.width;
-	start = gv_image_clock();
-	r = gv_fitter_open(
-	    &m->fitter, im.height, im.width, &m->rule, GV_IMAGE_BEST, e);
-	if (!r) {
-		gv_fitter_rows(m->fitter, im.px, im.height);
-		gv_fitter_finish(m->fitter, dst);
-	}
-	m->resize_ns = gv_image_clock() - start;
+	start = wall();
+	r = gv_fitter_open(&m->fitter, im.height, im.width, 3, &m->rule,
+	    GV_IMAGE_BEST, dst, e);
+	if (!r)
+		gv_fitter_whole(m->fitter, &im);
+	m->resize_ns = wall() - start;
 	gv_image_free(&im);
 	return r;
 }
@@ -396,26 +402,27 @@ gv_maker_make(struct gv_maker *m, uint8_t *dst, int32_t size[2],
     const void *data, size_t n, struct gv_error *e)
 {
 	gv_image_decoder *decode = decoder_of(data, n, e);
-	uint64_t start = gv_image_clock(), resized;
+	uint64_t start = gv_image_clock(), all;
 	int orientation = 1, r;
 
 	if (!decode)
 		return e->code;
 	m->resize_ns = 0;
+	m->dst = dst;
 	r = decode(&m->taker, &orientation, data, n, &m->l, e);
-	if (orientation != 1 && (!r || r == GV_ERR_STOP)) {
+	if (orientation != 1 && (!r || r == GV_ERR_STOP))
 		r = make_whole(m, dst, data, n, e);
-	} else if (!r) {
-		resized = gv_image_clock();
-		gv_fitter_finish(m->fitter, dst);
-		m->resize_ns += gv_image_clock() - resized;
-	}
+	else if (!r)
+		gv_fitter_end(m->fitter);
 	if (r)
 		return r;
 	size[0] = m->h;
 	size[1] = m->w;
+	all = gv_image_clock() - start;
+	if (m->resize_ns > all)
+		m->resize_ns = all;
 	m->cost.resize_ns += m->resize_ns;
-	m->cost.decode_ns += gv_image_clock() - start - m->resize_ns;
+	m->cost.decode_ns += all - m->resize_ns;
 	return 0;
 }
 
@@ -433,7 +440,6 @@ gv_maker_close(struct gv_maker **mp)
 	if (!m)
 		return;
 	gv_fitter_close(&m->fitter);
-	gv_free(m->strip);
 	gv_free(m);
 	*mp = NULL;
 }

@@ -93,7 +93,7 @@ on_progress(j_common_ptr c)
 	if (j->c.input_scan_number > (int)j->l->max_scans)
 		gv_fail(
 		    j->e, GV_ERR_LIMIT, "more than %u scans", j->l->max_scans);
-	else if (++j->calls % 16 || !gv_image_late(j->deadline, j->l, j->e))
+	else if (++j->calls % 64 || !gv_image_late(j->deadline, j->l, j->e))
 		return; /* the clock is a system call */
 	leave(j);
 }
@@ -195,22 +195,26 @@ cmyk_row(uint8_t *d, const uint8_t *s, size_t n)
 static void
 read_rows(struct job *j)
 {
-	size_t w = j->c.output_width, stride = w * 3;
 	bool cmyk = j->c.out_color_space == JCS_CMYK;
 	JSAMPROW row[GV_STRIP];
 	JDIMENSION got, i, n;
+	size_t stride;
+	int32_t room;
 
 	while (j->c.output_scanline < j->c.output_height) {
-		uint8_t *d = j->to->room(j->to);
+		uint8_t *d = j->to->room(j->to, &room, &stride);
 
 		n = j->c.output_height - j->c.output_scanline;
+		n = n < (JDIMENSION)room ? n : (JDIMENSION)room;
 		n = n < GV_STRIP ? n : GV_STRIP;
 		for (i = 0; i < n; i++)
-			row[i] = cmyk ? j->cmyk + i * w * 4 : d + i * stride;
+			row[i] =
+			    cmyk ? j->cmyk + 4 * (size_t)i * j->c.output_width
+				 : d + i * stride;
 		for (got = 0; got < n;)
 			got += jpeg_read_scanlines(&j->c, row + got, n - got);
 		for (i = 0; cmyk && i < n; i++)
-			cmyk_row(d + i * stride, row[i], w);
+			cmyk_row(d + i * stride, row[i], j->c.output_width);
 		j->to->take(j->to, (int32_t)n);
 	}
 }
@@ -229,7 +233,9 @@ decode(struct job *j, const void *data, size_t n)
 		return j->e->code;
 	j->orientation = exif(j);
 	cmyk = j->c.num_components == 4;
-	j->c.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+	j->c.out_color_space = cmyk          ? JCS_CMYK
+			       : j->to->wide ? JCS_EXT_RGBX
+					     : JCS_RGB;
 	if (cmyk)
 		j->cmyk = gv_alloc((size_t)j->c.image_width * GV_STRIP, 4);
 	if (cmyk && !j->cmyk)
@@ -237,8 +243,8 @@ decode(struct job *j, const void *data, size_t n)
 	if (j->to->upright && j->orientation != 1)
 		return GV_ERR_STOP;
 	jpeg_start_decompress(&j->c);
-	r = j->to->begin(
-	    j->to, (int32_t)j->c.image_height, (int32_t)j->c.image_width, j->e);
+	r = j->to->begin(j->to, (int32_t)j->c.image_height,
+	    (int32_t)j->c.image_width, cmyk || !j->to->wide ? 3 : 4, j->e);
 	if (r)
 		return r;
 	read_rows(j);

@@ -248,8 +248,9 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 {
 	bool whole =
 	    png_get_interlace_type(j->png, j->info) != PNG_INTERLACE_NONE;
-	size_t stride = w * bytes_of[kind], y, i, n;
+	size_t stride = w * bytes_of[kind], y, i, n, step;
 	bool apart = bytes_of[kind] != 3;
+	int32_t room;
 
 	/* rows of up to eight bytes a pixel, in seven passes if interlaced */
 	if (whole) {
@@ -260,12 +261,13 @@ read_pixels(struct job *j, size_t w, size_t h, enum kind kind)
 		leave(j);
 	}
 	for (y = 0; y < h; y += n) {
-		uint8_t *d = j->to->room(j->to);
+		uint8_t *d = j->to->room(j->to, &room, &step);
 
 		n = h - y < GV_STRIP ? h - y : GV_STRIP;
+		n = n < (size_t)room ? n : (size_t)room;
 		if (gv_image_late(j->deadline, j->l, j->e))
 			leave(j);
-		for (i = 0; i < n; i++, d += w * 3) {
+		for (i = 0; i < n; i++, d += step) {
 			uint8_t *s = whole   ? j->row[y + i]
 				     : apart ? j->wide
 					     : d;
@@ -310,7 +312,7 @@ decode(struct job *j)
 		return gv_fail(j->e, GV_ERR_NOSUP, "PNG of a kind not known");
 	if (j->to->upright && j->orientation != 1)
 		return GV_ERR_STOP;
-	r = j->to->begin(j->to, (int32_t)h, (int32_t)w, j->e);
+	r = j->to->begin(j->to, (int32_t)h, (int32_t)w, 3, j->e);
 	if (r)
 		return r;
 	read_pixels(j, w, h, kind);

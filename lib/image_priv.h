@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-#define GV_STRIP 16 /* rows that a decoder hands over at most */
+#define GV_STRIP 16 /* rows that are resized at a time */
 
 /* Who takes the rows of a picture, stored from the top whatever its
  * orientation says.  All of it is called from within one decoding. */
@@ -16,13 +16,16 @@ struct gv_taker {
 	/* Others are not for it: with an orientation but 1 that is known before
 	 * the first row, a decoder returns GV_ERR_STOP and no error. */
 	bool upright;
+	/* It takes pixels of 4 bytes, too, the last of which does not matter:
+	 * libjpeg is quicker to write them. */
+	bool wide;
 	/* Before the first row, with sizes that the limits allow. */
-	int (*begin)(
-	    struct gv_taker *t, int32_t h, int32_t w, struct gv_error *e);
-	/* Where the next rows go: room for GV_STRIP of them, or as many as are
-	 * left, of w * 3 bytes. */
-	uint8_t *(*room)(struct gv_taker *t);
-	/* They are there, n of them. */
+	int (*begin)(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
+	    struct gv_error *e);
+	/* Where the next rows go: room for *n of them, at least one, each
+	 * *stride bytes behind the one before. */
+	uint8_t *(*room)(struct gv_taker *t, int32_t *n, size_t *stride);
+	/* They are there, n of them, no more than the picture has. */
 	void (*take)(struct gv_taker *t, int32_t n);
 };
 

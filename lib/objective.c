@@ -317,7 +317,7 @@ gv_policy_grad(const struct gv_policy_law *law,
 	for (i = 0; i < s->n && isfinite(u.loss); i++)
 		if (!isfinite(g[i]))
 			u.loss = (double)NAN;
-	if (!isfinite(u.loss) || !isfinite(u.gap_k3))
+	if (!isfinite(u.loss) || !isfinite(u.gap_k3) || !isfinite(u.ratio_max))
 		return gv_fail(e, GV_ERR_FORMAT,
 		    "a sample's log-probabilities lie too far apart for a "
 		    "finite loss");

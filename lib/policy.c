@@ -42,6 +42,30 @@ struct gv_policy {
 
 /* ---- opening ------------------------------------------------------------- */
 
+/* The reference gets the batches of the model. */
+static int
+check_ref(const struct gv_policy *p, struct gv_error *e)
+{
+	const struct gv_config *m = &p->m->cfg, *r = &p->run.ref->cfg;
+
+	if (!r->has_text || r->text.V != m->text.V)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "the reference has %lld ids, and the model %lld",
+		    (long long)(r->has_text ? r->text.V : 0),
+		    (long long)m->text.V);
+	if (r->text.max_T < p->run.max_length)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "the reference has %lld positions, and sequences may have "
+		    "%d (--max-length)",
+		    (long long)r->text.max_T, (int)p->run.max_length);
+	if (r->has_vision == m->has_vision && r->R == m->R &&
+	    r->vision.image == m->vision.image && r->vision.P == m->vision.P &&
+	    r->vision.C == m->vision.C && r->text.C == m->text.C)
+		return 0;
+	return gv_fail(e, GV_ERR_MATCH,
+	    "the reference takes images in another form than the model");
+}
+
 /* Memory of the reference, which only scores. */
 static int
 reserve_ref(struct gv_policy *p, struct gv_error *e)
@@ -50,6 +74,8 @@ reserve_ref(struct gv_policy *p, struct gv_error *e)
 
 	if (!p->run.ref)
 		return 0;
+	if (check_ref(p, e))
+		return e->code;
 	gv_packer_limits(p->packer, false, &l);
 	return gv_model_reserve(p->run.ref, &l, e);
 }

@@ -67,8 +67,9 @@ struct gv_policy_step {
 struct gv_policy;
 
 /* Memory for the model's batches must have been reserved (gv_packer_limits()
- * of such micro-batches, backward); that of run->ref is reserved here.  All
- * pointers stay the caller's. */
+ * of such micro-batches, backward); that of run->ref is reserved here, which
+ * must have the model's vocabulary, its positions as far as max_length goes,
+ * and images in its form (GV_ERR_MATCH).  All pointers stay the caller's. */
 int gv_policy_open(struct gv_policy **p, struct gv_model *m,
     struct gv_reader *in, const struct gv_policy_run *run,
     struct gv_error *e) GV_USE_RESULT;

@@ -213,7 +213,7 @@ shorten(const struct gv_render *how, struct gv_record *r, struct gv_error *e)
 		    "a prompt of %zu tokens is longer than %zu", n, max);
 	if (r->seq.images)
 		end = (size_t)r->seq.image_at[r->seq.images - 1] +
-		      (size_t)how->image_rows;
+		      (size_t)how->chat.image_rows;
 	if (end > start + max)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "the images don't fit into %zu tokens", max);
@@ -222,9 +222,10 @@ shorten(const struct gv_render *how, struct gv_record *r, struct gv_error *e)
 }
 
 static int
-conversation(const struct gv_render *how, json_t *messages, size_t images,
-    struct gv_record *r, struct gv_error *e)
+conversation(const struct gv_render *how, json_t *messages, const json_t *tools,
+    size_t images, struct gv_record *r, struct gv_error *e)
 {
+	struct gv_chat_how chat = how->chat;
 	json_t *m;
 	int rc;
 
@@ -232,8 +233,8 @@ conversation(const struct gv_render *how, json_t *messages, size_t images,
 		json_decref(m);
 		return e->code;
 	}
-	rc = gv_chat(how->tokenizer, m, how->image_rows,
-	    how->mode == GV_RENDER_PROMPT, &r->seq, e);
+	chat.prompt = how->mode == GV_RENDER_PROMPT;
+	rc = gv_chat(how->tokenizer, &chat, m, tools, &r->seq, e);
 	json_decref(m);
 	return rc ? rc : shorten(how, r, e);
 }
@@ -244,18 +245,20 @@ chat(const struct gv_render *how, const json_t *o, size_t images,
 {
 	json_t *one = json_object_get(o, "messages");
 	json_t *many = json_object_get(o, "conversations");
+	const json_t *tools = json_object_get(o, "tools");
 	size_t i;
 
 	if (one && many)
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "both 'messages' and 'conversations'");
 	if (one)
-		return conversation(how, one, images, r, e);
+		return conversation(how, one, tools, images, r, e);
 	if (!json_array_size(many))
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "neither 'messages' nor 'conversations'");
 	for (i = 0; i < json_array_size(many); i++)
-		if (conversation(how, json_array_get(many, i), images, r, e))
+		if (conversation(
+			how, json_array_get(many, i), tools, images, r, e))
 			return gv_fail_in(e, "conversation %zu", i + 1);
 	return 0;
 }
@@ -355,8 +358,8 @@ prompt(const struct gv_render *how, const json_t *o, size_t images,
 	if (!r->plain || (role && !strcmp(role, "assistant") &&
 			     take_answer(r->plain, list, last)))
 		return no_memory(e);
-	return conversation(
-	    how, json_object_get(r->plain, "messages"), images, r, e);
+	return conversation(how, json_object_get(r->plain, "messages"),
+	    json_object_get(o, "tools"), images, r, e);
 }
 
 /* ---- lines --------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #ifndef GV_RENDER_H
 #define GV_RENDER_H
 
+#include "chat.h"
 #include "err.h"
 #include "stream.h"
 #include "token.h"
@@ -29,7 +30,7 @@ enum gv_render_mode {
 struct gv_render {
 	const struct gv_tokenizer *tokenizer;
 	enum gv_render_mode mode;
-	int image_rows; /* placeholders an image takes; 0: not known */
+	struct gv_chat_how chat; /* image_rows 0: not known; prompt: by mode */
 	int64_t max_length; /* tokens a sequence has at most; 0: any */
 	const char *const *keep; /* keys of a prompt's line to keep, besides */
 	size_t nkeep; /* those that always are */

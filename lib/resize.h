@@ -14,40 +14,50 @@ struct gv_window {
 	int32_t total, first, n;
 };
 
-/* A picture whose rows come one after the other, from the top: only what the
- * passes need of them is kept, x.n pixels of each row. */
+/* What is given, and what is wanted: pictures of h x w pixels of 3 bytes, or of
+ * 4 of which the last does not matter, become (y.n, x.n, 3) with the pixels
+ * that Pillow's Image.resize() to (x.total, y.total) has in both windows.
+ * Sizes are the caller's duty: 1..2^24, windows inside. */
+struct gv_resize {
+	int32_t h, w, px_bytes;
+	struct gv_window y, x;
+	enum gv_filter filter;
+	enum gv_image_isa isa; /* as in image.h */
+};
+
+/* A picture whose rows come one after the other, from the top: of them, only
+ * what rows of the result that are yet to come are made of is kept. */
 struct gv_resizer;
 
-/* For pictures of h x w pixels; the result is dst (y.n, x.n, 3) with the pixels
- * that Pillow's Image.resize() to (x.total, y.total) has in both windows.
- * Sizes are the caller's duty: 1..2^24, windows inside.  `isa` as in image.h.
- *
- * *r is NULL, or one that has been used: its memory is used again, and its
- * weights where they would be the same. */
-int gv_resizer_open(struct gv_resizer **r, int32_t h, int32_t w,
-    struct gv_window y, struct gv_window x, enum gv_filter filter,
-    enum gv_image_isa isa, struct gv_error *e) GV_USE_RESULT;
-
-/* The next n rows, w * 3 bytes each.  Multiples of four are quickest. */
-void gv_resizer_rows(struct gv_resizer *r, const uint8_t *rows, int32_t n);
-
-/* Writes the result, once all h rows have come.  The resizer is kept. */
-void gv_resizer_finish(struct gv_resizer *r, uint8_t *dst);
+/* *r is NULL, or one that has been used: its memory is used again, and its
+ * weights where they would be the same.  dst is written as rows come. */
+int gv_resizer_open(struct gv_resizer **r, const struct gv_resize *what,
+    uint8_t *dst, struct gv_error *e) GV_USE_RESULT;
 void gv_resizer_close(struct gv_resizer **r);
 
-/* The bytes that it holds. */
-size_t gv_resizer_bytes(const struct gv_resizer *r);
+/* Where the next rows go: room for *n of them, w * px_bytes bytes each, with
+ * nothing in between.  At first that is GV_STRIP rows, or h; what has been
+ * written there stays until it is written over. */
+uint8_t *gv_resizer_room(struct gv_resizer *r, int32_t *n);
+
+/* The next n rows are there, at most as many as there was room for.  The result
+ * is complete with the last one of the picture. */
+void gv_resizer_take(struct gv_resizer *r, int32_t n);
 
 /* The same by a rule: what gv_image_resize() does, row by row.  *f is NULL or
- * one that has been used, as above. */
+ * one that has been used, as above.  gv_fitter_room() also gives the bytes from
+ * a row to the next, and gv_fitter_end() must follow the last one. */
 struct gv_fitter;
-int gv_fitter_open(struct gv_fitter **f, int32_t h, int32_t w,
-    const struct gv_image_rule *rule, enum gv_image_isa isa,
+int gv_fitter_open(struct gv_fitter **f, int32_t h, int32_t w, int32_t px_bytes,
+    const struct gv_image_rule *rule, enum gv_image_isa isa, uint8_t *dst,
     struct gv_error *e) GV_USE_RESULT;
-void gv_fitter_rows(struct gv_fitter *f, const uint8_t *rows, int32_t n);
-void gv_fitter_finish(struct gv_fitter *f, uint8_t *dst);
+uint8_t *gv_fitter_room(struct gv_fitter *f, int32_t *n, size_t *stride);
+void gv_fitter_take(struct gv_fitter *f, int32_t n);
+void gv_fitter_end(struct gv_fitter *f);
+
+/* All of a picture of 3 bytes a pixel, with its end. */
+void gv_fitter_whole(struct gv_fitter *f, const struct gv_image *im);
 void gv_fitter_close(struct gv_fitter **f);
-size_t gv_fitter_bytes(const struct gv_fitter *f);
 
 #ifdef __cplusplus
 }

@@ -46,7 +46,7 @@ check_room(const struct gv_rollout *r, size_t n, struct gv_error *e)
 		return 0;
 	return gv_fail(e, GV_ERR_LIMIT,
 	    "the logits of %zu tokens are %.1f GB, which no record holds; "
-	    "--logits K takes the K r->o.logits",
+	    "--logits K keeps the K largest of each",
 	    n, (double)n * (double)row / 1e9);
 }
 
@@ -191,12 +191,11 @@ gv_rollout_read(struct gv_rollout *r, struct gv_error *e)
 {
 	struct waiting *w = gv_alloc((size_t)r->o.batch, sizeof *w);
 	struct gv_rec rec;
-	size_t n = 0;
-	int more;
+	size_t n = 0, i;
 
 	if (!w)
 		return gv_fail(e, GV_ERR_NOMEM, "no memory for a batch");
-	while ((more = gv_inputs_next(r->in, &rec, e)) > 0) {
+	while (gv_inputs_next(r->in, &rec, e) > 0) {
 		if (!take(r, &w[n], n ? &w[n - 1] : NULL, &rec, e)) {
 			n++;
 		} else {
@@ -213,7 +212,9 @@ gv_rollout_read(struct gv_rollout *r, struct gv_error *e)
 			r->o.progress(r->in->records, r->tokens);
 	}
 	if (!e->code && n)
-		more = read_batch(r, w, n, e);
+		(void)!read_batch(r, w, n, e);
+	for (i = 0; i < (size_t)r->o.batch; i++)
+		free_waiting(&w[i]);
 	gv_free(w);
 	return e->code;
 }

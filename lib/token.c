@@ -18,30 +18,6 @@ named(const struct gv_tokenizer *t, const json_t *config, const char *key)
 				 : -1;
 }
 
-/* ChatML's families differ in the system message that a conversation without
- * one gets; the template spells it. */
-static const char *
-default_system(const json_t *config)
-{
-	static const char *const known[] = {
-	    "You are Qwen, created by Alibaba Cloud. You are a helpful "
-	    "assistant.",
-	    "You are a helpful AI assistant named SmolLM, trained by Hugging "
-	    "Face",
-	    "You are a helpful assistant."};
-	const json_t *tmpl = json_object_get(config, "chat_template");
-	const char *s;
-	size_t i;
-
-	if (json_is_array(tmpl)) /* named templates: the first is "default" */
-		tmpl = json_object_get(json_array_get(tmpl, 0), "template");
-	s = json_string_value(tmpl);
-	for (i = 0; s && i < sizeof known / sizeof *known; i++)
-		if (strstr(s, known[i]))
-			return known[i];
-	return NULL;
-}
-
 /* What is hashed, gathered so that few calls do it. */
 struct gather {
 	struct gv_sha *h;
@@ -133,7 +109,6 @@ take_config(struct gv_tokenizer *t, const json_t *o)
 	t->image = named(t, o, "image_token");
 	t->add_bos =
 	    t->bos >= 0 && json_is_true(json_object_get(o, "add_bos_token"));
-	t->system = default_system(o);
 }
 
 int
@@ -147,6 +122,8 @@ gv_tokenizer_open(
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	if (!gv_token_open_files(t, &config, dir, e))
 		take_config(t, config);
+	if (!e->code)
+		(void)!gv_chat_find(t, dir, config, e);
 	json_decref(config);
 	if (e->code || gv_piece_cache_open(&t->cache, e)) {
 		gv_tokenizer_close(&t);
@@ -182,6 +159,7 @@ gv_token_clear(struct gv_tokenizer *t)
 	}
 	gv_free(t->order);
 	gv_split_close(&t->split);
+	gv_free(t->system);
 	free_added(&t->raw);
 	free_added(&t->normal);
 	memset(t, 0, sizeof *t);
@@ -239,7 +217,8 @@ gv_tokenizer_is_special(const struct gv_tokenizer *t, int32_t id)
 int32_t
 gv_tokenizer_image(const struct gv_tokenizer *t)
 {
-	static const char *const known[] = {"<|image_pad|>", "<|image|>"};
+	static const char *const known[] = {
+	    "<|image_pad|>", "<|image|>", "<image>"};
 	int32_t id = t->image;
 	size_t i;
 
@@ -251,16 +230,12 @@ gv_tokenizer_image(const struct gv_tokenizer *t)
 size_t
 gv_tokenizer_stops(const struct gv_tokenizer *t, int32_t *id, size_t cap)
 {
-	static const char *const chatml[] = {"<|im_end|>", "<|endoftext|>"};
-	static const char *const nano[] = {"<|assistant_end|>", "<|bos|>"};
-	bool is_chatml = gv_tokenizer_special(t, "<|im_start|>") >= 0;
-	int32_t stop[3];
-	size_t n = 0, i, k;
+	const char *name[2];
+	size_t names = gv_chat_stops(t, name), n = 0, i, k;
+	int32_t stop[3] = {t->eos, -1, -1};
 
-	stop[0] = t->eos;
-	for (i = 0; i < 2; i++)
-		stop[i + 1] =
-		    gv_tokenizer_special(t, is_chatml ? chatml[i] : nano[i]);
+	for (i = 0; i < names; i++)
+		stop[i + 1] = gv_tokenizer_special(t, name[i]);
 	for (i = 0; i < 3; i++) {
 		for (k = 0; k < i && stop[k] != stop[i]; k++)
 			;

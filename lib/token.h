@@ -83,61 +83,6 @@ int gv_decode(const struct gv_tokenizer *t, const int32_t *id, size_t n,
  * character (the rest may become one with the bytes to come). */
 size_t gv_utf8_whole(const char *s, size_t n);
 
-/* ---- chat ---------------------------------------------------------------- */
-
-/* A rendered conversation.  target[i] is the id to be predicted at position i
- * if it is trained on, else -1 (already shifted).  bytes[i] is the number of
- * UTF-8 bytes that target[i] stands for (0 for specials and -1). */
-struct gv_rendered {
-	int32_t *token, *target, *bytes;
-	size_t n, cap;
-	int32_t *image_at; /* position of the first placeholder of each image */
-	size_t images, image_cap;
-};
-void gv_rendered_free(struct gv_rendered *r);
-
-/* Renders `messages`, by construction, never by tokenizing rendered text
- * again: literal special tokens in text stay text.
- *
- * `messages` is a JSON list of {"role", "content"}; content is a string, or a
- * list of {"type":"text","text"} and {"type":"image"}, and in the assistant's
- * turns of the nano template {"type":"python","text"} (a tool call) and
- * {"type":"python_output","text"} (what came back).  Roles are system, user
- * and assistant.  The template is the model's:
- *
- *   ChatML, for vocabularies with <|im_start|>:
- *	<|im_start|>ROLE\nTEXT<|im_end|>\n ...
- *	an image is <|vision_start|> <|image_pad|>*rows <|vision_end|>; where
- *	the model's template names a default system message, a conversation
- *	without one starts with that.  ROLE\nTEXT is encoded in one piece, so
- *	the ids are those of the tokenized template.
- *   nano, for vocabularies with <|user_start|>:
- *	<|bos|> <|user_start|>TEXT<|user_end|>
- *	<|assistant_start|>TEXT<|assistant_end|> ...
- *	an image is <|image|>*rows; a system message, only as the first, is put
- *	before the text of the first user turn with an empty line between; a
- *	tool call is <|python_start|>TEXT<|python_end|>, its output
- *	<|output_start|>TEXT<|output_end|>.
- *
- *	image_rows	placeholders an image takes
- *	prompt		end with the opening of the assistant's turn
- *
- * Appends to *r, so that several sequences can share one (targets never cross).
- * Trained on, unless `prompt`: the assistant's text and tool calls with their
- * marks, and the token that ends the turn.  A token that holds the end of the
- * untrained head and the start of the text (ChatML's newline before a text
- * that begins with one) is not trained on.  On an error *r is as before. */
-int gv_chat(const struct gv_tokenizer *t, const json_t *messages,
-    int image_rows, bool prompt, struct gv_rendered *r,
-    struct gv_error *e) GV_USE_RESULT;
-
-/* Renders a plain document, all of it trained on.  With <|bos|> (nano) that
- * token begins it, and is also the target at its end: the next document's
- * start.  Else it ends with <|endoftext|> or the eos_token, and begins with
- * the bos_token where tokenizer_config.json says "add_bos_token". */
-int gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
-    struct gv_rendered *r, struct gv_error *e) GV_USE_RESULT;
-
 /* The id that stands for an image row, or -1: the image_token of
  * tokenizer_config.json, else <|image_pad|> or <|image|>. */
 int32_t gv_tokenizer_image(const struct gv_tokenizer *t);

@@ -4,8 +4,8 @@
  * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
  * it), bpe.c (from these to ids), bpe_index.c, bpe_match.c and bpe_merge.c (the
- * merges of a piece), chat.c (conversations).  Not part of the library's
- * interface.
+ * merges of a piece), chat_form.c (the model's chat template).  Not part of the
+ * library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
@@ -137,7 +137,11 @@ struct gv_tokenizer {
 	/* what tokenizer_config.json says */
 	int32_t bos, eos, image; /* -1 without */
 	bool add_bos; /* documents start with bos */
-	const char *system; /* ChatML: the default system message, or NULL */
+
+	/* of the model's chat template */
+	const struct gv_chat_form *form; /* NULL: it has none, or */
+	bool strange; /* it is none of those built in */
+	char *system; /* ChatML: its system message, or NULL */
 };
 
 /* What token_scan.c found in the text of a tokenizer.json: the inside of
@@ -250,6 +254,13 @@ int gv_token_normal(const struct gv_tokenizer *t, const char *s, size_t n,
 
 /* token.c: frees all that loading allocates. */
 void gv_token_clear(struct gv_tokenizer *t);
+
+/* chat_form.c: finds the chat template of the model that `path` is of, in files
+ * beside it or in tokenizer_config.json; and gives the names of the tokens that
+ * end a turn or a text, at most two. */
+int gv_chat_find(struct gv_tokenizer *t, const char *path, const json_t *config,
+    struct gv_error *e) GV_USE_RESULT;
+size_t gv_chat_stops(const struct gv_tokenizer *t, const char *stop[2]);
 
 /* The id of the model (not added) with these bytes, or -1. */
 int32_t gv_token_find(const struct gv_tokenizer *t, const char *s, size_t n);

@@ -22,9 +22,9 @@ no_memory(struct gv_error *e)
 	return gv_fail(e, GV_ERR_NOMEM, "no memory for a tool");
 }
 
-static int
-set_marks(
-    struct gv_tool *x, const struct gv_tool_marks *given, struct gv_error *e)
+int
+gv_tool_marks_of(struct gv_tool_marks *m, const struct gv_tool_marks *given,
+    const struct gv_tokenizer *t, struct gv_error *e)
 {
 	static const char *const nano[] = {"<|python_start|>", "<|python_end|>",
 	    "<|output_start|>", "<|output_end|>"};
@@ -36,14 +36,35 @@ set_marks(
 		return gv_fail(e, GV_ERR_USAGE,
 		    "a call of a tool needs a mark at both of its ends");
 	for (i = 0; i < 4; i++) {
-		if (!mark[i] && gv_tokenizer_special(x->t, nano[i]) >= 0)
+		if (!mark[i] && gv_tokenizer_special(t, nano[i]) >= 0)
 			mark[i] = nano[i];
 		if (!mark[i] && i < 2)
 			return gv_fail(e, GV_ERR_MATCH,
 			    "the vocabulary has no %s, and nothing else marks "
 			    "a call of a tool",
 			    nano[i]);
-		if (mark[i] && !(x->own[i] = gv_strdup(mark[i])))
+	}
+	*m = (struct gv_tool_marks){mark[0], mark[1], mark[2], mark[3]};
+	return 0;
+}
+
+/* Marks of its own, which outlive those given. */
+static int
+set_marks(
+    struct gv_tool *x, const struct gv_tool_marks *given, struct gv_error *e)
+{
+	struct gv_tool_marks m;
+	int i;
+
+	if (gv_tool_marks_of(&m, given, x->t, e))
+		return e->code;
+	for (i = 0; i < 4; i++) {
+		const char *s = i == 0   ? m.start
+				: i == 1 ? m.end
+				: i == 2 ? m.out_start
+					 : m.out_end;
+
+		if (s && !(x->own[i] = gv_strdup(s)))
 			return no_memory(e);
 	}
 	x->mark =

@@ -47,6 +47,12 @@ struct gv_tool_opts {
 	struct gv_tool_marks marks;
 };
 
+/* The marks to use with a vocabulary: those given, or nano's, as above;
+ * out_start and out_end may be left NULL.  Errors are gv_tool_open()'s.  They
+ * point to what was given, or to constants. */
+int gv_tool_marks_of(struct gv_tool_marks *m, const struct gv_tool_marks *given,
+    const struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
+
 struct gv_tool;
 
 /* `t` must outlive it.  GV_ERR_MATCH if the vocabulary has no nano marks and

@@ -602,6 +602,9 @@ gv_train_eval(
 		k = eval_stream(t, x, &got, e);
 	gv_examples_close(&x);
 	gv_reader_close(&in);
+	if (!k && !isfinite(got.loss))
+		k = gv_fail(
+		    e, GV_ERR_FORMAT, "the loss on '%s' is not finite", path);
 	if (!k)
 		*r = got;
 	return k;
@@ -609,32 +612,35 @@ gv_train_eval(
 
 /* ---- checkpoints --------------------------------------------------------- */
 
-/* An objective's part of it. */
-static void
-add_policy(json_t *o, const struct gv_policy_run *p)
+/* What an objective on samples adds; NULL without memory. */
+static json_t *
+policy_json(const struct gv_policy_run *p)
 {
 	const struct gv_policy_law *w = &p->law;
 
-	if (o && w->objective != GV_LM)
-		json_object_set_new(o, "policy",
-		    json_pack("[i,i,b,f,f,f,I,i,f,f,I,I,b,i,I]",
-			(int)w->objective, (int)w->scale, w->leave_one_out,
-			w->low, w->high, w->kl, (json_int_t)w->longest,
-			(int)w->correct, w->correct_low, w->correct_high,
-			(json_int_t)p->minibatches, (json_int_t)p->epochs,
-			p->drop_equal, (int)p->old, (json_int_t)p->max_lag));
+	return json_pack("{s:i,s:b,s:f,s:f,s:f,s:I,s:i,s:f,s:f,s:I,s:I,s:b,s:i,"
+			 "s:I}",
+	    "scale", (int)w->scale, "leave-one-out", w->leave_one_out,
+	    "clip-low", w->low, "clip-high", w->high, "kl", w->kl, "longest",
+	    (json_int_t)w->longest, "correct", (int)w->correct, "correct-low",
+	    w->correct_low, "correct-high", w->correct_high, "minibatches",
+	    (json_int_t)p->minibatches, "epochs", (json_int_t)p->epochs,
+	    "equal-groups", p->drop_equal, "old", (int)p->old, "max-lag",
+	    (json_int_t)p->max_lag);
 }
 
+/* By the names of the options, which a message may name. */
 static json_t *
 law_json(const struct gv_train_law *w)
 {
 	const struct gv_optim_law *a = &w->optim;
 	json_t *o = json_pack(
-	    "{s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,"
-	    "s:f,s:f,s:i}",
-	    "train", a->lr[0], a->lr[1], a->lr[2], a->lr[3], "batch",
-	    (json_int_t)w->batch, "batch-tokens", (json_int_t)w->batch_tokens,
-	    "micro-tokens", (json_int_t)w->micro_tokens, "micro-images",
+	    "{s:i,s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,"
+	    "s:f,s:f,s:f,s:i}",
+	    "objective", (int)w->policy.law.objective, "train", a->lr[0],
+	    a->lr[1], a->lr[2], a->lr[3], "batch", (json_int_t)w->batch,
+	    "batch-tokens", (json_int_t)w->batch_tokens, "micro-tokens",
+	    (json_int_t)w->micro_tokens, "micro-images",
 	    (json_int_t)w->micro_images, "max-length",
 	    (json_int_t)w->max_length, "steps", (json_int_t)w->schedule.total,
 	    "schedule", (json_int_t)w->schedule.kind, "warmup",
@@ -643,31 +649,44 @@ law_json(const struct gv_train_law *w)
 	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
 	    a->weight_decay, "clip", a->clip, "optimizer-state", (int)a->state);
 
-	add_policy(o, &w->policy);
 	return o;
+}
+
+/* Adds the digests of a model's parts. */
+static int
+add_digests(json_t *o, const char *key, const char *dir, struct gv_error *e)
+{
+	json_t *list = json_array();
+	char digest[GV_DIGEST];
+	int p;
+
+	for (p = 0; p < GV_PARTS && !e->code; p++)
+		if (!gv_digest_part(dir, (enum gv_part)p, digest, e))
+			json_array_append_new(list, json_string(digest));
+	if (!e->code && json_object_set(o, key, list))
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	json_decref(list);
+	return e->code;
 }
 
 int
 gv_train_args(json_t **args, const struct gv_train_law *law,
-    const char *model_dir, struct gv_error *e)
+    const char *model_dir, const char *reference_dir, struct gv_error *e)
 {
-	json_t *o = law_json(law), *model = json_array();
-	char digest[GV_DIGEST];
-	int p, r = 0;
+	bool samples = law->policy.law.objective != GV_LM;
+	json_t *o = law_json(law);
+	json_t *more = samples ? policy_json(&law->policy) : NULL;
 
-	for (p = 0; p < GV_PARTS && !r; p++) {
-		r = gv_digest_part(model_dir, (enum gv_part)p, digest, e);
-		if (!r)
-			json_array_append_new(model, json_string(digest));
-	}
-	if (!r && (!o || json_object_set(o, "model", model)))
-		r = gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	json_decref(model);
-	if (r)
+	if (!o || (samples && json_object_update(o, more)))
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	else if (!add_digests(o, "model", model_dir, e) && reference_dir)
+		add_digests(o, "reference", reference_dir, e);
+	json_decref(more);
+	if (e->code)
 		json_decref(o);
 	else
 		*args = o;
-	return r;
+	return e->code;
 }
 
 int

@@ -93,9 +93,11 @@ int gv_train_eval(struct gv_train *t, const char *path, struct gv_eval *r,
     struct gv_error *e) GV_USE_RESULT;
 
 /* What a resumed run must share with the one that it goes on, as a new object:
- * the law, and the digests of the weights in model_dir that it starts from. */
+ * the law, by the names of gv-train's options, and the digests of the weights
+ * that it starts from and, unless it is NULL, of the reference's. */
 int gv_train_args(json_t **args, const struct gv_train_law *law,
-    const char *model_dir, struct gv_error *e) GV_USE_RESULT;
+    const char *model_dir, const char *reference_dir,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* Checkpoints; `args` is borrowed.  gv_train_resume() skips the records that
  * the checkpoint has used: 1 resumed, 0 there is none. */

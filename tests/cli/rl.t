@@ -209,6 +209,15 @@ refused 'a stale policy' '1 behind' --steps 3 s.gv
 ok 'recorded samples of any age with --max-lag -1' gv-train -q -m m0 -o again \
     --objective dr-grpo --longest 4 --train language=1e-3 --batch 4 \
     --steps 3 --max-lag -1 s.gv
+gv-tokenize train --vocab 280 --template nano -o tok2 config.json >/dev/null &&
+	gv-model init config.json --tokenizer tok2 -o other --seed 3 >/dev/null
+refused 'a reference of another vocabulary' "'other'.*tokenizer" --steps 3 \
+    --max-lag -1 --kl 0.1 --reference other s.gv
+sed 's/"max_position_embeddings":64/"max_position_embeddings":8/' \
+    config.json >short.json
+gv-model init short.json --tokenizer tok -o short --seed 3 >/dev/null
+refused 'a reference of fewer positions' "8 positions" --steps 3 \
+    --max-lag -1 --kl 0.1 --reference short s.gv
 must_fail 1 'prompts are no samples' gv-train -q -m m0 -o bad \
     --objective grpo --train language=1e-3 --steps 3 p.gv
 
@@ -246,5 +255,41 @@ rewards '{}' logp >nologp.gv
 refused 'records without logp' 'logp' --steps 1 --batch 1 nologp.gv
 rewards '{}' none 0123456789abcdef >other.gv
 refused 'another vocabulary' 'tokenizer' --steps 1 --batch 1 other.gv
+
+# useless WHAT TRAIN-ARGS...: an option that would do nothing is a mistake.
+useless() {
+	what=$1
+	shift
+	must_fail 2 "$what" gv-train -q -m m0 -o bad --train language=1e-3 \
+	    --steps 3 "$@" s.gv
+}
+useless 'a reference without --kl' --objective grpo --reference m0
+useless '--longest without dr-grpo' --objective grpo --longest 8
+useless 'a range without --correct' --objective grpo --old trainer \
+    --correct-high 3
+useless 'a clip without ratios' --objective reinforce --clip-high 0.3
+useless 'a lower clip of cispo' --objective cispo --clip-low 0.3
+useless 'a schedule of evaluations without a stream' --objective grpo \
+    --eval-every 2
+
+# ---- going on with another law --------------------------------------------------
+
+gv-train -q -m m0 -o law --objective grpo --train language=1e-3 --batch 4 \
+    --steps 3 --max-lag -1 --kl 0.1 --reference m0 --save-every 1 \
+    --keep-run s.gv && rm -r law
+# another OPTION ARGS...: the run isn't gone on with, and the option is named.
+another() {
+	what=$1
+	shift
+	must_fail 1 "another $what is another run" gv-train -q -m m0 -o law \
+	    --objective grpo --train language=1e-3 --batch 4 --steps 3 \
+	    --max-lag -1 --kl 0.1 --reference m0 --resume "$@" s.gv
+	said '... which is said' "another --$what"
+}
+gv-model init config.json --tokenizer tok -o m1 --seed 4 >/dev/null
+another reference --reference m1
+another objective --objective dapo
+another clip-high --clip-high 0.3
+another kl --kl 0.2
 
 finish

@@ -90,22 +90,27 @@ same 'a killed and resumed run gives the same bits' killed
 is 'nothing is left of it' "$(find . -maxdepth 1 -name 'killed.*' \
     ! -name '*.lock')" ''
 
-# SIGTERM arrives while half of the input has come
+# stopped SIGNAL STATUS: it arrives while half of the input has come.  A shell's
+# background jobs ignore SIGINT, hence env.
 mkfifo fifo
 half=$(($(wc -c <passes.gv) / 2))
-train -o term <fifo 2>term.err &
-pid=$!
-exec 3>fifo
-head -c $half passes.gv >&3
-sleep 0.5
-kill -TERM $pid
-tail -c +$((half + 1)) passes.gv >&3 2>/dev/null
-exec 3>&-
-wait $pid
-is 'SIGTERM ends the run by its signal' $? 143
-ok 'it was saved' test -e term.run/latest/manifest.json
-ok 'it goes on' train -o term --resume passes.gv
-same 'a stopped and resumed run gives the same bits' term
+stopped() {
+	env --default-signal="$1" train -o "$1" <fifo 2>stopped.err &
+	pid=$!
+	exec 3>fifo
+	head -c $half passes.gv >&3
+	sleep 0.5
+	kill "-$1" $pid
+	tail -c +$((half + 1)) passes.gv >&3 2>/dev/null
+	exec 3>&-
+	wait $pid
+	is "SIG$1 ends the run by that signal" $? "$2"
+	ok '... it was saved' test -e "$1.run/latest/manifest.json"
+	ok '... it goes on' train -o "$1" --resume passes.gv
+	same '... and gives the same bits' "$1"
+}
+stopped TERM 143
+stopped INT 130
 
 ok 'a run whose checkpoints stay' train -o kept --keep-run passes.gv
 rm -r kept
@@ -203,6 +208,11 @@ must_fail 2 'a pipe without --steps' sh -c \
 must_fail 1 'a loss that is not finite' \
     gv-train -q -m m0 -o no --train language=1e30 --clip 0 --warmup 0 \
     --batch 8 passes.gv
+must_fail 1 'an evaluation that is not finite' \
+    gv-train -q -m m0 -o no --train language=1e30 --clip 0 --warmup 0 \
+    --batch 8 --steps 1 --eval eval.gv passes.gv
+is '... which is said' "$(grep -c 'eval.gv.*not finite' .err)" 1
+rm -rf no.run
 must_fail 1 'a plan on a full disk' sh -c \
     'gv-train -m m0 --plan --train language=1 passes.gv >/dev/full'
 is 'nothing is left of refused runs' "$(find . -maxdepth 1 -name 'no*' \

@@ -9,8 +9,9 @@ Random pictures: every decoded and every resized pixel must be the same.
 
 Files, or all JPEGs and PNGs under directories: a line for each that differs,
 with the number of pixels and the largest difference, and for each that only
-one of both reads; then the sums.  Three things are compared: the decoded
-pixels, with alpha dropped and over white, and gv_maker_make() to 256x256.
+one of both reads; then the sums.  What is compared: the decoded pixels, with
+alpha dropped and over white, and those of 256x256, by gv_maker_make() and with
+each instruction set that the machine has.
 
 Times: CPU time a picture to 256x256 pixels, bicubic, ours and Pillow's by
 turns in one thread; medians of the rounds.
@@ -74,7 +75,8 @@ class Limits(ctypes.Structure):
 def load():
     so = os.path.join(tempfile.mkdtemp(), "image.so")
     objs = [f"{build}/lib/{n}.o" for n in
-            "err mem io image image_jpeg image_png fit resize".split()]
+            "err mem io image image_jpeg image_png fit resize "
+            "resize_pass".split()]
     subprocess.check_call(["cc", "-shared", "-o", so, *objs,
                            "-ljpeg", "-lpng16", "-lm"])
     return ctypes.CDLL(so)
@@ -115,15 +117,26 @@ def decode(data, over=False):
     return a
 
 
-def resize(a, w, h, f):
+def resize(a, w, h, f, isa=0):
     a = np.ascontiguousarray(a)
     out = np.full((h, w, 3), 0xA5, np.uint8)
     im = Gv(a.shape[1], a.shape[0], a.ctypes.data)
     rule, e = Rule(h, w, 0, f), Error()
-    if lib.gv_image_resize(ctypes.c_void_p(out.ctypes.data), ctypes.byref(im),
-                           ctypes.byref(rule), ctypes.byref(e)):
+    if lib.gv_image_resize_isa(ctypes.c_void_p(out.ctypes.data),
+                               ctypes.byref(im), ctypes.byref(rule),
+                               ctypes.c_int(isa), ctypes.byref(e)):
         raise ValueError(e.msg.decode())
     return out
+
+
+def versions():
+    """Of the inner loops, those that this machine has."""
+    for isa, name in enumerate(("C", "AVX2", "AVX-512"), 1):
+        try:
+            resize(np.zeros((1, 1, 3), np.uint8), 1, 1, 0, isa)
+        except ValueError:
+            continue
+        yield isa, name
 
 
 def picture(w, h):
@@ -177,8 +190,9 @@ def check_resize():
         # first where the height shrinks much more than the width.
         want = np.asarray(Image.fromarray(a).resize((ow, h), FILTERS[f])
                           .resize((ow, oh), FILTERS[f]))
-        same(f"resize {w}x{h} to {ow}x{oh} filter {f}",
-             resize(a, ow, oh, f), want)
+        for isa, name in versions():
+            same(f"resize {w}x{h} to {ow}x{oh} filter {f} {name}",
+                 resize(a, ow, oh, f, isa), want)
     return rounds
 
 
@@ -321,10 +335,13 @@ def check_files():
             if far.any():
                 lines.append(f"{what}: {(far > 0).sum()} of {far.size} pixels"
                              f", by up to {far.max()}")
-            far = np.abs(make(data, 256, 256, over).astype(int) -
-                         resized(got, 256, 256)).max()
+            small = resized(got, 256, 256)
+            far = np.abs(make(data, 256, 256, over).astype(int) - small).max()
             if far:
                 lines.append(f"{what}: made ones differ by up to {far}")
+            lines += [f"{what}: resized by {isa_name}, some differ"
+                      for isa, isa_name in versions()
+                      if (resize(got, 256, 256, 0, isa) != small).any()]
         else:
             kind = "differ" if lines else "same"
         n[kind] += 1

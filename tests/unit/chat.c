@@ -1,5 +1,8 @@
 /* Conversations: ids as the template gives them, targets one by one. */
+#include "chat.h"
 #include "tokens.h"
+
+static const struct gv_chat_how plain;
 
 static json_t *
 json(const char *text)
@@ -41,11 +44,12 @@ static void
 chat_is(const struct gv_tokenizer *t, const char *messages, int rows,
     bool prompt, const char *want, const char *what)
 {
+	const struct gv_chat_how how = {.image_rows = rows, .prompt = prompt};
 	struct gv_rendered r = {0};
 	struct gv_error e = {0};
 	json_t *m = json(messages);
 
-	must(gv_chat(t, m, rows, prompt, &r, &e), &e);
+	must(gv_chat(t, &how, m, NULL, &r, &e), &e);
 	is_str(show(t, &r, 0), want, "%s", what);
 	gv_rendered_free(&r);
 	json_decref(m);
@@ -55,16 +59,17 @@ static void
 chat_fails(const struct gv_tokenizer *t, const char *messages, int rows,
     int code, const char *says)
 {
+	const struct gv_chat_how how = {.image_rows = rows};
 	struct gv_rendered r = {0};
 	struct gv_error e = {0};
 	json_t *m = json("[{\"role\":\"user\",\"content\":\"a\"}]");
 	size_t n;
 
-	must(gv_chat(t, m, 0, false, &r, &e), &e);
+	must(gv_chat(t, &how, m, NULL, &r, &e), &e);
 	n = r.n;
 	json_decref(m);
 	m = json(messages);
-	ok(gv_chat(t, m, rows, false, &r, &e) == code && strstr(e.msg, says) &&
+	ok(gv_chat(t, &how, m, NULL, &r, &e) == code && strstr(e.msg, says) &&
 		r.n == n && !r.images,
 	    "%s: %s", messages, e.msg);
 	gv_rendered_free(&r);
@@ -162,12 +167,13 @@ rendered_is(const struct gv_tokenizer *t, const json_t *row)
 {
 	const json_t *want = json_object_get(row, "ids");
 	bool prompt = json_is_true(json_object_get(row, "prompt"));
+	const struct gv_chat_how how = {.image_rows = 1, .prompt = prompt};
 	struct gv_rendered r = {0};
 	struct gv_error e = {0};
 	bool same;
 	size_t i;
 
-	must(gv_chat(t, json_object_get(row, "messages"), 1, prompt, &r, &e),
+	must(gv_chat(t, &how, json_object_get(row, "messages"), NULL, &r, &e),
 	    &e);
 	same = r.n == json_array_size(want);
 	for (i = 0; i < r.n && same; i++)
@@ -223,7 +229,7 @@ default_system(void)
 	write_file(in_scratch(path, "tokenizer_config.json"), config,
 	    sizeof config - 1);
 	t = open_tokenizer(scratch);
-	must(gv_chat(t, m, 0, false, &r, &e), &e);
+	must(gv_chat(t, &plain, m, NULL, &r, &e), &e);
 	must(gv_decode(t, r.token, r.n, true, &s, &n, &e), &e);
 	is_str(s,
 	    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -233,7 +239,7 @@ default_system(void)
 	json_decref(m);
 	r.n = 0;
 	m = json("[" SYS("\"x\"") "," USER("\"q\"") "]");
-	must(gv_chat(t, m, 0, false, &r, &e), &e);
+	must(gv_chat(t, &plain, m, NULL, &r, &e), &e);
 	must(gv_decode(t, r.token, r.n, true, &s, &n, &e), &e);
 	is_str(s,
 	    "<|im_start|>system\nx<|im_end|>\n<|im_start|>user\nq<|im_end|>\n",
@@ -272,15 +278,16 @@ errors(const struct gv_tokenizer *t)
 static void
 sequences(const struct gv_tokenizer *t)
 {
+	const struct gv_chat_how how = {.image_rows = 2};
 	struct gv_rendered r = {0};
 	struct gv_error e = {0};
 	json_t *m =
 	    json("[" USER("[{\"type\":\"image\"}]") "," BOT("\"z\"") "]");
 	size_t one;
 
-	must(gv_chat(t, m, 2, false, &r, &e), &e);
+	must(gv_chat(t, &how, m, NULL, &r, &e), &e);
 	one = r.n;
-	must(gv_chat(t, m, 2, false, &r, &e), &e);
+	must(gv_chat(t, &how, m, NULL, &r, &e), &e);
 	is_int((long long)r.n, 2 * (long long)one, "two sequences in one");
 	is_int(r.target[one - 1], -1, "targets don't cross");
 	is_int(r.image_at[1], (long long)one + r.image_at[0],
@@ -326,7 +333,7 @@ main(int argc, char **argv)
 	straddle();
 	gv_tokenizer_close(&t);
 	t = open_tokenizer(golden(path, argv[0], "regex"));
-	ok(gv_chat(t, m, 0, false, &r, &e) == GV_OK,
+	ok(gv_chat(t, &plain, m, NULL, &r, &e) == GV_OK,
 	    "a vocabulary needs no config file");
 	gv_tokenizer_close(&t);
 	gv_rendered_free(&r);

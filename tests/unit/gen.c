@@ -594,6 +594,23 @@ growth(void)
 	ok(same(a, b, 4), "a prompt longer than was reserved for");
 }
 
+/* Memory is for what a model's positions let a sample have, however much more
+ * is allowed. */
+static void
+endless(void)
+{
+	struct gv_gen_law law = law_of(1, 256, 1);
+	struct gv_gen_prompt p = prompt_of(7);
+	struct gv_gen *g;
+
+	law.max_tokens = GV_MAX_POSITIONS;
+	if (gv_gen_open(&g, m, t, &law, &e) || gv_gen_submit(g, &p, &e))
+		fatal("gv_gen_submit");
+	is_int(gv_gen_step(g, &e), 0, "tokens without end");
+	gv_error_clear(&e);
+	gv_gen_close(&g);
+}
+
 /* ---- the cache's rows, text ---------------------------------------------- */
 
 static void
@@ -665,6 +682,7 @@ main(void)
 	ends();
 	bad_prompts();
 	growth();
+	endless();
 	cache_rows();
 	text();
 	gen_end();

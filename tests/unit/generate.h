@@ -4,6 +4,7 @@
 #ifndef GENERATE_H
 #define GENERATE_H
 
+#include "chat.h"
 #include "config.h"
 #include "gen_priv.h"
 #include "mem.h"
@@ -95,6 +96,8 @@ make_model(void)
 static inline void
 make_prompts(void)
 {
+	const struct gv_chat_how how = {
+	    .image_rows = (int)m->cfg.R, .prompt = true};
 	struct gv_rng r;
 	size_t i, j;
 
@@ -113,7 +116,7 @@ make_prompts(void)
 		json_array_append_new(part,
 		    json_pack("{ssss}", "type", "text", "text", asks[i].text));
 		list = json_pack("[{ssso}]", "role", "user", "content", part);
-		if (gv_chat(t, list, (int)m->cfg.R, true, &prompt[i], &e) ||
+		if (gv_chat(t, &how, list, NULL, &prompt[i], &e) ||
 		    gv_tensor_set(
 			&visual[i], GV_U8, 4, shape, px[asks[i].picture], &e))
 			fatal("prompt");

@@ -223,6 +223,9 @@ test_bad(void)
 	s.old = old;
 	refuses(gv_policy_grad(&w, &s, 1, 2, g, &u, &e), "finite loss",
 	    "a ratio beyond all bounds");
+	s.advantage = 1; /* then the clip would make it finite */
+	refuses(gv_policy_grad(&w, &s, 1, 2, g, &u, &e), "finite loss",
+	    "... which the clip doesn't hide");
 	ok(!memcmp(&u, &was, sizeof u), "after a refusal the sums are as they "
 					"were");
 }

@@ -72,8 +72,8 @@ make_samples(void)
 
 /* What the stream of a test has that is wrong or odd. */
 struct odd {
-	bool nan, alone, no_size;
-	int64_t policy;
+	bool nan, alone, no_size, flat;
+	int64_t policy, group;
 };
 
 static void
@@ -81,7 +81,8 @@ write_sample(struct gv_writer *w, int g, int d, const struct odd *odd)
 {
 	const struct sample *s = &samples[g][d];
 	float reward = odd->nan && g == 1 ? NAN : (float)s->reward;
-	json_t *parts = json_pack("{s:f}", "exact", s->reward);
+	json_t *parts = odd->flat ? json_string("exact")
+				  : json_pack("{s:f}", "exact", s->reward);
 
 	must(gv_writer_begin(w, "", &e), &e);
 	must(gv_writer_tensor(w, "tokens", 1, &s->T, s->token, &e), &e);
@@ -90,7 +91,7 @@ write_sample(struct gv_writer *w, int g, int d, const struct odd *odd)
 	must(gv_writer_tensor(w, "logp_ref", 1, &s->T, s->ref, &e), &e);
 	must(gv_writer_tensor(w, "reward", 0, NULL, &reward, &e), &e);
 	must(gv_writer_json(w, "rewards", parts, &e), &e);
-	must(gv_writer_int(w, "group", g, &e), &e);
+	must(gv_writer_int(w, "group", odd->group + g, &e), &e);
 	must(gv_writer_int(w, "sample", d, &e), &e);
 	must(gv_writer_int(w, "policy", odd->policy, &e), &e);
 	if (!odd->no_size)
@@ -397,6 +398,12 @@ test_bad(void)
 	    "samples of weights to come");
 	refuses(w, &(struct odd){.policy = -3}, "3 behind",
 	    "samples of old weights");
+	refuses(w, &(struct odd){.policy = INT64_MIN}, "field 'policy'",
+	    "a policy that is no version");
+	refuses(w, &(struct odd){.group = INT64_MAX - GROUPS}, "field 'group'",
+	    "a group beyond all counts");
+	refuses(w, &(struct odd){.flat = true}, "'rewards' is not a map",
+	    "parts of a reward without names");
 	w.max_length = LONGEST - 2;
 	refuses(w, &(struct odd){0}, "--max-length", "a longer sequence");
 	lag.policy.max_lag = 3;
