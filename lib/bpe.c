@@ -168,7 +168,7 @@ encode_piece(const struct gv_tokenizer *t, const char *s, size_t n,
 	if (t->ignore_merges && n <= GV_MAX_TOKEN &&
 	    (whole = gv_token_find(t, s, n)) >= 0)
 		return gv_ids_push(out, whole, e);
-	if (t->part && gv_bpe_match(t, s, n, out, &done, e))
+	if (t->made && gv_bpe_match(t, s, n, out, &done, e))
 		return e->code;
 	return done ? 0 : gv_bpe_merge(t, s, n, out, e);
 }

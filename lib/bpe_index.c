@@ -155,7 +155,7 @@ place_children(struct build *b, struct node k, struct gv_error *e)
 		/* the shortest comes first, and no two are the same */
 		if (length_of(b, kid.lo) == kid.depth) {
 			token = b->sorted[kid.lo++];
-			b->t->part[token].shorter = k.token;
+			b->t->made[token].shorter = k.token;
 			kid.token = token;
 		}
 		b->t->trie[kid.slot] = make_slot(c[j], token, 0);
@@ -188,7 +188,7 @@ build_trie(struct gv_tokenizer *t, struct gv_error *e)
 	if (!b.sorted)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	for (i = 0; i < (size_t)t->size; i++)
-		if (t->part[i].when != GV_NEVER)
+		if (t->made[i].when != GV_NEVER)
 			b.sorted[b.n++] = (int32_t)i;
 	qsort_r(b.sorted, b.n, sizeof *b.sorted, by_bytes, t);
 	if (!add_block(&b, e) && !add_block(&b, e) && b.n)
@@ -214,7 +214,7 @@ find_symbols(struct gv_tokenizer *t)
 
 	for (b = 0; b < 256 && !t->chars; b++)
 		if (t->byte_id[b] >= 0)
-			t->part[t->byte_id[b]].when = 0;
+			t->made[t->byte_id[b]].when = 0;
 	for (k = 0; t->chars && k <= t->by_mask; k++) {
 		const struct gv_tok *tok;
 
@@ -222,7 +222,7 @@ find_symbols(struct gv_tokenizer *t)
 			continue;
 		tok = &t->tok[t->by_bytes[k]];
 		if (gv_utf8_next(t->blob + tok->off, tok->len, &c) == tok->len)
-			t->part[t->by_bytes[k]].when = 0;
+			t->made[t->by_bytes[k]].when = 0;
 	}
 }
 
@@ -254,7 +254,7 @@ rule_of(const struct gv_tokenizer *t, uint64_t v)
 static void
 make_tokens(struct gv_tokenizer *t, const uint64_t *order, size_t n)
 {
-	struct gv_part *p = t->part;
+	struct gv_made *p = t->made;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -275,7 +275,7 @@ make_tokens(struct gv_tokenizer *t, const uint64_t *order, size_t n)
 static bool
 in_order(const struct gv_tokenizer *t, const uint64_t *order, size_t n)
 {
-	const struct gv_part *p = t->part;
+	const struct gv_made *p = t->made;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -297,14 +297,14 @@ gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e)
 	size_t slots = (size_t)t->pair_mask + 1, n = 0, i;
 	uint64_t *order = gv_alloc(slots, sizeof *order);
 
-	t->part = gv_alloc((size_t)t->size, sizeof *t->part);
-	if (!order || !t->part) {
+	t->made = gv_alloc((size_t)t->size, sizeof *t->made);
+	if (!order || !t->made) {
 		gv_free(order);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	}
 	for (i = 0; i < (size_t)t->size; i++)
-		t->part[i] =
-		    (struct gv_part){-1, -1, GV_NEVER, -1, t->tok[i].len};
+		t->made[i] =
+		    (struct gv_made){-1, -1, GV_NEVER, -1, t->tok[i].len};
 	for (i = 0; i < slots; i++)
 		if (t->pair[i] != UINT64_MAX)
 			order[n++] = t->pair[i] << 40 | t->pair[i] >> 24;
@@ -314,8 +314,8 @@ gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e)
 	if (in_order(t, order, n)) {
 		(void)!build_trie(t, e);
 	} else {
-		gv_free(t->part);
-		t->part = NULL;
+		gv_free(t->made);
+		t->made = NULL;
 	}
 	gv_free(order);
 	return e->code;
@@ -328,7 +328,7 @@ gv_bpe_index_sound(const struct gv_tokenizer *t)
 	size_t k;
 
 	for (i = 0; i < size; i++) {
-		const struct gv_part *p = &t->part[i];
+		const struct gv_made *p = &t->made[i];
 		uint32_t l = (uint32_t)p->left, r = (uint32_t)p->right;
 
 		if (p->when == GV_NEVER)
@@ -336,19 +336,19 @@ gv_bpe_index_sound(const struct gv_tokenizer *t)
 		bad |= !p->len || p->len != t->tok[i].len;
 		if (p->when)
 			bad |= l >= size || r >= size ||
-			       t->part[l].when >= p->when ||
-			       t->part[r].when >= p->when;
+			       t->made[l].when >= p->when ||
+			       t->made[r].when >= p->when;
 		if (p->shorter != -1)
 			bad |= (uint32_t)p->shorter >= size ||
-			       t->part[p->shorter].when == GV_NEVER ||
-			       t->part[p->shorter].len >= p->len;
+			       t->made[p->shorter].when == GV_NEVER ||
+			       t->made[p->shorter].len >= p->len;
 	}
 	for (k = 0; k < t->slots; k++) {
 		int32_t token = GV_SLOT_TOKEN(t->trie[k]);
 
 		bad |= GV_SLOT_BASE(t->trie[k]) >= t->slots ||
 		       token >= t->size ||
-		       (token >= 0 && t->part[token].when == GV_NEVER);
+		       (token >= 0 && t->made[token].when == GV_NEVER);
 	}
 	return !bad && t->slots % GV_TRIE_BLOCK == 0 &&
 	       t->slots >= 2 * GV_TRIE_BLOCK;

@@ -7,7 +7,7 @@
  * since the tokens up to a place are the only ones that can stand there.
  *
  *	trie		the longest token at a place
- *	part[].shorter	the next shorter one there
+ *	made[].shorter	the next shorter one there
  *	gv_bpe_fits()	are two neighbours merged to just themselves?
  *
  * gv_bpe_fits() undoes the merges of both tokens at their common border, the latest
@@ -59,7 +59,7 @@ static int
 match_run(const struct gv_tokenizer *t, const char *s, size_t n, size_t *at,
     uint64_t *dead, struct gv_ids *out, struct gv_error *e)
 {
-	const struct gv_part *p = t->part;
+	const struct gv_made *p = t->made;
 	size_t first = out->n, pos = *at, end;
 	int32_t tok = longest(t, s + pos, n - pos), last = -1;
 

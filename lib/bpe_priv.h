@@ -26,7 +26,7 @@
 static inline bool
 gv_bpe_fits(const struct gv_tokenizer *t, int32_t a, int32_t b, uint32_t limit)
 {
-	const struct gv_part *p = t->part;
+	const struct gv_made *p = t->made;
 
 	for (;;) {
 		if (gv_token_rank(t, a, b) + 1 < limit)

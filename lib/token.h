@@ -69,6 +69,11 @@ int gv_ids_push(
 int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
+/* The same for text that goes on with a document: no blank is put in front where
+ * the vocabulary's file wants one at the beginning only. */
+int gv_encode_on(const struct gv_tokenizer *t, const char *s, size_t n,
+    bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
+
 /* The bytes of one id (not NUL-terminated; a special token's text; a blank for
  * U+2581). */
 const char *gv_token_bytes(const struct gv_tokenizer *t, int32_t id, size_t *n);

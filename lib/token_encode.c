@@ -88,7 +88,7 @@ find_added(const struct gv_added *set, const char *s, size_t n, size_t *at)
 /* One text on its way. */
 struct walk {
 	const struct gv_tokenizer *t;
-	const char *start; /* of the whole text */
+	const char *start; /* of the document; NULL: not in this text */
 	bool specials;
 	struct gv_ids *out;
 	struct gv_error *e;
@@ -155,11 +155,12 @@ normal_step(const struct walk *w, const char *s, size_t n)
 	return w->e->code;
 }
 
-int
-gv_encode(const struct gv_tokenizer *t, const char *s, size_t n, bool specials,
-    struct gv_ids *out, struct gv_error *e)
+/* `start` is the beginning of the document, if the text has it. */
+static int
+encode(const struct gv_tokenizer *t, const char *s, size_t n, const char *start,
+    bool specials, struct gv_ids *out, struct gv_error *e)
 {
-	struct walk w = {t, s, specials, out, e};
+	struct walk w = {t, start, specials, out, e};
 	size_t had = out->n;
 
 	if (n > GV_MAX_TEXT)
@@ -171,4 +172,18 @@ gv_encode(const struct gv_tokenizer *t, const char *s, size_t n, bool specials,
 		return e->code;
 	}
 	return 0;
+}
+
+int
+gv_encode(const struct gv_tokenizer *t, const char *s, size_t n, bool specials,
+    struct gv_ids *out, struct gv_error *e)
+{
+	return encode(t, s, n, s, specials, out, e);
+}
+
+int
+gv_encode_on(const struct gv_tokenizer *t, const char *s, size_t n,
+    bool specials, struct gv_ids *out, struct gv_error *e)
+{
+	return encode(t, s, n, NULL, specials, out, e);
 }

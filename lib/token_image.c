@@ -25,7 +25,7 @@ enum {
 	BY_BYTES,
 	PAIR,
 	MERGED,
-	PART,
+	MADE,
 	TRIE,
 	ADDED,
 	ADDED_TEXT,
@@ -92,9 +92,9 @@ sizes_fit(const struct head *h, size_t file)
 	       h->bytes[BY_BYTES] == ((uint64_t)h->by_mask + 1) * 4 &&
 	       h->bytes[PAIR] == ((uint64_t)h->pair_mask + 1) * 8 &&
 	       h->bytes[MERGED] == (uint64_t)h->merges * 4 &&
-	       (!h->bytes[PART] ||
-		   h->bytes[PART] ==
-		       (uint64_t)h->size * sizeof(struct gv_part)) &&
+	       (!h->bytes[MADE] ||
+		   h->bytes[MADE] ==
+		       (uint64_t)h->size * sizeof(struct gv_made)) &&
 	       h->bytes[TRIE] % sizeof(uint64_t) == 0 &&
 	       h->bytes[ADDED] % sizeof(struct added) == 0 &&
 	       h->digest[GV_DIGEST - 1] == '\0';
@@ -125,7 +125,7 @@ tables_fit(const struct gv_tokenizer *t)
 	for (i = 0; i < 256; i++)
 		bad |= t->byte_id[i] != -1 && (uint32_t)t->byte_id[i] >= size;
 	bad |= t->unk < -1 || t->unk >= t->size;
-	return !bad && empty && free && (!t->part || gv_bpe_index_sound(t));
+	return !bad && empty && free && (!t->made || gv_bpe_index_sound(t));
 }
 
 /* ---- opening ------------------------------------------------------------- */
@@ -166,7 +166,7 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 	t->by_bytes = table[BY_BYTES];
 	t->pair = table[PAIR];
 	t->merged = table[MERGED];
-	t->part = h->bytes[PART] ? table[PART] : NULL;
+	t->made = h->bytes[MADE] ? table[MADE] : NULL;
 	t->trie = table[TRIE];
 	t->slots = h->bytes[TRIE] / sizeof *t->trie;
 	t->size = h->size;
@@ -367,8 +367,8 @@ gv_token_image_save(
 	    put(&m, PAIR, t->pair,
 		((size_t)t->pair_mask + 1) * sizeof *t->pair) &&
 	    put(&m, MERGED, t->merged, t->merges * sizeof *t->merged) &&
-	    put(&m, PART, t->part,
-		t->part ? (size_t)t->size * sizeof *t->part : 0) &&
+	    put(&m, MADE, t->made,
+		t->made ? (size_t)t->size * sizeof *t->made : 0) &&
 	    put(&m, TRIE, t->trie, t->slots * sizeof *t->trie) &&
 	    put_added(&m, t) && put(&m, CUT, cut, cut_bytes + 1)) {
 		h->crc = crc_of(h, m.data + rest, m.n - rest);

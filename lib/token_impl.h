@@ -62,7 +62,7 @@ gv_pair_hash(uint64_t key)
  * longest other token that it begins with, or -1. */
 #define GV_NEVER UINT32_MAX
 
-struct gv_part {
+struct gv_made {
 	int32_t left, right;
 	uint32_t when;
 	int32_t shorter;
@@ -93,7 +93,7 @@ struct gv_tokenizer {
 	int32_t *by_bytes; /* hash table of the model's ids by bytes; -1 */
 	uint64_t *pair; /* hash table of merges */
 	int32_t *merged; /* the id that the merge of a rank gives */
-	struct gv_part *part; /* by id; NULL: pieces are merged by the heap */
+	struct gv_made *made; /* by id; NULL: pieces are merged by the heap */
 	uint64_t *trie; /* of the tokens in it, with `slots` slots */
 
 	int32_t size, tok_cap;
@@ -298,14 +298,14 @@ gv_ids_room(struct gv_ids *out, size_t more, struct gv_error *e)
 	return gv_room(&out->id, &out->cap, out->n + more, sizeof *out->id, e);
 }
 
-/* bpe_index.c: makes `part` and `trie` of the merges, where these are of the
+/* bpe_index.c: makes `made` and `trie` of the merges, where these are of the
  * kind that a search from the left gives the same result as; and checks those
  * of a compiled form. */
 int gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
 bool gv_bpe_index_sound(const struct gv_tokenizer *t);
 
 /* bpe_match.c: appends the ids of a piece, in time linear in n.  *done is false, and *out as
- * it was, if it has symbols that the vocabulary lacks; needs t->part. */
+ * it was, if it has symbols that the vocabulary lacks; needs t->made. */
 int gv_bpe_match(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_ids *out, bool *done, struct gv_error *e) GV_USE_RESULT;
 

@@ -209,8 +209,8 @@ compare(enum kind kind, int vocabularies)
 		if (kind == SHUFFLED)
 			shuffle(&w, &r);
 		t = open_words(&w, kind == CHARS);
-		taken += t->part != NULL;
-		for (k = 0; t->part && k < 400; k++) {
+		taken += t->made != NULL;
+		for (k = 0; t->made && k < 400; k++) {
 			size_t n = text(&w, &r, kind == CHARS, s);
 
 			wrong += !same(t, s, n, &done);
@@ -235,7 +235,7 @@ unknown(void)
 
 	trained(&w, &r, 20);
 	t = open_words(&w, false);
-	ok(t->part && same(t, "ab?ba", 5, &done) && !done,
+	ok(t->made && same(t, "ab?ba", 5, &done) && !done,
 	    "a byte without a token is left to merging");
 	ok(same(t, "abba", 4, &done) && done, "others aren't");
 	gv_tokenizer_close(&t);
@@ -260,7 +260,7 @@ long_texts(void)
 	for (k = 1; k <= LETTERS; k++) {
 		for (i = 0; i < n; i++)
 			s[i] = (char)('a' + (int)draw(&r, (uint32_t)k));
-		ok(t->part && same(t, s, n, &done) && done,
+		ok(t->made && same(t, s, n, &done) && done,
 		    "100,000 of %d letters", k);
 	}
 	gv_tokenizer_close(&t);
