@@ -15,7 +15,7 @@
 #include <zlib.h>
 
 #define MAX_UNPACKED ((size_t)64 << 20)
-#define MERGES       (49152 - 512 - 2) /* OpenAI's list goes on */
+#define MERGES       (49152 - 256 - 2) /* OpenAI's list goes on */
 
 static const char *const special[] = {"<|startoftext|>", "<|endoftext|>"};
 
