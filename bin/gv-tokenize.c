@@ -6,17 +6,20 @@
 #include "stream.h"
 #include "token.h"
 #include "token_learn.h"
+#include "token_show.h"
 #include "token_stream.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct gv_opt_common common;
 static const char *model;
-static bool chat, prompt, text, decode, jsonl, whole, ids, specials;
-static int64_t image_rows, max_length;
+static bool chat, prompt, text, decode, show, jsonl, whole, ids, specials;
+static int64_t image_rows;
 static struct gv_opt_list keep;
+static struct gv_render how;
 
 static const struct gv_opt opts[] = {
     {"model", 'm', GV_OPT_STR, &model, "DIR",
@@ -29,9 +32,26 @@ static const struct gv_opt opts[] = {
 	"documents: a line each, or \"text\" in .jsonl files", 0, 0, NULL},
     {"decode", 0, GV_OPT_FLAG, &decode, NULL,
 	"streams of tokens to text, a line a record", 0, 0, NULL},
+    {"show", 0, GV_OPT_FLAG, &show, NULL,
+	"print tokens to look at instead of a stream", 0, 0, NULL},
+    {"template", 0, GV_OPT_STR, &how.chat.form, "NAME",
+	"the chat template (the model's): chatml, qwen2.5, llama3.1, ...", 0, 0,
+	NULL},
+    {"no-thinking", 0, GV_OPT_FLAG, &how.chat.no_thinking, NULL,
+	"qwen3: answers begin with an empty block of thoughts", 0, 0, NULL},
+    {"date", 0, GV_OPT_STR, &how.chat.date, "TEXT",
+	"llama3.1: today's date (26 Jul 2024)", 0, 0, NULL},
+    {"tool-start", 0, GV_OPT_STR, &how.chat.marks.start, "TEXT",
+	"begins a \"python\" part (<|python_start|>)", 0, 0, NULL},
+    {"tool-end", 0, GV_OPT_STR, &how.chat.marks.end, "TEXT",
+	"ends it (<|python_end|>)", 0, 0, NULL},
+    {"tool-output-start", 0, GV_OPT_STR, &how.chat.marks.out_start, "TEXT",
+	"begins a \"python_output\" part (<|output_start|>)", 0, 0, NULL},
+    {"tool-output-end", 0, GV_OPT_STR, &how.chat.marks.out_end, "TEXT",
+	"ends it (<|output_end|>)", 0, 0, NULL},
     {"image-rows", 0, GV_OPT_INT, &image_rows, "N",
 	"placeholders an image takes (from config.json)", 1, 65536, NULL},
-    {"max-length", 0, GV_OPT_INT, &max_length, "N",
+    {"max-length", 0, GV_OPT_INT, &how.max_length, "N",
 	"cut the text of longer sequences", 1, INT32_MAX, NULL},
     {"keep", 0, GV_OPT_LIST, &keep, "KEY",
 	"with --prompt: pass this key of the lines on as a field", 0, 0, NULL},
@@ -39,6 +59,8 @@ static const struct gv_opt opts[] = {
 	"with --text: all input is JSON lines", 0, 0, NULL},
     {"whole", 0, GV_OPT_FLAG, &whole, NULL,
 	"with --text: each file is one document", 0, 0, NULL},
+    {"strict", 0, GV_OPT_FLAG, &how.strict, NULL,
+	"with --text: text that isn't UTF-8 is an error", 0, 0, NULL},
     {"ids", 0, GV_OPT_FLAG, &ids, NULL,
 	"with --decode: the input is lines of decimal ids", 0, 0, NULL},
     {"specials", 0, GV_OPT_FLAG, &specials, NULL,
@@ -47,7 +69,8 @@ static const struct gv_opt opts[] = {
 
 static const struct gv_opt_prog prog = {
     "gv-tokenize",
-    "-m DIR --chat|--prompt|--text|--decode [-o FILE] [FILE ...]\n"
+    "-m DIR --chat|--prompt|--text [--show] [-o FILE] [FILE ...]\n"
+    "       gv-tokenize -m DIR --decode [-o FILE] [FILE ...]\n"
     "       gv-tokenize train --vocab N -o DIR [FILE ...]",
     "turn text into token ids, and back",
     GV_OPT_C_OUTPUT | GV_OPT_C_THREADS | GV_OPT_C_ERRORS,
@@ -68,42 +91,6 @@ inputs(int *n, char **argv)
 
 /* ---- tokenizing ---------------------------------------------------------- */
 
-/* Appends an option that was given to what the provenance chain says. */
-static void
-note(json_t *list, bool given, const char *name)
-{
-	if (given)
-		json_array_append_new(list, json_string(name));
-}
-
-static void
-note_number(json_t *list, const char *name, int64_t v)
-{
-	note(list, v != 0, name);
-	if (v)
-		json_array_append_new(list, json_sprintf("%" PRId64, v));
-}
-
-static json_t *
-arguments(void)
-{
-	json_t *list = json_array();
-	size_t i;
-
-	note(list, chat, "--chat");
-	note(list, prompt, "--prompt");
-	note(list, text, "--text");
-	note_number(list, "--image-rows", image_rows);
-	note_number(list, "--max-length", max_length);
-	for (i = 0; i < keep.n; i++) {
-		note(list, true, "--keep");
-		note(list, true, keep.v[i]);
-	}
-	note(list, jsonl, "--jsonl");
-	note(list, whole, "--whole");
-	return list;
-}
-
 /* R of the model, where it is one that we know; a tokenizer may stand alone. */
 static int
 rows_of_model(void)
@@ -119,10 +106,11 @@ rows_of_model(void)
 	return rows;
 }
 
-/* Writes all records; how many lines were let pass. */
+/* Writes all records, to a stream or to be looked at; how many lines were let
+ * pass. */
 static uint64_t
-put_all(
-    struct gv_writer *w, const struct gv_render *how, struct gv_render_files *f)
+put_all(struct gv_render_files *f, struct gv_writer *w,
+    const struct gv_tokens_view *view)
 {
 	struct gv_error e = {0}, bad;
 	uint64_t records = 0, tokens = 0, passed = 0;
@@ -137,12 +125,14 @@ put_all(
 			passed++;
 			continue;
 		}
-		if (gv_tokens_put(w, how, r, &e))
+		if (w ? gv_tokens_put(w, &how, r, &e)
+		      : gv_tokens_show(view, r, &e))
 			cli_die(&e);
 		records++;
 		tokens += r->seq.n;
-		cli_progress(
-		    "%" PRIu64 " records, %" PRIu64 " tokens", records, tokens);
+		if (w)
+			cli_progress("%" PRIu64 " records, %" PRIu64 " tokens",
+			    records, tokens);
 	}
 	if (got < 0)
 		cli_die(&e);
@@ -151,32 +141,49 @@ put_all(
 	return passed;
 }
 
+/* May text be coloured?  Only where it is looked at. */
+static bool
+in_colour(void)
+{
+	const char *never = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(never && *never) &&
+	       !(term && !strcmp(term, "dumb"));
+}
+
 static int
 tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 {
-	struct gv_render how = {.tokenizer = t,
-	    .max_length = max_length,
-	    .keep = keep.v,
-	    .nkeep = keep.n};
+	enum gv_render_form form = whole ? GV_RENDER_WHOLE : GV_RENDER_LINES;
+	struct gv_tokens_view view = {.tokenizer = t};
 	struct gv_error e = {0};
 	struct gv_render_files *f;
-	struct gv_writer *w;
+	struct gv_writer *w = NULL;
 	struct gv_out *out;
+	uint64_t bad;
 
+	how.tokenizer = t;
+	how.keep = keep.v;
+	how.nkeep = keep.n;
 	how.mode = chat     ? GV_RENDER_CHAT
 		   : prompt ? GV_RENDER_PROMPT
 		   : jsonl  ? GV_RENDER_JSON
 			    : GV_RENDER_TEXT;
-	if (!text)
-		how.chat.image_rows = image_rows ? (int)image_rows : rows_of_model();
-	if (gv_out_open(&out, common.output, true, common.force, &e) ||
-	    gv_tokens_open(&w, out, &how, arguments(), &e) ||
-	    gv_render_open(&f, &how, file, (size_t)files,
-		whole ? GV_RENDER_WHOLE : GV_RENDER_LINES,
+	if (!text) {
+		how.chat.image_rows =
+		    image_rows ? (int)image_rows : rows_of_model();
+		if (gv_chat_check(t, &how.chat, &e))
+			cli_die(&e);
+	}
+	if (gv_out_open(&out, common.output, !show, common.force, &e) ||
+	    (!show && gv_tokens_open(&w, out, &how, form, &e)) ||
+	    gv_render_open(&f, &how, file, (size_t)files, form,
 		(size_t)common.threads, &e))
 		cli_die(&e);
-	if (gv_writer_close(&w, put_all(w, &how, f), &e) ||
-	    gv_out_commit(&out, &e))
+	view.out = out;
+	view.colour = !common.output && in_colour();
+	bad = put_all(f, w, &view);
+	if ((w && gv_writer_close(&w, bad, &e)) || gv_out_commit(&out, &e))
 		cli_die(&e);
 	gv_render_close(&f);
 	gv_free(keep.v);
@@ -260,24 +267,38 @@ train(int argc, char **argv)
 static void
 check_options(void)
 {
+	const struct gv_chat_how *c = &how.chat;
+	const struct gv_tool_marks *k = &c->marks;
+	bool marked = k->start || k->end || k->out_start || k->out_end;
+
 	if (chat + prompt + text + decode != 1)
 		cli_usage("one of --chat, --prompt, --text and --decode is "
 			  "needed");
 	if (!model)
 		cli_usage("-m DIR is needed");
-	if (image_rows && !chat && !prompt)
-		cli_usage("--image-rows goes with --chat or --prompt");
-	if ((jsonl || whole) && !text)
-		cli_usage("--jsonl and --whole go with --text");
+	if ((image_rows || c->form || c->no_thinking || c->date || marked) &&
+	    !chat && !prompt)
+		cli_usage("--image-rows, --template, --no-thinking, --date and "
+			  "marks of tools go with --chat or --prompt");
+	if (!k->start != !k->end)
+		cli_usage("--tool-start and --tool-end go together");
+	if ((jsonl || whole || how.strict) && !text)
+		cli_usage("--jsonl, --whole and --strict go with --text");
 	if (jsonl && whole)
 		cli_usage("--jsonl and --whole exclude each other");
 	if ((ids || specials) && !decode)
 		cli_usage("--ids and --specials go with --decode");
 	if (keep.n && !prompt)
 		cli_usage("--keep goes with --prompt");
-	if (max_length && decode)
-		cli_usage("--max-length doesn't go with --decode");
+	if ((how.max_length || show) && decode)
+		cli_usage("--max-length and --show don't go with --decode");
 }
+
+/* What has options of its own. */
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {{"train", train}};
 
 int
 main(int argc, char **argv)
@@ -285,10 +306,12 @@ main(int argc, char **argv)
 	struct gv_error e = {0};
 	const char *const *file;
 	struct gv_tokenizer *t;
+	size_t i;
 	int n, rc;
 
-	if (argc > 1 && !strcmp(argv[1], "train"))
-		return train(argc - 1, argv + 1);
+	for (i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
 	n = cli_start(&prog, &common, argc, argv);
 	check_options();
 	if (gv_tokenizer_open(&t, model, &e))

@@ -119,7 +119,7 @@ mark(struct gv_pen *p, const char *s, bool trained)
 		return p->e->code;
 	p->begun = true;
 	p->ids.n = 0;
-	if (s && gv_encode(p->t, s, strlen(s), true, &p->ids, p->e))
+	if (s && gv_encode_on(p->t, s, strlen(s), true, &p->ids, p->e))
 		return p->e->code;
 	for (i = 0; i < p->ids.n; i++)
 		if (gv_rendered_put(

@@ -82,6 +82,15 @@ gv_pen_train(struct gv_pen *p, bool trained)
 	return 0;
 }
 
+/* Encodes the first n bytes of the stretch. */
+static int
+encode(struct gv_pen *p, size_t n)
+{
+	p->ids.n = 0;
+	return p->begun ? gv_encode_on(p->t, p->text, n, false, &p->ids, p->e)
+			: gv_encode(p->t, p->text, n, false, &p->ids, p->e);
+}
+
 static size_t
 bytes_of(const struct gv_pen *p)
 {
@@ -105,8 +114,7 @@ place_of(struct gv_pen *p, size_t *at)
 		;
 	if (i == *at)
 		return 0;
-	p->ids.n = 0;
-	if (gv_encode(p->t, p->text, *at, false, &p->ids, p->e))
+	if (encode(p, *at))
 		return p->e->code;
 	*at = bytes_of(p);
 	return 0;
@@ -125,8 +133,7 @@ gv_pen_flush(struct gv_pen *p)
 	for (k = 0; k < p->turns; k++)
 		if (place_of(p, &p->turn[k].at))
 			return p->e->code;
-	p->ids.n = 0;
-	if (gv_encode(p->t, p->text, p->n, false, &p->ids, p->e))
+	if (encode(p, p->n))
 		return p->e->code;
 	for (i = k = 0; i < p->ids.n; i++) {
 		for (; k < p->turns && at >= p->turn[k].at; k++)

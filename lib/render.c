@@ -2,6 +2,7 @@
 #include "render_impl.h"
 
 #include "mem.h"
+#include "utf8.h"
 #include "banned.h"
 
 void
@@ -368,6 +369,11 @@ static int
 document(const struct gv_render *how, const char *s, size_t n,
     struct gv_record *r, struct gv_error *e)
 {
+	size_t bad = how->strict ? gv_utf8_check(s, n) : n;
+
+	if (bad < n)
+		return gv_fail(
+		    e, GV_ERR_FORMAT, "byte %zu is not UTF-8", bad + 1);
 	if (begin(r, e) || gv_document(how->tokenizer, s, n, &r->seq, e))
 		return e->code;
 	return shorten(how, r, e);

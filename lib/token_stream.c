@@ -66,18 +66,75 @@ fields(struct gv_schema *s, const struct gv_render *how, struct gv_error *e)
 	return 0;
 }
 
+static void
+add(json_t *list, const char *option)
+{
+	json_array_append_new(list, json_string(option));
+}
+
+/* Nothing where the value is NULL. */
+static void
+add_value(json_t *list, const char *option, const char *value)
+{
+	if (!value)
+		return;
+	add(list, option);
+	add(list, value);
+}
+
+static void
+add_number(json_t *list, const char *option, int64_t v)
+{
+	char s[24];
+
+	snprintf(s, sizeof s, "%" PRId64, v);
+	add_value(list, option, v ? s : NULL);
+}
+
+/* The options that decide what is written. */
+static json_t *
+arguments(const struct gv_render *how, enum gv_render_form form)
+{
+	static const char *const mode[] = {
+	    [GV_RENDER_CHAT] = "--chat",
+	    [GV_RENDER_PROMPT] = "--prompt",
+	    [GV_RENDER_JSON] = "--text",
+	    [GV_RENDER_TEXT] = "--text",
+	};
+	const struct gv_chat_how *c = &how->chat;
+	json_t *list = json_array();
+	size_t i;
+
+	add(list, mode[how->mode]);
+	add_value(list, "--template", c->form);
+	if (c->no_thinking)
+		add(list, "--no-thinking");
+	add_value(list, "--date", c->date);
+	add_value(list, "--tool-start", c->marks.start);
+	add_value(list, "--tool-end", c->marks.end);
+	add_value(list, "--tool-output-start", c->marks.out_start);
+	add_value(list, "--tool-output-end", c->marks.out_end);
+	add_number(list, "--image-rows", c->image_rows);
+	add_number(list, "--max-length", how->max_length);
+	for (i = 0; i < how->nkeep; i++)
+		add_value(list, "--keep", how->keep[i]);
+	if (how->mode == GV_RENDER_JSON)
+		add(list, "--jsonl");
+	if (form == GV_RENDER_WHOLE)
+		add(list, "--whole");
+	return list;
+}
+
 int
 gv_tokens_open(struct gv_writer **w, struct gv_out *o,
-    const struct gv_render *how, json_t *args, struct gv_error *e)
+    const struct gv_render *how, enum gv_render_form form, struct gv_error *e)
 {
 	const char *digest = gv_tokenizer_digest(how->tokenizer);
 	struct gv_schema s;
 
-	if (gv_schema_init(&s, "tokens", e)) {
-		json_decref(args);
+	if (gv_schema_init(&s, "tokens", e))
 		return e->code;
-	}
-	if (!gv_schema_prog(&s, "gv-tokenize", args,
+	if (!gv_schema_prog(&s, "gv-tokenize", arguments(how, form),
 		json_pack("{s:s}", "tokenizer", digest), e) &&
 	    !fields(&s, how, e))
 		(void)!gv_writer_open(w, o, &s, e);

@@ -8,7 +8,6 @@
 #include "stream.h"
 #include "token.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #ifdef __cplusplus
@@ -22,10 +21,10 @@ int gv_tokens_rows(
     const char *dir, int *rows, struct gv_error *e) GV_USE_RESULT;
 
 /* Starts a stream of kind "tokens" for the records that `how` renders; their
- * fields are described in gv-tokenize(1).  `args` is what the provenance chain
- * says of the options, and is taken over. */
+ * fields are described in gv-tokenize(1).  The provenance chain says how in that
+ * program's options. */
 int gv_tokens_open(struct gv_writer **w, struct gv_out *o,
-    const struct gv_render *how, json_t *args,
+    const struct gv_render *how, enum gv_render_form form,
     struct gv_error *e) GV_USE_RESULT;
 
 /* Writes a record that `how` rendered. */

@@ -158,7 +158,7 @@ static int
 put(struct gv_tool *x, const char *s, size_t n, bool mark, struct gv_ids *out,
     struct gv_error *e)
 {
-	return s && n ? gv_encode(x->t, s, n, mark, out, e) : 0;
+	return s && n ? gv_encode_on(x->t, s, n, mark, out, e) : 0;
 }
 
 static int

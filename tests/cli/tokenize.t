@@ -152,6 +152,66 @@ must_fail 1 "nothing but an answer" sh -c 'echo \
 	"{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}" |
 	gv-tokenize -m nano --prompt'
 
+# ---- templates
+echo '{"id": "t", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [{"type": "python", "text": "1+1"}, {"type": "python_output", "text": "2"}, {"type": "text", "text": "two"}]}]}' >m.jsonl
+shown() { # OPTION...
+	gv-tokenize -m chatml "$@" --show m.jsonl | sed 1d | tr -d '[]'
+}
+is "a template by name" "$(shown --template smollm2 --prompt)" \
+'<|im_start|>system\n
+You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n
+<|im_start|>user\n
+hi<|im_end|>\n
+<|im_start|>assistant\n'
+is "no thoughts" "$(shown --template qwen3 --prompt --no-thinking |
+	tr -d '\n' | grep -o '<|im_start|>assistant.*')" '<|im_start|>assistant\n<think>\n\n</think>\n\n'
+is "marks of a tool: trained, its answer not" "$(shown --chat --tool-start '<<' \
+	--tool-end = --tool-output-end '>>' | tail -2)" \
+'{<}{<}{1}{+}{1}{=}2>>{tw}{o}{<|im_end|>}\n'
+is "are provenance" "$(gv-tokenize -m chatml --chat --template chatml \
+	--tool-start '<<' --tool-end = m.jsonl | stat - '.prog[0].args | tojson')" \
+	'["--chat","--template","chatml","--tool-start","<<","--tool-end","="]'
+must_fail 1 "a tool without marks" gv-tokenize -m chatml --chat m.jsonl
+must_fail 2 "half a mark" gv-tokenize -m chatml --chat --tool-start '<<' m.jsonl
+must_fail 2 "a template that isn't there" gv-tokenize -m chatml --chat \
+	--template vicuna c.jsonl
+said "... is named" "no template 'vicuna'"
+must_fail 1 "one that the vocabulary can't write" gv-tokenize -m chatml --chat \
+	--template llama3 c.jsonl
+must_fail 2 "templates are for chats" gv-tokenize -m chatml --text \
+	--template chatml t.txt
+cp -r chatml strange
+echo '{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}' \
+	>strange/chat_template.jinja
+must_fail 1 "a model's template that isn't known" gv-tokenize -m strange \
+	--prompt p.jsonl
+said "... is refused, not taken for another" "none of those built in"
+is "... unless one is named" "$(gv-tokenize -m strange --prompt --image-rows 1 \
+	--template chatml p.jsonl | gv-stat --json - | jq .records)" 3
+echo "{% for m in messages %}{{ '<|im_start|>' + m.role + '<|im_end|>' }}" \
+	>strange/chat_template.jinja
+ok "one that is, in a file of its own" gv-tokenize -m strange --prompt \
+	--image-rows 1 p.jsonl
+echo '{"tools": [{"name": "f"}], "messages": [{"role": "user", "content": "hi"}]}' \
+	>tools.jsonl
+must_fail 1 "tools where none can be" gv-tokenize -m chatml --chat tools.jsonl
+said "... are named" "chatml has no place for 'tools'"
+
+# ---- to look at
+is "tokens to look at" "$(gv-tokenize -m nano --chat --image-rows 3 --show \
+	c.jsonl)" \
+'two: 45 tokens, 10 trained on, 2 images
+[<|bos|>][<|user_start|>][<|image|> x3][S][ha][p][e][?][ ][<][|][i][m][a][g][e][|][>][<|user_end|>][<|assistant_start|>]{c}{ir}{c}{l}{e}{<|assistant_end|>}
+[<|bos|>][<|user_start|>][<|image|> x3][C][ol][o][u][r][?][<|user_end|>][<|assistant_start|>]{r}{e}{d}{<|assistant_end|>}
+7: 15 tokens, 2 trained on, 2 images
+[<|bos|>][<|user_start|>][<|image|> x3][ o][r][ ][<|image|> x3][<|user_end|>][<|assistant_start|>]{a}{<|assistant_end|>}
+4: 5 tokens, 0 trained on, 0 images
+[<|bos|>][<|user_start|>][h][i][<|user_end|>]'
+is "newlines and odd bytes" "$(printf 'a\377\001' |
+	gv-tokenize -m nano --text --whole --show | tail -1)" \
+	'[<|bos|>]{a}{\xff}{\x01}'
+must_fail 2 "--show is no stream of tokens" gv-tokenize -m nano --decode --show
+
 # ---- text
 printf 'first line\n\n  \nsecond <|bos|>' >t.txt
 ok "documents" gv-tokenize -m nano --text -o t.gv t.txt
@@ -179,6 +239,13 @@ ok "... of conversations, too" sh -c \
 head -c 20000 /dev/urandom >random
 ok "random bytes as one document" sh -c 'gv-tokenize -m nano --text --whole \
 	random | gv-stat --check'
+
+printf 'good\nbad \377\n' >u.txt
+ok "bytes that are not UTF-8" gv-tokenize -m nano --text -o u.gv u.txt
+must_fail 1 "... are refused with --strict" gv-tokenize -m nano --text \
+	--strict u.txt
+said "... and named" "'u.txt': line 2: byte 5 is not UTF-8"
+must_fail 2 "--strict is for text" gv-tokenize -m nano --chat --strict c.jsonl
 
 # ---- lengths
 ok "a cut" gv-tokenize -m nano --chat --image-rows 3 --max-length 6 -o l.gv \
