@@ -35,7 +35,7 @@ enum {
 
 struct head {
 	char magic[16];
-	uint32_t crc; /* of all that follows, with this number 0 */
+	uint32_t crc; /* of all that follows */
 	uint32_t cut; /* is there a split pattern? */
 	int64_t source[8]; /* struct gv_token_source: state */
 	uint64_t bytes[TABLES];
@@ -54,14 +54,13 @@ struct added {
 	uint32_t len, normal;
 };
 
+/* Of a whole file. */
 static uint32_t
-crc_of(const struct head *h, const uint8_t *rest, size_t n)
+crc_of(const uint8_t *data, size_t n)
 {
-	struct head k;
+	size_t from = offsetof(struct head, cut);
 
-	memcpy(&k, h, sizeof k);
-	k.crc = 0;
-	return gv_crc(gv_crc(0, &k, sizeof k), rest, n);
+	return gv_crc(0, data + from, n - from);
 }
 
 /* ---- checking ------------------------------------------------------------ */
@@ -206,7 +205,6 @@ gv_token_image_open(struct gv_tokenizer *t, const struct gv_token_source *from)
 {
 	struct gv_error quiet = {0};
 	struct head h;
-	size_t rest = gv_align(sizeof h);
 
 	if (from->state[0] < WORTH_BYTES)
 		return false;
@@ -215,13 +213,12 @@ gv_token_image_open(struct gv_tokenizer *t, const struct gv_token_source *from)
 		gv_error_clear(&quiet);
 		return false;
 	}
-	if (t->map.size >= rest) {
+	if (t->map.size >= gv_align(sizeof h)) {
 		memcpy(&h, t->map.data, sizeof h);
 		if (!memcmp(h.magic, magic, sizeof magic) &&
 		    !memcmp(h.source, from->state, sizeof h.source) &&
 		    sizes_fit(&h, t->map.size) &&
-		    h.crc ==
-			crc_of(&h, t->map.data + rest, t->map.size - rest) &&
+		    h.crc == crc_of(t->map.data, t->map.size) &&
 		    take_tables(t, &h))
 			return true;
 	}
@@ -328,7 +325,6 @@ void
 gv_token_image_save(
     const struct gv_tokenizer *t, const struct gv_token_source *from)
 {
-	size_t rest = gv_align(sizeof(struct head));
 	struct image m = {0};
 	size_t cut_bytes = 0;
 	const char *cut =
@@ -371,7 +367,8 @@ gv_token_image_save(
 		t->made ? (size_t)t->size * sizeof *t->made : 0) &&
 	    put(&m, TRIE, t->trie, t->slots * sizeof *t->trie) &&
 	    put_added(&m, t) && put(&m, CUT, cut, cut_bytes + 1)) {
-		h->crc = crc_of(h, m.data + rest, m.n - rest);
+		memcpy(m.data, h, sizeof *h);
+		h->crc = crc_of(m.data, m.n);
 		memcpy(m.data, h, sizeof *h);
 		write_image(from->image, &m);
 	}

@@ -601,24 +601,15 @@ opened_hash(const json_t *list)
 	return h;
 }
 
-/* The head of a compiled form, and where it has the sizes of the tables, of
- * which the first begins at FIRST_AT. */
-#define HEAD_BYTES ((size_t)1320)
-#define FIRST_AT   ((size_t)1344)
+/* Where the head of a compiled form has its checksum, and the sizes of the
+ * tables. */
 #define SIZES_AT   88
 #define CRC_AT     16
 
 static uint32_t
-image_crc(char *m, size_t n)
+image_crc(const char *m, size_t n)
 {
-	char had[4];
-	uint32_t crc;
-
-	memcpy(had, m + CRC_AT, 4);
-	memset(m + CRC_AT, 0, 4);
-	crc = gv_crc(gv_crc(0, m, HEAD_BYTES), m + FIRST_AT, n - FIRST_AT);
-	memcpy(m + CRC_AT, had, 4);
-	return crc;
+	return gv_crc(0, m + CRC_AT + 4, n - CRC_AT - 4);
 }
 
 /* Changes a byte, or one with the checksum made good, so that what checks the
