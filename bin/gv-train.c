@@ -1,18 +1,9 @@
 /* gv-train: trains any parts of a model on a stream of records. */
 #include "cli.h"
-
-#include "clock.h"
-#include "dir.h"
-#include "json.h"
 #include "mem.h"
-#include "prov.h"
-#include "publish.h"
-#include "train.h"
-#include "banned.h"
+#include "training.h"
 
-#include <math.h>
-#include <signal.h>
-#include <unistd.h>
+#include <string.h>
 
 /* The command line, as the table below fills it in. */
 static struct {
@@ -173,7 +164,6 @@ static const struct gv_opt_prog prog = {"gv-train",
     GV_OPT_C_JSON | GV_OPT_C_DEVICE | GV_OPT_C_THREADS, opts};
 
 static struct gv_opt_common common;
-static struct gv_error err;
 
 /* ---- command line -------------------------------------------------------- */
 
@@ -215,61 +205,11 @@ parse_parts(double lr[GV_PARTS])
 	return parts;
 }
 
-static int64_t
-share(double x, int64_t steps)
-{
-	return x < 1 ? (int64_t)(x * (double)steps + 0.5) : (int64_t)x;
-}
-
-/* How many steps a mapped input has, when --steps doesn't say. */
-static int64_t
-count_steps(struct gv_reader *in)
-{
-	uint64_t n;
-
-	if (o.steps)
-		return o.steps;
-	if (o.batch_tokens || !o.batch || o.objective != GV_LM ||
-	    !gv_reader_mapped(in))
-		cli_usage("--steps is needed: the input's length in steps "
-			  "can't be told");
-	if (gv_reader_index(in, &n, &err))
-		cli_die(&err);
-	return ((int64_t)n + o.batch - 1) / o.batch;
-}
-
-/* Refuses tokens of another vocabulary, and features of other weights, than
- * those of the model in `dir`. */
-static void
-check_input(
-    const struct gv_reader *in, const struct gv_model *m, const char *dir)
-{
-	const struct gv_schema *s = gv_reader_schema(in);
-	struct gv_tokenizer *tok = NULL;
-	struct gv_facts f = {dir, &m->cfg, NULL};
-	enum gv_input form = gv_reader_has(in, "embeds") >= 0 ? GV_IN_EMBEDS
-			     : gv_reader_has(in, "features") >= 0
-				 ? GV_IN_FEATURES
-			     : gv_reader_has(in, "image") >= 0 ? GV_IN_IMAGE
-							       : GV_IN_NONE;
-	char path[GV_PATH_MAX];
-
-	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
-	if (!access(path, F_OK) && gv_tokenizer_open(&tok, dir, &err))
-		cli_die(&err);
-	f.tokenizer = tok;
-	if (gv_prov_check_input(s, &f, form, &err)) {
-		gv_fail_in(
-		    &err, "cannot train '%s' on '%s'", dir, gv_reader_name(in));
-		cli_die(&err);
-	}
-	gv_tokenizer_close(&tok);
-}
-
 /* Options that contradict the objective, or would do nothing. */
 static void
-check_policy(bool samples)
+check_policy(void)
 {
+	bool samples = o.objective != GV_LM;
 	bool clip = o.clip_low >= 0 || o.clip_high >= 0;
 	bool range = o.correct_low >= 0 || o.correct_high >= 0;
 
@@ -300,13 +240,11 @@ check_policy(bool samples)
 
 /* The objective's own law, with what the command line changes. */
 static void
-fill_policy(struct gv_policy_run *p, struct gv_model *reference)
+fill_policy(struct gv_policy_run *p)
 {
-	bool samples = o.objective != GV_LM;
 	struct gv_policy_law *w = &p->law;
 
-	*w = gv_policy_law((enum gv_objective)o.objective);
-	check_policy(samples);
+	*p = gv_policy_run((enum gv_objective)o.objective);
 	if (o.scale >= 0)
 		w->scale = (enum gv_scale)o.scale;
 	if (o.clip_low >= 0)
@@ -324,460 +262,131 @@ fill_policy(struct gv_policy_run *p, struct gv_model *reference)
 		w->correct_high = o.correct_high;
 	p->minibatches = o.minibatches;
 	p->epochs = o.epochs;
-	p->drop_equal = o.equal >= 0 ? o.equal == 1 : o.objective == GV_DAPO;
-	p->old = o.old >= 0               ? (enum gv_old)o.old
-		 : o.objective == GV_GSPO ? GV_OLD_TRAINER
-					  : GV_OLD_SAMPLER;
+	if (o.equal >= 0)
+		p->drop_equal = o.equal == 1;
+	if (o.old >= 0)
+		p->old = (enum gv_old)o.old;
 	p->max_lag = o.max_lag;
-	p->ref = reference;
 	if (w->correct != GV_CORRECT_NONE && p->old != GV_OLD_TRAINER)
 		cli_usage("--correct needs --old trainer");
 }
 
 static void
-fill_law(struct gv_train_law *w, const struct gv_model *m, struct gv_reader *in,
-    const double lr[GV_PARTS])
+fill_law(struct gv_train_law *w)
 {
-	int64_t steps = count_steps(in);
-
-	memset(w, 0, sizeof *w);
-	memcpy(w->optim.lr, lr, sizeof w->optim.lr);
-	w->optim.beta1 = o.beta1;
-	w->optim.beta2 = o.beta2;
-	w->optim.eps = o.eps;
-	w->optim.weight_decay = o.decay;
-	w->optim.clip = o.clip;
-	w->optim.state = o.state ? GVK_BF16 : GVK_F32;
+	*w = (struct gv_train_law){.batch = o.batch,
+	    .batch_tokens = o.batch_tokens,
+	    .micro_tokens = o.micro_tokens,
+	    .micro_images = o.micro_images,
+	    .recompute = o.recompute,
+	    .max_length = (int32_t)o.max_length,
+	    .keep = (int)o.keep};
+	w->optim = (struct gv_optim_law){.beta1 = o.beta1,
+	    .beta2 = o.beta2,
+	    .eps = o.eps,
+	    .weight_decay = o.decay,
+	    .clip = o.clip,
+	    .state = o.state ? GVK_BF16 : GVK_F32};
 	w->schedule.kind = (enum gv_schedule)o.schedule;
-	w->schedule.total = steps;
-	w->schedule.warmup = share(o.warmup, steps);
-	w->schedule.flat = share(o.flat, steps);
+	w->schedule.total = o.steps;
 	w->schedule.floor = o.floor;
-	w->batch = o.batch;
-	w->batch_tokens = o.batch_tokens;
-	w->micro_tokens = o.micro_tokens;
-	w->micro_images = o.micro_images;
-	w->recompute = o.recompute;
-	w->max_length =
-	    (int32_t)(o.max_length ? o.max_length : m->cfg.text.max_T);
-	if (w->max_length > m->cfg.text.max_T)
-		cli_usage("--max-length %d is more than the model's %lld "
-			  "positions",
-		    w->max_length, (long long)m->cfg.text.max_T);
-	w->keep = (int)o.keep;
-}
-
-struct run {
-	struct gv_train *t;
-	struct gv_model *m;
-	struct gv_log *log;
-	struct gv_publish *publish;
-	uint64_t before; /* groups used up by the run that is resumed */
-	json_t *args;
-	char dir[GV_PATH_MAX]; /* of checkpoints */
-};
-
-/* ---- reports ------------------------------------------------------------- */
-
-/* What a step on samples adds to its line. */
-static void
-add_policy(json_t *j, const struct gv_policy_step *p)
-{
-	json_t *v = json_pack(
-	    "{s:f,s:f,s:O,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,"
-	    "s:f}",
-	    "reward", p->reward, "reward_std", p->reward_std, "rewards",
-	    p->parts, "groups", (json_int_t)p->groups, "samples",
-	    (json_int_t)p->samples, "dropped", (json_int_t)p->dropped,
-	    "updates", (json_int_t)p->updates, "length", p->length, "entropy",
-	    p->entropy, "clip_low", p->clip_low, "clip_high", p->clip_high,
-	    "ratio_max", p->ratio, "gap", p->gap, "gap_k3", p->gap_k3,
-	    "gap_max", p->gap_max, "corrected", p->corrected, "lag", p->lag);
-
-	if (v && isfinite(p->kl))
-		json_object_set_new(v, "kl", json_real(p->kl));
-	json_object_update(j, v);
-	json_decref(v);
-}
-
-static void
-log_step(struct run *u, const struct gv_train_step *s)
-{
-	json_t *j = json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f,s:f}",
-	    "step", (json_int_t)s->step, "loss", s->loss, "lr", s->lr, "norm",
-	    s->norm, "tokens", (json_int_t)s->tokens, "images",
-	    (json_int_t)s->images, "records", (json_int_t)s->records, "flops",
-	    s->flops, "seconds", s->seconds, "waited", s->waited);
-
-	if (j && isfinite(s->bpb))
-		json_object_set_new(j, "bpb", json_real(s->bpb));
-	if (j && o.objective != GV_LM)
-		add_policy(j, &s->policy);
-	if (j && u->publish)
-		json_object_set_new(j, "publish_seconds",
-		    json_real(gv_publish_seconds(u->publish)));
-	if (!j || gv_log_line(u->log, j, &err)) {
-		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
-		cli_die(&err);
-	}
-	json_decref(j);
-}
-
-static void
-evaluate(struct gv_train *t, struct gv_log *log)
-{
-	struct gv_eval v;
-	json_t *j;
-
-	if (gv_train_eval(t, o.eval, &v, &err))
-		cli_die(&err);
-	j = json_pack("{s:I,s:f,s:I}", "step", (json_int_t)gv_train_steps(t),
-	    "eval_loss", v.loss, "eval_tokens", (json_int_t)v.tokens);
-	if (j && isfinite(v.bpb))
-		json_object_set_new(j, "eval_bpb", json_real(v.bpb));
-	if (!j || gv_log_line(log, j, &err)) {
-		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
-		cli_die(&err);
-	}
-	json_decref(j);
-	if (isfinite(v.bpb))
-		cli_warn("step %lld: eval loss %.4f, %.4f bits a byte",
-		    (long long)gv_train_steps(t), v.loss, v.bpb);
-	else
-		cli_warn("step %lld: eval loss %.4f",
-		    (long long)gv_train_steps(t), v.loss);
-}
-
-/* -v: where the time of the steps went. */
-static void
-print_profile(const struct gv_model *m)
-{
-	struct gvk_profile row[64];
-	size_t n = gvk_profile_get(m->k, row, 64), i;
-	double all = 0;
-
-	n = n < 64 ? n : 64;
-	for (i = 0; i < n; i++)
-		all += (double)row[i].ns;
-	for (i = 0; i < n && all > 0; i++)
-		cli_say(1,
-		    "%-16s %5.1f %%  %8.3f s  %9llu calls  %7.1f "
-		    "GFLOP/s",
-		    row[i].op, 100 * (double)row[i].ns / all,
-		    1e-9 * (double)row[i].ns, (unsigned long long)row[i].calls,
-		    row[i].flops / (double)(row[i].ns + 1));
-}
-
-static double
-mib(size_t bytes)
-{
-	return (double)bytes / 1048576;
-}
-
-static void
-print_json(json_t *j)
-{
-	char *text =
-	    j ? gv_json_text(j, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
-
-	if (!text) {
-		gv_fail(&err, GV_ERR_NOMEM, "out of memory");
-		cli_die(&err);
-	}
-	printf("%s\n", text);
-	gv_free(text);
-	json_decref(j);
-}
-
-static void
-plan_text(const struct gv_plan *p, const struct gv_train_step *s, double sec,
-    int64_t steps)
-{
-	size_t sum = p->weights + p->gradients + p->optimizer + p->activations;
-	int i;
-
-	for (i = 0; i < GV_PARTS; i++)
-		if (p->params[i])
-			printf("%-12s %14lld parameters, %s\n",
-			    gv_part_name((enum gv_part)i),
-			    (long long)p->params[i],
-			    p->trains[i] ? "trained" : "frozen");
-	printf("weights      %14.1f MiB\ngradients    %14.1f MiB\n"
-	       "optimizer    %14.1f MiB\nactivations  %14.1f MiB\n"
-	       "memory       %14.1f MiB\n",
-	    mib(p->weights), mib(p->gradients), mib(p->optimizer),
-	    mib(p->activations), mib(sum));
-	printf("steps        %14lld\nwork         %14.3f TFLOP\n"
-	       "time         %14.0f s, by the first step's %.3f s\n",
-	    (long long)steps, s->flops * (double)steps * 1e-12,
-	    sec * (double)steps, sec);
-}
-
-/* --plan: memory is exact; time is that of one real step (forward and
- * backward, no update) times the steps. */
-static void
-print_plan(struct gv_train *t, const struct gv_plan *p, int64_t steps)
-{
-	struct gv_train_step s;
-	double sec = gv_now();
-
-	if (gv_train_grads(t, &s, &err) < 0)
-		cli_die(&err);
-	sec = gv_now() - sec;
-	if (common.json)
-		print_json(gv_plan_json(p, s.flops, sec, steps));
-	else
-		plan_text(p, &s, sec, steps);
+	fill_policy(&w->policy);
 }
 
 /* ---- the run ------------------------------------------------------------- */
 
 static void
-checkpoint(struct run *u)
+say(int level, const char *line)
 {
-	if (gv_train_save(u->t, u->dir, u->args, o.model, &err))
-		cli_die(&err);
+	if (level)
+		cli_say(level, "%s", line);
+	else
+		cli_warn("%s", line);
 }
 
 static void
-resume(struct run *u)
+progress(const struct gv_train_step *s, int64_t steps)
 {
-	char warning[512];
-	uint64_t next;
-	int r = gv_train_resume(
-	    u->t, u->dir, u->args, warning, sizeof warning, &err);
-
-	if (r < 0)
-		cli_die(&err);
-	if (warning[0])
-		cli_warn("%s", warning);
-	u->before = gv_train_groups(u->t, &next);
-	if (r)
-		cli_say(1, "resumed after step %lld",
-		    (long long)gv_train_steps(u->t));
+	if (o.objective)
+		cli_progress("step %lld/%lld  reward %.4f  entropy %.3f  "
+			     "length %.1f  gap %.1e",
+		    (long long)s->step, (long long)steps, s->policy.reward,
+		    s->policy.entropy, s->policy.length, s->policy.gap);
+	else
+		cli_progress("step %lld/%lld  loss %.4f  norm %.3f  %.0f "
+			     "rows/s  %.1f GFLOP/s",
+		    (long long)s->step, (long long)steps, s->loss, s->norm,
+		    (double)s->rows / s->seconds, s->flops / s->seconds * 1e-9);
 }
 
-/* The weights as they are now, for those who follow. */
 static void
-publish(struct run *u)
+fill_run(struct gv_training_opts *r)
 {
-	uint64_t next, groups = gv_train_groups(u->t, &next);
-
-	if (u->publish &&
-	    gv_publish(u->publish, gv_train_steps(u->t), groups, next, &err))
-		cli_die(&err);
+	*r = (struct gv_training_opts){.model = o.model,
+	    .output = o.plan || o.dump_grads ? NULL : o.output,
+	    .device = common.device,
+	    .threads = common.threads,
+	    .warmup = o.warmup,
+	    .flat = o.flat,
+	    .reference = o.reference,
+	    .publish = o.publish,
+	    .eval = o.eval,
+	    .eval_every = o.eval_every,
+	    .save_every = o.save_every,
+	    .log = o.log,
+	    .dtype = o.dtype ? GV_BF16 : GV_F32,
+	    .resume = o.resume,
+	    .keep_run = o.keep_run,
+	    .profile = common.verbose > 0,
+	    .say = say,
+	    .stopped = cli_stopped,
+	    .progress = progress};
+	fill_law(&r->law);
+	r->parts = parse_parts(r->law.optim.lr);
+	if (!r->parts)
+		cli_usage("--train must name at least one part");
 }
 
-/* Samplers may be ahead by the lag's steps. */
 static int
-want(void *arg, uint64_t groups, struct gv_error *e)
+plan(struct gv_training *r, struct gv_error *e)
 {
-	struct run *u = arg;
+	struct gv_out *out;
 
-	(void)e;
-	if (u->publish)
-		gv_publish_want(u->publish,
-		    u->before + groups +
-			(uint64_t)(o.max_lag > 0 ? o.max_lag * o.batch : 0));
-	return 0;
-}
-
-static void
-train(struct run *u, int64_t total)
-{
-	struct gv_train_step s;
-	int r = 1;
-
-	while (gv_train_steps(u->t) < total &&
-	       (r = gv_train_step(u->t, &s, &err)) > 0) {
-		bool eval = o.eval && o.eval_every &&
-			    s.step % o.eval_every == 0 && s.step < total;
-
-		publish(u);
-		log_step(u, &s);
-		if (o.objective != GV_LM)
-			cli_progress("step %lld/%lld  reward %.4f  entropy "
-				     "%.3f  length %.1f  gap %.1e",
-			    (long long)s.step, (long long)total,
-			    s.policy.reward, s.policy.entropy, s.policy.length,
-			    s.policy.gap);
-		else
-			cli_progress(
-			    "step %lld/%lld  loss %.4f  norm %.3f  %.0f "
-			    "rows/s  %.1f GFLOP/s",
-			    (long long)s.step, (long long)total, s.loss, s.norm,
-			    (double)s.rows / s.seconds,
-			    s.flops / s.seconds * 1e-9);
-		if (cli_stopped()) {
-			checkpoint(u);
-			cli_warn("stopped after step %lld; --resume goes on",
-			    (long long)s.step);
-			cli_die_of(cli_stopped());
-		}
-		if (eval || (o.save_every && s.step % o.save_every == 0))
-			checkpoint(u);
-		if (eval)
-			evaluate(u->t, u->log);
-	}
-	if (r < 0)
-		cli_die(&err);
-	if (u->publish)
-		gv_publish_finish(u->publish);
-	/* an input used to its end is checked to its end */
-	if (gv_train_steps(u->t) >= total) {
-		if (gv_train_drain(u->t, &err) < 0)
-			cli_die(&err);
-	} else {
-		cli_warn("the input ended after step %lld of %lld",
-		    (long long)gv_train_steps(u->t), (long long)total);
-	}
-}
-
-/* Takes the output for this run.  One that can't be written is better known
- * before the run than after it. */
-static void
-claim_output(struct run *u, struct gv_lock **lock)
-{
-	struct gv_dir *d;
-
-	if (gv_dir_begin(&d, o.output, &err))
-		cli_die(&err);
-	gv_dir_abort(&d);
-	snprintf(u->dir, sizeof u->dir, "%s.run", o.output);
-	/* the new run's checkpoints would mix with the old one's */
-	if (!o.resume && !access(u->dir, F_OK)) {
-		gv_fail(&err, GV_ERR_MATCH,
-		    "'%s' holds an earlier run: go on with --resume, or "
-		    "remove it",
-		    u->dir);
-		cli_die(&err);
-	}
-	if (gv_lock(lock, o.output, &err))
-		cli_die(&err);
-}
-
-/* The model appears whole; then the run's checkpoints are of no more use. */
-static void
-finish(struct run *u)
-{
-	struct gv_dir *d;
-
-	if (gv_dir_begin(&d, o.output, &err))
-		cli_die(&err);
-	if (gv_model_save(
-		u->m, gv_dir_tmp(d), o.dtype ? GV_BF16 : GV_F32, &err) ||
-	    gv_model_copy_files(o.model, gv_dir_tmp(d), &err)) {
-		gv_dir_abort(&d);
-		cli_die(&err);
-	}
-	if (gv_dir_commit(&d, &err))
-		cli_die(&err);
-	if (!o.keep_run && gv_dir_remove(u->dir, &err))
-		cli_die(&err);
-}
-
-static void
-dump_grads(struct run *u)
-{
-	struct gv_train_step s;
-
-	if (gv_train_grads(u->t, &s, &err) < 0 ||
-	    gv_model_save_grads(u->m, o.dump_grads, &err))
-		cli_die(&err);
-}
-
-static void
-run(struct run *u, const struct gv_train_law *law)
-{
-	if (gv_train_exact(u->t, o.model, &err) ||
-	    gv_train_args(&u->args, law, o.model, o.reference, &err) ||
-	    (o.log && gv_log_open(&u->log, o.log, &err)))
-		cli_die(&err);
-	cli_catch_stop();
-	if (o.resume)
-		resume(u);
-	if (o.publish &&
-	    gv_publish_open(&u->publish, u->m, o.publish, o.model, &err))
-		cli_die(&err);
-	publish(u);
-	train(u, law->schedule.total);
-	if (gv_train_cut(u->t))
-		cli_warn("%llu sequences with images lost their end to "
-			 "--max-length",
-		    (unsigned long long)gv_train_cut(u->t));
-	if (o.eval) {
-		checkpoint(u);
-		evaluate(u->t, u->log);
-	}
-	finish(u);
-	print_profile(u->m);
-	json_decref(u->args);
-	gv_publish_close(&u->publish);
-	if (gv_log_close(&u->log, &err))
-		cli_die(&err);
+	if (gv_out_open(&out, NULL, false, false, e))
+		return e->code;
+	if (!gv_training_plan(r, out, common.json, e))
+		return gv_out_commit(&out, e);
+	gv_out_abort(&out);
+	return e->code;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct run u = {0};
-	struct gv_lock *lock = NULL;
-	struct gv_model *reference = NULL;
-	struct gv_train_law law;
-	struct gv_plan plan;
-	struct gv_reader *in, *eval;
-	struct gvk *k;
-	double lr[GV_PARTS] = {0};
-	unsigned parts;
-	int n = cli_start(&prog, &common, argc, argv);
+	int n = cli_start(&prog, &common, argc, argv), r;
+	struct gv_training_opts x;
+	struct gv_training *t = NULL;
+	struct gv_error e = {0};
 
 	if (!o.model || n > 1 || (!o.output && !o.plan && !o.dump_grads))
 		cli_usage("usage: gv-train %s", prog.synopsis);
 	if (o.eval_every && !o.eval)
 		cli_usage("--eval-every needs --eval");
-	parts = parse_parts(lr);
-	if (!parts)
-		cli_usage("--train must name at least one part");
-	if (gv_reader_open(&in, n ? argv[1] : NULL, &err) ||
-	    gv_backend_open(&k, common.device, common.threads, &err) ||
-	    gv_model_open(&u.m, k, o.model, ~0u, &err) ||
-	    (o.reference &&
-		gv_model_open(&reference, k, o.reference, ~0u, &err)))
-		cli_die(&err);
-	cli_say(1, "%s", gvk_name(k));
-	check_input(in, u.m, o.model);
-	if (reference)
-		check_input(in, reference, o.reference);
-	if (o.eval) {
-		if (gv_reader_open(&eval, o.eval, &err))
-			cli_die(&err);
-		check_input(eval, u.m, o.model);
-		gv_reader_close(&eval);
-	}
-	fill_law(&law, u.m, in, lr);
-	fill_policy(&law.policy, reference);
-	law.live = o.publish != NULL;
-	law.policy.want = want;
-	law.policy.arg = &u;
-	if (!o.plan && !o.dump_grads)
-		claim_output(&u, &lock);
-	if (gv_train_plan(u.m, parts, &law, &plan, &err) ||
-	    gv_plan_fits(u.m, &plan, &err) ||
-	    gv_model_train(u.m, parts, &err) ||
-	    gv_train_open(&u.t, u.m, in, &law, &err))
-		cli_die(&err);
-	gvk_profile_on(k, common.verbose > 0);
-	if (o.plan)
-		print_plan(u.t, &plan, law.schedule.total);
-	else if (o.dump_grads)
-		dump_grads(&u);
-	else
-		run(&u, &law);
-	gv_train_close(&u.t);
-	gv_model_close(&u.m);
-	gv_model_close(&reference);
-	gvk_close(&k);
-	gv_reader_close(&in);
-	gv_unlock(&lock);
+	check_policy();
+	fill_run(&x);
+	x.input = n ? argv[1] : NULL;
+	if (gv_training_open(&t, &x, &e))
+		cli_die(&e);
+	if (x.output)
+		cli_catch_stop();
+	r = o.plan         ? plan(t, &e)
+	    : o.dump_grads ? gv_training_grads(t, o.dump_grads, &e)
+			   : gv_training_run(t, &e);
+	if (r < 0)
+		cli_die(&e);
+	if (cli_stopped() && !r) /* what reads ahead may wait for input still */
+		cli_die_of(cli_stopped());
+	gv_training_close(&t);
+	gv_free(o.train.v);
 	return cli_finish();
 }

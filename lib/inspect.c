@@ -1,15 +1,15 @@
 /* What is in a model directory, once configuration and weights agree. */
 #include "inspect.h"
 
+#include "banned.h"
 #include "blocks.h"
 #include "config.h"
 #include "digest.h"
+#include "mem.h"
 #include "model_priv.h"
 #include "names.h"
-#include "mem.h"
+#include "plan.h"
 #include "safetensors.h"
-#include "train.h"
-#include "banned.h"
 
 struct part_sum {
 	size_t tensors, parameters, bytes;
@@ -221,7 +221,7 @@ training_json(struct gv_model *m, int64_t tokens, struct gv_error *e)
 		law.micro_images = 1;
 	for (i = 0; i < GV_PARTS; i++)
 		weights += m->part[i].n * gvk_dtype_size(gvk_dtype(m->k));
-	if (gv_train_plan(m, ~0u, &law, &p, e))
+	if (gv_plan(m, ~0u, &law, &p, e))
 		return NULL;
 	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "weights",
 	    (json_int_t)weights, "gradients", (json_int_t)p.gradients,

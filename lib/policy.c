@@ -40,6 +40,16 @@ struct gv_policy {
 	double entropy_sum;
 };
 
+struct gv_policy_run
+gv_policy_run(enum gv_objective objective)
+{
+	return (struct gv_policy_run){.law = gv_policy_law(objective),
+	    .minibatches = 1,
+	    .epochs = 1,
+	    .drop_equal = objective == GV_DAPO,
+	    .old = objective == GV_GSPO ? GV_OLD_TRAINER : GV_OLD_SAMPLER};
+}
+
 /* ---- opening ------------------------------------------------------------- */
 
 /* The reference gets the batches of the model. */

@@ -41,6 +41,11 @@ struct gv_policy_run {
 	void *arg;
 };
 
+/* As the objective has it: its law, what it drops and where its ratios start
+ * from; one update a step, of groups of those very weights.  gspo's clip is
+ * narrower than two programs' differences, so it starts from the trainer. */
+struct gv_policy_run gv_policy_run(enum gv_objective objective);
+
 /* What a step saw, and did.  Means are over samples, or trained tokens. */
 struct gv_policy_step {
 	int64_t groups, samples; /* that were learned from */

@@ -59,8 +59,8 @@ input_digest(const struct gv_reader *r, char out[65], struct gv_error *e)
 	return 0;
 }
 
-static int
-limits(const struct gv_model *m, const struct gv_train_law *law,
+int
+gv_train_limits(const struct gv_model *m, const struct gv_train_law *law,
     struct gv_limits *l, struct gv_error *e)
 {
 	struct gv_packer *k;
@@ -72,82 +72,6 @@ limits(const struct gv_model *m, const struct gv_train_law *law,
 	l->recompute = law->recompute;
 	gv_packer_close(&k);
 	return 0;
-}
-
-int
-gv_train_plan(struct gv_model *m, unsigned parts,
-    const struct gv_train_law *law, struct gv_plan *p, struct gv_error *e)
-{
-	bool trains[GV_PARTS];
-	struct gv_limits l;
-	int i, r;
-
-	memset(p, 0, sizeof *p);
-	if (limits(m, law, &l, e))
-		return e->code;
-	for (i = 0; i < GV_PARTS; i++) {
-		size_t n = m->part[i].n;
-
-		trains[i] = m->part[i].trains;
-		m->part[i].trains = n && parts & 1u << i;
-		p->params[i] = (int64_t)n;
-		p->trains[i] = m->part[i].trains;
-		if (m->part[i].w)
-			p->weights += n * gvk_dtype_size(gvk_dtype(m->k));
-		if (m->part[i].trains)
-			p->gradients += n * sizeof(float);
-	}
-	p->optimizer = gv_optim_need(m, &law->optim);
-	r = gv_model_need(m, &l, &p->activations, e);
-	for (i = 0; i < GV_PARTS; i++)
-		m->part[i].trains = trains[i];
-	return r;
-}
-
-int
-gv_plan_fits(
-    const struct gv_model *m, const struct gv_plan *p, struct gv_error *e)
-{
-	const double gib = 1024.0 * 1024.0 * 1024.0;
-	size_t total, avail;
-	size_t need = p->gradients + p->optimizer + p->activations;
-
-	if (gvk_is_host(m->k))
-		return 0; /* which has swap and caches: no telling */
-	gvk_memory(m->k, &total, &avail);
-	if (need <= avail)
-		return 0;
-	return gv_fail(e, GV_ERR_NOMEM,
-	    "out of memory: the run needs %.2f GiB (weights %.2f, gradients "
-	    "%.2f, optimizer %.2f, activations %.2f), and of the device's "
-	    "%.2f GiB %.2f are free beside the weights",
-	    (double)(need + p->weights) / gib, (double)p->weights / gib,
-	    (double)p->gradients / gib, (double)p->optimizer / gib,
-	    (double)p->activations / gib, (double)total / gib,
-	    (double)avail / gib);
-}
-
-json_t *
-gv_plan_json(const struct gv_plan *p, double flops_a_step,
-    double seconds_a_step, int64_t steps)
-{
-	json_t *parts = json_object();
-	int i;
-
-	for (i = 0; i < GV_PARTS; i++)
-		if (p->params[i])
-			json_object_set_new(parts,
-			    gv_part_name((enum gv_part)i),
-			    json_pack("{s:I,s:b}", "parameters",
-				(json_int_t)p->params[i], "trained",
-				p->trains[i]));
-	return json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:f,s:f}", "parts", parts,
-	    "weights_bytes", (json_int_t)p->weights, "gradients_bytes",
-	    (json_int_t)p->gradients, "optimizer_bytes",
-	    (json_int_t)p->optimizer, "activations_bytes",
-	    (json_int_t)p->activations, "steps", (json_int_t)steps, "flops",
-	    flops_a_step * (double)steps, "seconds",
-	    seconds_a_step * (double)steps);
 }
 
 /* Features and embeds come in the type that the device stores. */
@@ -208,7 +132,7 @@ gv_train_open(struct gv_train **out, struct gv_model *m, struct gv_reader *in,
 		&t->packer, &m->cfg, law->micro_tokens, law->micro_images, e) ||
 	    input_digest(in, t->state.input, e) ||
 	    gv_optim_open(&t->optim, m, &law->optim, e) ||
-	    limits(m, law, &l, e) || gv_model_reserve(m, &l, e))
+	    gv_train_limits(m, law, &l, e) || gv_model_reserve(m, &l, e))
 		gv_train_close(out);
 	return e->code;
 }
@@ -611,83 +535,6 @@ gv_train_eval(
 }
 
 /* ---- checkpoints --------------------------------------------------------- */
-
-/* What an objective on samples adds; NULL without memory. */
-static json_t *
-policy_json(const struct gv_policy_run *p)
-{
-	const struct gv_policy_law *w = &p->law;
-
-	return json_pack("{s:i,s:b,s:f,s:f,s:f,s:I,s:i,s:f,s:f,s:I,s:I,s:b,s:i,"
-			 "s:I}",
-	    "scale", (int)w->scale, "leave-one-out", w->leave_one_out,
-	    "clip-low", w->low, "clip-high", w->high, "kl", w->kl, "longest",
-	    (json_int_t)w->longest, "correct", (int)w->correct, "correct-low",
-	    w->correct_low, "correct-high", w->correct_high, "minibatches",
-	    (json_int_t)p->minibatches, "epochs", (json_int_t)p->epochs,
-	    "equal-groups", p->drop_equal, "old", (int)p->old, "max-lag",
-	    (json_int_t)p->max_lag);
-}
-
-/* By the names of the options, which a message may name. */
-static json_t *
-law_json(const struct gv_train_law *w)
-{
-	const struct gv_optim_law *a = &w->optim;
-	json_t *o = json_pack(
-	    "{s:i,s:[f,f,f,f],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,"
-	    "s:f,s:f,s:f,s:i}",
-	    "objective", (int)w->policy.law.objective, "train", a->lr[0],
-	    a->lr[1], a->lr[2], a->lr[3], "batch", (json_int_t)w->batch,
-	    "batch-tokens", (json_int_t)w->batch_tokens, "micro-tokens",
-	    (json_int_t)w->micro_tokens, "micro-images",
-	    (json_int_t)w->micro_images, "max-length",
-	    (json_int_t)w->max_length, "steps", (json_int_t)w->schedule.total,
-	    "schedule", (json_int_t)w->schedule.kind, "warmup",
-	    (json_int_t)w->schedule.warmup, "flat",
-	    (json_int_t)w->schedule.flat, "min-lr", w->schedule.floor, "beta1",
-	    a->beta1, "beta2", a->beta2, "eps", a->eps, "weight-decay",
-	    a->weight_decay, "clip", a->clip, "optimizer-state", (int)a->state);
-
-	return o;
-}
-
-/* Adds the digests of a model's parts. */
-static int
-add_digests(json_t *o, const char *key, const char *dir, struct gv_error *e)
-{
-	json_t *list = json_array();
-	char digest[GV_DIGEST];
-	int p;
-
-	for (p = 0; p < GV_PARTS && !e->code; p++)
-		if (!gv_digest_part(dir, (enum gv_part)p, digest, e))
-			json_array_append_new(list, json_string(digest));
-	if (!e->code && json_object_set(o, key, list))
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	json_decref(list);
-	return e->code;
-}
-
-int
-gv_train_args(json_t **args, const struct gv_train_law *law,
-    const char *model_dir, const char *reference_dir, struct gv_error *e)
-{
-	bool samples = law->policy.law.objective != GV_LM;
-	json_t *o = law_json(law);
-	json_t *more = samples ? policy_json(&law->policy) : NULL;
-
-	if (!o || (samples && json_object_update(o, more)))
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	else if (!add_digests(o, "model", model_dir, e) && reference_dir)
-		add_digests(o, "reference", reference_dir, e);
-	json_decref(more);
-	if (e->code)
-		json_decref(o);
-	else
-		*args = o;
-	return e->code;
-}
 
 int
 gv_train_save(struct gv_train *t, const char *run, const json_t *args,

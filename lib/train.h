@@ -27,7 +27,6 @@ struct gv_train_law {
 	int64_t micro_tokens, micro_images; /* memory of a micro-batch */
 	bool recompute; /* as in struct gv_limits */
 	int32_t max_length;
-	int64_t eval_every, save_every; /* steps; 0: only at the end, never */
 	int keep; /* checkpoints kept */
 	/* With an objective other than GV_LM the input is groups of samples,
 	 * and `batch` counts groups; micro_* and max_length are the above. */
@@ -99,6 +98,12 @@ int gv_train_args(json_t **args, const struct gv_train_law *law,
     const char *model_dir, const char *reference_dir,
     struct gv_error *e) GV_USE_RESULT;
 
+/* A step and an evaluation as lines of the log, new objects. */
+int gv_train_step_json(json_t **o, const struct gv_train_step *s,
+    struct gv_error *e) GV_USE_RESULT;
+int gv_eval_json(json_t **o, const struct gv_eval *v, int64_t step,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* Checkpoints; `args` is borrowed.  gv_train_resume() skips the records that
  * the checkpoint has used: 1 resumed, 0 there is none. */
 int gv_train_save(struct gv_train *t, const char *run, const json_t *args,
@@ -111,23 +116,9 @@ uint64_t gv_train_groups(const struct gv_train *t, uint64_t *next);
 /* Sequences with images that lost their end to max_length since the open. */
 uint64_t gv_train_cut(const struct gv_train *t);
 
-/* Memory in bytes, before anything is taken. */
-struct gv_plan {
-	size_t weights, gradients, optimizer, activations;
-	int64_t params[GV_PARTS];
-	bool trains[GV_PARTS];
-};
-json_t *gv_plan_json(const struct gv_plan *p, double flops_a_step,
-    double seconds_a_step, int64_t steps); /* new; NULL without memory */
-/* What a run needs that trains `parts`; before gv_model_reserve(). */
-int gv_train_plan(struct gv_model *m, unsigned parts,
-    const struct gv_train_law *law, struct gv_plan *p,
-    struct gv_error *e) GV_USE_RESULT;
-
-/* GV_ERR_NOMEM, saying what is needed and what is there, if a device has not
- * the memory that the plan takes beside the weights, which are there. */
-int gv_plan_fits(const struct gv_model *m, const struct gv_plan *p,
-    struct gv_error *e) GV_USE_RESULT;
+/* The largest batches of a run, which its model's memory is taken for. */
+int gv_train_limits(const struct gv_model *m, const struct gv_train_law *law,
+    struct gv_limits *l, struct gv_error *e) GV_USE_RESULT;
 
 #ifdef __cplusplus
 }
