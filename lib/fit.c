@@ -1,8 +1,9 @@
 /* How a picture comes into the shape that a model wants: squashed, cropped, or
  * padded to a square first. */
-#include "resize.h"
+#include "image_priv.h"
 
 #include "mem.h"
+#include "resize.h"
 #include "banned.h"
 
 #define MAX_SIDE   (1 << 24)
@@ -57,11 +58,16 @@ middle(int32_t in, int32_t shorter, int32_t edge, int32_t n)
 
 struct gv_fitter {
 	struct gv_resizer *r;
+	int32_t h, w; /* of the result as it is stored */
 	int32_t left, bottom; /* of the square's colour: pixels, rows */
 	int32_t side; /* of the square, 0 if there is none */
 	int32_t px_bytes;
 	size_t stride; /* bytes from a row to the next */
 	uint8_t fill[3];
+	int orientation;
+	uint8_t *dst;
+	uint8_t *stored; /* the result before it is turned */
+	size_t stored_cap;
 };
 
 static int
@@ -86,15 +92,16 @@ check(
 	return 0;
 }
 
-/* The windows of a crop out of h x w, which has been padded already. */
+/* The windows of a crop out of h x w, which has been padded already: so many
+ * pixels as they have so far. */
 static int
 crop(struct gv_resize *what, const struct gv_image_rule *rule,
     struct gv_error *e)
 {
 	int32_t h = what->h, w = what->w, shorter = w < h ? w : h;
 
-	what->y = middle(h, shorter, rule->edge, rule->height);
-	what->x = middle(w, shorter, rule->edge, rule->width);
+	what->y = middle(h, shorter, rule->edge, what->y.n);
+	what->x = middle(w, shorter, rule->edge, what->x.n);
 	if (what->y.total > MAX_SIDE || what->x.total > MAX_SIDE)
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "%dx%d with a shorter side of %d pixels would be longer "
@@ -128,10 +135,61 @@ blank(struct gv_fitter *f, int32_t n)
 	}
 }
 
+/* Lays the picture on a square, upright in its middle. */
+static int
+pad(struct gv_fitter *f, struct gv_resize *what, struct gv_error *e)
+{
+	int32_t h = what->h, w = what->w, side = w > h ? w : h;
+	int32_t top = (side - h) / 2, left = (side - w) / 2;
+
+	if ((int64_t)side * side > MAX_SQUARE)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "%dx%d padded to a square has more than %lld pixels", w, h,
+		    (long long)MAX_SQUARE);
+	f->side = what->h = what->w = side;
+	f->left = what->flip_x ? side - w - left : left;
+	f->bottom = what->flip_y ? top : side - h - top;
+	return 0;
+}
+
+/* Windows and directions are upright until here. */
+static void
+turn(struct gv_resize *what, int orientation)
+{
+	int how = gv_orientation_how(orientation);
+	struct gv_window y = what->y;
+
+	what->flip_y = how & (how & 4 ? 1 : 2);
+	what->flip_x = how & (how & 4 ? 2 : 1);
+	what->rows_first = how & 4;
+	if (how & 4) {
+		what->y = what->x;
+		what->x = y;
+	}
+}
+
+/* Where the resizer writes: the result, or what is turned into it. */
+static uint8_t *
+target(struct gv_fitter *f, struct gv_error *e)
+{
+	size_t n = (size_t)f->h * (size_t)f->w * 3;
+
+	if (f->orientation == 1)
+		return f->dst;
+	if (n > f->stored_cap) {
+		gv_free(f->stored);
+		f->stored = gv_alloc(n, 1);
+		f->stored_cap = f->stored ? n : 0;
+	}
+	if (!f->stored)
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	return f->stored;
+}
+
 int
 gv_fitter_open(struct gv_fitter **fp, int32_t h, int32_t w, int32_t px_bytes,
-    const struct gv_image_rule *rule, enum gv_image_isa isa, uint8_t *dst,
-    struct gv_error *e)
+    int orientation, const struct gv_image_rule *rule, enum gv_image_isa isa,
+    uint8_t *dst, struct gv_error *e)
 {
 	struct gv_resize what = {.h = h,
 	    .w = w,
@@ -141,6 +199,7 @@ gv_fitter_open(struct gv_fitter **fp, int32_t h, int32_t w, int32_t px_bytes,
 	    .filter = rule->filter,
 	    .isa = isa};
 	struct gv_fitter *f = *fp;
+	uint8_t *to;
 
 	if (check(h, w, rule, e))
 		return e->code;
@@ -148,24 +207,22 @@ gv_fitter_open(struct gv_fitter **fp, int32_t h, int32_t w, int32_t px_bytes,
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	f->side = f->left = f->bottom = 0;
 	f->px_bytes = px_bytes;
+	f->orientation = orientation;
+	f->dst = dst;
 	memcpy(f->fill, rule->fill, sizeof f->fill);
-	if (rule->fit == GV_FIT_PAD && w != h) {
-		f->side = what.h = what.w = w > h ? w : h;
-		f->left = (f->side - w) / 2;
-		f->bottom = f->side - h - (f->side - h) / 2;
-		if ((int64_t)f->side * f->side > MAX_SQUARE)
-			return gv_fail(e, GV_ERR_LIMIT,
-			    "%dx%d padded to a square has more than %lld "
-			    "pixels",
-			    w, h, (long long)MAX_SQUARE);
-	}
+	turn(&what, orientation);
+	if (rule->fit == GV_FIT_PAD && w != h && pad(f, &what, e))
+		return e->code;
+	if (rule->fit != GV_FIT_SQUASH && crop(&what, rule, e))
+		return e->code;
 	f->stride = (size_t)what.w * (size_t)px_bytes;
-	if ((rule->fit != GV_FIT_SQUASH && crop(&what, rule, e)) ||
-	    gv_resizer_open(&f->r, &what, dst, e))
+	f->h = what.y.n;
+	f->w = what.x.n;
+	if (!(to = target(f, e)) || gv_resizer_open(&f->r, &what, to, e))
 		return e->code;
 	if (f->side)
 		(void)colour(f); /* for the picture's rows, beside them */
-	blank(f, f->side ? (f->side - h) / 2 : 0);
+	blank(f, f->side ? f->side - h - f->bottom : 0);
 	return 0;
 }
 
@@ -186,6 +243,8 @@ void
 gv_fitter_end(struct gv_fitter *f)
 {
 	blank(f, f->bottom);
+	if (f->orientation != 1)
+		gv_image_turn(f->dst, f->stored, f->h, f->w, f->orientation);
 }
 
 void
@@ -196,6 +255,7 @@ gv_fitter_close(struct gv_fitter **fp)
 	if (!f)
 		return;
 	gv_resizer_close(&f->r);
+	gv_free(f->stored);
 	gv_free(f);
 	*fp = NULL;
 }
@@ -223,7 +283,8 @@ gv_image_resize_isa(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, enum gv_image_isa isa, struct gv_error *e)
 {
 	struct gv_fitter *f = NULL;
-	int r = gv_fitter_open(&f, im->height, im->width, 3, rule, isa, dst, e);
+	int r =
+	    gv_fitter_open(&f, im->height, im->width, 3, 1, rule, isa, dst, e);
 
 	if (!r)
 		gv_fitter_whole(f, im);

@@ -130,51 +130,67 @@ gv_exif_orientation(const void *tiff, size_t n)
 }
 
 int
-gv_image_orient(struct gv_image *im, int orientation, struct gv_error *e)
+gv_orientation_how(int orientation)
 {
-	/* bit 0: columns from the right, bit 1: rows from below, bit 2: then
-	 * rows become columns; by orientation */
 	static const uint8_t how[9] = {0, 0, 1, 3, 2, 4, 5, 7, 6};
-	int how_to =
-	    orientation >= 1 && orientation <= 8 ? how[orientation] : 0;
-	ptrdiff_t w = im->width, h = im->height, x, y;
+
+	return orientation >= 1 && orientation <= 8 ? how[orientation] : 0;
+}
+
+void
+gv_image_turn(uint8_t *dst, const uint8_t *src, int32_t height, int32_t width,
+    int orientation)
+{
+	int how = gv_orientation_how(orientation);
+	ptrdiff_t w = width, h = height, x, y;
 	/* bytes from a pixel of the result to its right, and to the one below,
 	 * in the source */
 	ptrdiff_t right = 3, below = 3 * w;
-	const uint8_t *row = im->px;
-	uint8_t *px, *d;
 
-	if (!how_to)
-		return 0;
-	d = px = gv_alloc((size_t)w * (size_t)h, 3);
-	if (!px)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (how_to & 4) {
+	if (how & 4) {
 		right = 3 * w;
 		below = 3;
 		x = w;
 		w = h;
 		h = x;
 	}
-	if (how_to & 1) {
-		row += right * (w - 1);
+	if (how & 1) {
+		src += right * (w - 1);
 		right = -right;
 	}
-	if (how_to & 2) {
-		row += below * (h - 1);
+	if (how & 2) {
+		src += below * (h - 1);
 		below = -below;
 	}
-	for (y = 0; y < h; y++, row += below) {
-		const uint8_t *s = row;
+	for (y = 0; y < h; y++, src += below) {
+		const uint8_t *s = src;
 
-		for (x = 0; x < w; x++, s += right, d += 3) {
-			d[0] = s[0];
-			d[1] = s[1];
-			d[2] = s[2];
+		for (x = 0; x < w; x++, s += right, dst += 3) {
+			dst[0] = s[0];
+			dst[1] = s[1];
+			dst[2] = s[2];
 		}
 	}
+}
+
+int
+gv_image_orient(struct gv_image *im, int orientation, struct gv_error *e)
+{
+	int how = gv_orientation_how(orientation);
+	struct gv_image to = *im;
+
+	if (!how)
+		return 0;
+	to.px = gv_alloc((size_t)im->width * (size_t)im->height, 3);
+	if (!to.px)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	gv_image_turn(to.px, im->px, im->height, im->width, orientation);
+	if (how & 4) {
+		to.width = im->height;
+		to.height = im->width;
+	}
 	gv_free(im->px);
-	*im = (struct gv_image){(int32_t)w, (int32_t)h, px};
+	*im = to;
 	return 0;
 }
 
@@ -257,10 +273,11 @@ struct whole {
 
 static int
 whole_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
-    struct gv_error *e)
+    int orientation, struct gv_error *e)
 {
 	struct whole *v = (struct whole *)t;
 
+	(void)orientation; /* turned later */
 	v->im = (struct gv_image){
 	    w, h, gv_alloc((size_t)w * (size_t)h, (size_t)px_bytes)};
 	if (!v->im.px)
@@ -290,7 +307,7 @@ gv_image_decode(struct gv_image *im, const void *data, size_t n,
 {
 	gv_image_decoder *decode = decoder_of(data, n, e);
 	struct whole v = {
-	    .taker = {false, false, whole_begin, whole_room, whole_take},
+	    .taker = {false, whole_begin, whole_room, whole_take},
 	};
 	int orientation = 1, r;
 
@@ -315,6 +332,7 @@ struct gv_maker {
 	struct gv_image_limits l;
 	struct gv_fitter *fitter;
 	int32_t h, w;
+	int orientation; /* 0: as the file says before its pixels */
 	uint8_t *dst;
 	uint64_t resize_ns; /* of the picture under way */
 	struct gv_image_cost cost;
@@ -322,14 +340,18 @@ struct gv_maker {
 
 static int
 maker_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
-    struct gv_error *e)
+    int orientation, struct gv_error *e)
 {
 	struct gv_maker *m = (struct gv_maker *)t;
+	bool lies;
 
-	m->h = h;
-	m->w = w;
-	return gv_fitter_open(
-	    &m->fitter, h, w, px_bytes, &m->rule, GV_IMAGE_BEST, m->dst, e);
+	if (!m->orientation)
+		m->orientation = orientation;
+	lies = gv_orientation_how(m->orientation) & 4;
+	m->h = lies ? w : h;
+	m->w = lies ? h : w;
+	return gv_fitter_open(&m->fitter, h, w, px_bytes, m->orientation,
+	    &m->rule, GV_IMAGE_BEST, m->dst, e);
 }
 
 static uint8_t *
@@ -366,35 +388,11 @@ gv_maker_open(struct gv_maker **out, const struct gv_image_rule *rule,
 
 	if (!m)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	m->taker =
-	    (struct gv_taker){true, true, maker_begin, maker_room, maker_take};
+	m->taker = (struct gv_taker){true, maker_begin, maker_room, maker_take};
 	m->rule = *rule;
 	m->l = l ? *l : default_limits;
 	*out = m;
 	return 0;
-}
-
-/* A picture that must be turned: decoded whole. */
-static int
-make_whole(struct gv_maker *m, uint8_t *dst, const void *data, size_t n,
-    struct gv_error *e)
-{
-	struct gv_image im = {0};
-	uint64_t start;
-	int r = gv_image_decode(&im, data, n, &m->l, e);
-
-	if (r)
-		return r;
-	m->h = im.height;
-	m->w = im.width;
-	start = wall();
-	r = gv_fitter_open(&m->fitter, im.height, im.width, 3, &m->rule,
-	    GV_IMAGE_BEST, dst, e);
-	if (!r)
-		gv_fitter_whole(m->fitter, &im);
-	m->resize_ns = wall() - start;
-	gv_image_free(&im);
-	return r;
 }
 
 int
@@ -409,13 +407,15 @@ gv_maker_make(struct gv_maker *m, uint8_t *dst, int32_t size[2],
 		return e->code;
 	m->resize_ns = 0;
 	m->dst = dst;
+	m->orientation = 0;
 	r = decode(&m->taker, &orientation, data, n, &m->l, e);
-	if (orientation != 1 && (!r || r == GV_ERR_STOP))
-		r = make_whole(m, dst, data, n, e);
-	else if (!r)
-		gv_fitter_end(m->fitter);
+	if (!r && orientation != m->orientation) {
+		m->orientation = orientation; /* of a PNG that says so late */
+		r = decode(&m->taker, &orientation, data, n, &m->l, e);
+	}
 	if (r)
 		return r;
+	gv_fitter_end(m->fitter);
 	size[0] = m->h;
 	size[1] = m->w;
 	all = gv_image_clock() - start;

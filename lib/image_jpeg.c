@@ -240,11 +240,10 @@ decode(struct job *j, const void *data, size_t n)
 		j->cmyk = gv_alloc((size_t)j->c.image_width * GV_STRIP, 4);
 	if (cmyk && !j->cmyk)
 		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
-	if (j->to->upright && j->orientation != 1)
-		return GV_ERR_STOP;
 	jpeg_start_decompress(&j->c);
 	r = j->to->begin(j->to, (int32_t)j->c.image_height,
-	    (int32_t)j->c.image_width, cmyk || !j->to->wide ? 3 : 4, j->e);
+	    (int32_t)j->c.image_width, cmyk || !j->to->wide ? 3 : 4,
+	    j->orientation, j->e);
 	if (r)
 		return r;
 	read_rows(j);

@@ -310,9 +310,8 @@ decode(struct job *j)
 	png_read_update_info(j->png, j->info);
 	if (png_get_rowbytes(j->png, j->info) != (size_t)w * bytes_of[kind])
 		return gv_fail(j->e, GV_ERR_NOSUP, "PNG of a kind not known");
-	if (j->to->upright && j->orientation != 1)
-		return GV_ERR_STOP;
-	r = j->to->begin(j->to, (int32_t)h, (int32_t)w, 3, j->e);
+	r = j->to->begin(
+	    j->to, (int32_t)h, (int32_t)w, 3, j->orientation, j->e);
 	if (r)
 		return r;
 	read_pixels(j, w, h, kind);

@@ -13,15 +13,13 @@ extern "C" {
 /* Who takes the rows of a picture, stored from the top whatever its
  * orientation says.  All of it is called from within one decoding. */
 struct gv_taker {
-	/* Others are not for it: with an orientation but 1 that is known before
-	 * the first row, a decoder returns GV_ERR_STOP and no error. */
-	bool upright;
 	/* It takes pixels of 4 bytes, too, the last of which does not matter:
 	 * libjpeg is quicker to write them. */
 	bool wide;
-	/* Before the first row, with sizes that the limits allow. */
+	/* Before the first row, with sizes that the limits allow and the
+	 * orientation as far as it is known. */
 	int (*begin)(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
-	    struct gv_error *e);
+	    int orientation, struct gv_error *e);
 	/* Where the next rows go: room for *n of them, at least one, each
 	 * *stride bytes behind the one before. */
 	uint8_t *(*room)(struct gv_taker *t, int32_t *n, size_t *stride);
@@ -36,6 +34,14 @@ typedef int gv_image_decoder(struct gv_taker *t, int *orientation,
     struct gv_error *e);
 gv_image_decoder gv_jpeg_decode GV_USE_RESULT;
 gv_image_decoder gv_png_decode GV_USE_RESULT;
+
+/* What an orientation asks for: bit 0, columns from the right; bit 1, rows from
+ * below; bit 2, rows become columns before that. */
+int gv_orientation_how(int orientation);
+
+/* dst = the picture src of h x w pixels, upright. */
+void gv_image_turn(
+    uint8_t *dst, const uint8_t *src, int32_t h, int32_t w, int orientation);
 
 /* The thread's CPU time, ns; that at which max_seconds from now will have
  * passed; and GV_ERR_LIMIT once they have. */

@@ -98,6 +98,7 @@ static const struct {
 struct wanted {
 	int32_t in;
 	struct gv_window out;
+	bool flip;
 	enum gv_filter filter;
 	const struct gv_passes *passes;
 };
@@ -107,7 +108,8 @@ same(const struct wanted *a, const struct wanted *b)
 {
 	return a->in == b->in && a->out.total == b->out.total &&
 	       a->out.first == b->out.first && a->out.n == b->out.n &&
-	       a->filter == b->filter && a->passes == b->passes;
+	       a->flip == b->flip && a->filter == b->filter &&
+	       a->passes == b->passes;
 }
 
 static void
@@ -160,6 +162,22 @@ pick(struct taps *t, int32_t at)
 	t->w[0] = 1 << GV_BITS;
 }
 
+/* The same, counted from the other end. */
+static void
+mirror(struct taps *t, int32_t in)
+{
+	int32_t from = in - t->end, n = t->end - t->from, i;
+
+	t->end = in - t->from;
+	t->from = from;
+	for (i = 0; i < n / 2; i++) {
+		int32_t w = t->w[i];
+
+		t->w[i] = t->w[n - 1 - i];
+		t->w[n - 1 - i] = w;
+	}
+}
+
 /* Lays an output's weights over quads. */
 static void
 axis_set(struct gv_axis *a, int32_t i, const struct taps *t,
@@ -200,8 +218,11 @@ axis_fill(struct gv_axis *a, const struct wanted *g, struct taps *t)
 			pick(t, (int32_t)at < g->in ? (int32_t)at : g->in - 1);
 		else
 			weigh(t, g, n);
-		if (i >= 0)
-			axis_set(a, i, t, g->passes->coef);
+		if (i < 0)
+			continue;
+		if (g->flip)
+			mirror(t, g->in);
+		axis_set(a, g->flip ? a->out - 1 - i : i, t, g->passes->coef);
 	}
 }
 
@@ -266,7 +287,9 @@ struct gv_resizer {
 	int32_t mask; /* quads of rows in the ring, a power of two, less 1 */
 	int32_t px_bytes;
 	size_t stride; /* of the strip, bytes */
-	uint8_t *dst;
+	uint8_t *dst; /* where the next row goes, if not into `next` */
+	struct gv_resizer *next; /* takes the rows and resizes columns */
+	bool chained; /* `next` is in use */
 };
 
 /* Room for n things of so many bytes, of which nothing is kept. */
@@ -330,20 +353,18 @@ reserve(struct gv_resizer *r, struct gv_error *e)
 	return 0;
 }
 
-int
-gv_resizer_open(struct gv_resizer **rp, const struct gv_resize *what,
-    uint8_t *dst, struct gv_error *e)
+/* All but what is chained. */
+static int
+open_one(struct gv_resizer *r, const struct gv_resize *what, uint8_t *dst,
+    struct gv_error *e)
 {
 	const struct gv_passes *p = gv_passes_of(what->isa);
-	struct wanted x = {what->w, what->x, what->filter, p};
-	struct wanted y = {what->h, what->y, what->filter, p};
-	struct gv_resizer *r = *rp;
+	struct wanted x = {what->w, what->x, what->flip_x, what->filter, p};
+	struct wanted y = {what->h, what->y, what->flip_y, what->filter, p};
 
 	if (!p)
 		return gv_fail(
 		    e, GV_ERR_NOSUP, "this machine lacks the instructions");
-	if (!r && !(r = *rp = gv_alloc(1, sizeof *r)))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r->passes = p;
 	r->h = what->h;
 	r->at = r->done = 0;
@@ -355,6 +376,31 @@ gv_resizer_open(struct gv_resizer **rp, const struct gv_resize *what,
 		return e->code;
 	find_needs(r);
 	return reserve(r, e);
+}
+
+/* Rows first: one resizer keeps the columns as they are, and the next one the
+ * rows that it gets. */
+int
+gv_resizer_open(struct gv_resizer **rp, const struct gv_resize *what,
+    uint8_t *dst, struct gv_error *e)
+{
+	struct gv_resize rows = *what, columns = *what;
+	struct gv_resizer *r = *rp;
+
+	if (!r && !(r = *rp = gv_alloc(1, sizeof *r)))
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	r->chained = what->rows_first;
+	if (!r->chained)
+		return open_one(r, what, dst, e);
+	rows.x = (struct gv_window){what->w, 0, what->w};
+	rows.flip_x = false;
+	columns.h = what->y.n;
+	columns.y = (struct gv_window){what->y.n, 0, what->y.n};
+	columns.flip_y = columns.rows_first = false;
+	columns.px_bytes = 3;
+	if (open_one(r, &rows, NULL, e))
+		return e->code;
+	return gv_resizer_open(&r->next, &columns, dst, e);
 }
 
 uint8_t *
@@ -408,12 +454,16 @@ down(struct gv_resizer *r)
 {
 	size_t plane = gv_plane(r->ax.out), n = (size_t)r->ax.out;
 	int32_t y = r->done++, i;
+	uint8_t *dst = r->chained ? gv_resizer_room(r->next, &i) : r->dst;
 
 	for (i = 0; i < r->ay.quads[y]; i++)
 		r->q[i] = in_ring(r, r->ay.first[y] + i);
 	r->passes->rows(r->line.p, r->q, 3 * plane, &r->ay, y);
-	r->passes->weave(r->dst, r->line.p, plane, n);
-	r->dst += 3 * n;
+	r->passes->weave(dst, r->line.p, plane, n);
+	if (r->chained)
+		gv_resizer_take(r->next, 1);
+	else
+		r->dst += 3 * n;
 }
 
 void
@@ -434,6 +484,7 @@ gv_resizer_close(struct gv_resizer **rp)
 
 	if (!r)
 		return;
+	gv_resizer_close(&r->next);
 	axis_free(&r->ax);
 	axis_free(&r->ay);
 	gv_free(r->strip.p);

@@ -17,10 +17,15 @@ struct gv_window {
 /* What is given, and what is wanted: pictures of h x w pixels of 3 bytes, or of
  * 4 of which the last does not matter, become (y.n, x.n, 3) with the pixels
  * that Pillow's Image.resize() to (x.total, y.total) has in both windows.
- * Sizes are the caller's duty: 1..2^24, windows inside. */
+ * Sizes are the caller's duty: 1..2^24, windows inside.
+ *
+ * flip_y, flip_x: what is resized is the picture from below, or from the right,
+ * and the result is turned back: so the last row of the window comes first.
+ * rows_first: rows are resized before columns, as if it lay on its side. */
 struct gv_resize {
 	int32_t h, w, px_bytes;
 	struct gv_window y, x;
+	bool flip_y, flip_x, rows_first;
 	enum gv_filter filter;
 	enum gv_image_isa isa; /* as in image.h */
 };
@@ -44,13 +49,15 @@ uint8_t *gv_resizer_room(struct gv_resizer *r, int32_t *n);
  * is complete with the last one of the picture. */
 void gv_resizer_take(struct gv_resizer *r, int32_t n);
 
-/* The same by a rule: what gv_image_resize() does, row by row.  *f is NULL or
- * one that has been used, as above.  gv_fitter_room() also gives the bytes from
- * a row to the next, and gv_fitter_end() must follow the last one. */
+/* The same by a rule: what gv_image_resize() does, row by row, to a picture that
+ * is stored as its EXIF orientation says; h and w are those of the rows that
+ * come.  *f is NULL or one that has been used, as above.  gv_fitter_room() also
+ * gives the bytes from a row to the next, and the result is complete with
+ * gv_fitter_end(), which must follow the last one. */
 struct gv_fitter;
 int gv_fitter_open(struct gv_fitter **f, int32_t h, int32_t w, int32_t px_bytes,
-    const struct gv_image_rule *rule, enum gv_image_isa isa, uint8_t *dst,
-    struct gv_error *e) GV_USE_RESULT;
+    int orientation, const struct gv_image_rule *rule, enum gv_image_isa isa,
+    uint8_t *dst, struct gv_error *e) GV_USE_RESULT;
 uint8_t *gv_fitter_room(struct gv_fitter *f, int32_t *n, size_t *stride);
 void gv_fitter_take(struct gv_fitter *f, int32_t n);
 void gv_fitter_end(struct gv_fitter *f);
