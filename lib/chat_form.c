@@ -270,6 +270,15 @@ gv_chat_form(const struct gv_tokenizer *t, const char *name, struct gv_error *e)
 	return f;
 }
 
+const char *
+gv_chat_of(const struct gv_tokenizer *t)
+{
+	struct gv_error quiet = {0};
+	const struct gv_chat_form *f = gv_chat_form(t, NULL, &quiet);
+
+	return f ? f->name : NULL;
+}
+
 size_t
 gv_chat_stops(const struct gv_tokenizer *t, const char *stop[2])
 {

@@ -28,8 +28,28 @@ no_picture(struct gv_pen *p)
 	return 0;
 }
 
-/* A turn ends with </s> behind an answer, and with a blank behind others.
- * `hf`: with a blank behind all. */
+/* transformers has a blank behind each text, answers too. */
+static int
+texts(struct gv_pen *p, const json_t *message)
+{
+	const json_t *content = json_object_get(message, "content");
+	struct gv_part part;
+	size_t i;
+	int got;
+
+	for (i = 0; (got = gv_pen_part(p, content, i, &part)) > 0; i++) {
+		if (!strncmp(part.type, "python", 6))
+			return gv_fail(p->e, GV_ERR_NOSUP,
+			    "%s has no place for content of type '%s'",
+			    p->form->name, part.type);
+		if (part.s &&
+		    (gv_pen_text(p, part.s, part.n) || gv_pen_str(p, " ")))
+			return p->e->code;
+	}
+	return got;
+}
+
+/* A turn ends with </s> behind an answer, and with a blank behind others. */
 static int
 llava_turn(struct gv_pen *p, const json_t *m, bool hf)
 {
@@ -42,9 +62,12 @@ llava_turn(struct gv_pen *p, const json_t *m, bool hf)
 	    (gv_pen_str(p, answer ? "ASSISTANT:" : "USER:") ||
 		gv_pen_train(p, answer) || gv_pen_str(p, " ")))
 		return p->e->code;
-	if (pictures_first(p, m) || gv_pen_content(p, m, no_picture, false))
+	if (pictures_first(p, m))
 		return p->e->code;
-	if (answer && !hf ? gv_pen_id(p, p->t->eos, true) : gv_pen_str(p, " "))
+	if (hf)
+		return texts(p, m) ? p->e->code : gv_pen_train(p, false);
+	if (gv_pen_content(p, m, no_picture, false) ||
+	    (answer ? gv_pen_id(p, p->t->eos, true) : gv_pen_str(p, " ")))
 		return p->e->code;
 	return gv_pen_train(p, false);
 }

@@ -304,6 +304,23 @@ gv_render_plain(const struct gv_render *how, size_t i)
 	return i - n < how->nkeep ? how->keep[i - n] : NULL;
 }
 
+/* How many lists and objects stand in each other. */
+static int
+depth(const json_t *v)
+{
+	json_t *o = (json_t *)(uintptr_t)v, *inner;
+	const char *key;
+	int most = 0, d;
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++)
+		if ((d = depth(json_array_get(v, i))) > most)
+			most = d;
+	json_object_foreach(o, key, inner) if ((d = depth(inner)) > most) most =
+	    d;
+	return json_is_array(v) || json_is_object(v) ? most + 1 : 0;
+}
+
 /* The line's plain data, null where it has none. */
 static json_t *
 plain(const struct gv_render *how, const json_t *o)
@@ -356,6 +373,10 @@ prompt(const struct gv_render *how, const json_t *o, size_t images,
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "'messages' is not a list of turns");
 	r->plain = plain(how, o);
+	if (depth(r->plain) > GV_MAX_DEPTH)
+		return gv_fail(e, GV_ERR_LIMIT,
+		    "lists and objects are nested deeper than %d",
+		    GV_MAX_DEPTH - 1);
 	if (!r->plain || (role && !strcmp(role, "assistant") &&
 			     take_answer(r->plain, list, last)))
 		return no_memory(e);
