@@ -291,6 +291,23 @@ in_order(const struct gv_tokenizer *t, const uint64_t *order, size_t n)
 	return true;
 }
 
+static int
+make_sieve(struct gv_tokenizer *t, struct gv_error *e)
+{
+	uint32_t i, bit;
+
+	t->sieve = gv_alloc(GV_SIEVE_WORDS, sizeof *t->sieve);
+	if (!t->sieve)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	for (i = 0; i <= t->pair_mask; i++) {
+		if (t->pair[i] == UINT64_MAX)
+			continue;
+		bit = gv_sieve_bit(gv_pair_hash(t->pair[i] >> 24));
+		t->sieve[bit / 64] |= (uint64_t)1 << bit % 64;
+	}
+	return 0;
+}
+
 int
 gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e)
 {
@@ -309,6 +326,10 @@ gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e)
 		if (t->pair[i] != UINT64_MAX)
 			order[n++] = t->pair[i] << 40 | t->pair[i] >> 24;
 	qsort(order, n, sizeof *order, ascending);
+	if (make_sieve(t, e)) {
+		gv_free(order);
+		return e->code;
+	}
 	find_symbols(t);
 	make_tokens(t, order, n);
 	if (in_order(t, order, n)) {

@@ -25,9 +25,9 @@
 #include "utf8.h"
 #include "banned.h"
 
-/* The longest token that s[0..n) begins with, or -1. */
+/* The longest token that s[0..n) begins with, and its length; or -1. */
 static inline int32_t
-longest(const struct gv_tokenizer *t, const char *s, size_t n)
+longest(const struct gv_tokenizer *t, const char *s, size_t n, size_t *len)
 {
 	size_t base = GV_TRIE_ROOT, i;
 	int32_t found = -1;
@@ -38,11 +38,19 @@ longest(const struct gv_tokenizer *t, const char *s, size_t n)
 
 		if (GV_SLOT_LABEL(slot) != c)
 			break;
-		if (GV_SLOT_TOKEN(slot) >= 0)
+		if (GV_SLOT_TOKEN(slot) >= 0) {
 			found = GV_SLOT_TOKEN(slot);
+			*len = i + 1;
+		}
 		base = GV_SLOT_BASE(slot);
 	}
 	return found;
+}
+
+static inline size_t
+length(const struct gv_tokenizer *t, int32_t token)
+{
+	return token < 0 ? 0 : t->made[token].len;
 }
 
 #define FEW_WORDS 16 /* of 64 places, on the stack */
@@ -60,21 +68,23 @@ match_run(const struct gv_tokenizer *t, const char *s, size_t n, size_t *at,
     uint64_t *dead, struct gv_ids *out, struct gv_error *e)
 {
 	const struct gv_made *p = t->made;
-	size_t first = out->n, pos = *at, end;
-	int32_t tok = longest(t, s + pos, n - pos), last = -1;
+	size_t first = out->n, pos = *at, len = 0;
+	int32_t tok = longest(t, s + pos, n - pos, &len), last = -1;
 
 	while (tok >= 0 || out->n > first) {
-		for (; tok >= 0; tok = p[tok].shorter) {
-			end = pos + p[tok].len;
-			if (end <= n && !is_dead(dead, end) &&
+		for (; tok >= 0; tok = p[tok].shorter, len = length(t, tok))
+			if (len <= n - pos && !is_dead(dead, pos + len) &&
 			    (last < 0 ||
 				gv_bpe_fits(t, last, tok, GV_NO_LIMIT)))
 				break;
-		}
 		if (tok < 0) {
 			dead[pos / 64] |= (uint64_t)1 << pos % 64;
+			/* never, if the tables are those that were made */
+			if (p[last].len > pos)
+				break;
 			pos -= p[last].len;
 			tok = p[last].shorter;
+			len = length(t, tok);
 			out->n--;
 			last = out->n > first ? out->id[out->n - 1] : -1;
 			continue;
@@ -83,8 +93,8 @@ match_run(const struct gv_tokenizer *t, const char *s, size_t n, size_t *at,
 			return e->code;
 		out->id[out->n++] = tok;
 		last = tok;
-		pos = end;
-		tok = pos < n ? longest(t, s + pos, n - pos) : -1;
+		pos += len;
+		tok = pos < n ? longest(t, s + pos, n - pos, &len) : -1;
 		if (tok < 0)
 			break;
 	}

@@ -154,6 +154,7 @@ gv_token_clear(struct gv_tokenizer *t)
 		gv_free(t->by_bytes);
 		gv_free(t->pair);
 		gv_free(t->merged);
+		gv_free(t->sieve);
 		gv_free(t->made);
 		gv_free(t->trie);
 	}

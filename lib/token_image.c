@@ -17,13 +17,14 @@
 #define YOUNG_NS    2000000000LL /* the coarsest clock of a file system */
 
 /* To be changed with the layout, or with what loading makes of a file. */
-static const char magic[16] = "gv-tokenizer 4\n";
+static const char magic[16] = "gv-tokenizer 6\n";
 
 enum {
 	TOK,
 	BLOB,
 	BY_BYTES,
 	PAIR,
+	SIEVE,
 	MERGED,
 	MADE,
 	TRIE,
@@ -90,6 +91,7 @@ sizes_fit(const struct head *h, size_t file)
 	       h->bytes[BLOB] <= UINT32_MAX &&
 	       h->bytes[BY_BYTES] == ((uint64_t)h->by_mask + 1) * 4 &&
 	       h->bytes[PAIR] == ((uint64_t)h->pair_mask + 1) * 8 &&
+	       h->bytes[SIEVE] == GV_SIEVE_WORDS * sizeof(uint64_t) &&
 	       h->bytes[MERGED] == (uint64_t)h->merges * 4 &&
 	       (!h->bytes[MADE] ||
 		   h->bytes[MADE] ==
@@ -164,6 +166,7 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 	t->blob = table[BLOB];
 	t->by_bytes = table[BY_BYTES];
 	t->pair = table[PAIR];
+	t->sieve = table[SIEVE];
 	t->merged = table[MERGED];
 	t->made = h->bytes[MADE] ? table[MADE] : NULL;
 	t->trie = table[TRIE];
@@ -362,6 +365,7 @@ gv_token_image_save(
 		((size_t)t->by_mask + 1) * sizeof *t->by_bytes) &&
 	    put(&m, PAIR, t->pair,
 		((size_t)t->pair_mask + 1) * sizeof *t->pair) &&
+	    put(&m, SIEVE, t->sieve, GV_SIEVE_WORDS * sizeof *t->sieve) &&
 	    put(&m, MERGED, t->merged, t->merges * sizeof *t->merged) &&
 	    put(&m, MADE, t->made,
 		t->made ? (size_t)t->size * sizeof *t->made : 0) &&

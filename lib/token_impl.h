@@ -87,11 +87,12 @@ struct gv_added {
 struct gv_piece_cache;
 
 struct gv_tokenizer {
-	/* These seven are allocated, or lie in `map`. */
+	/* These eight are allocated, or lie in `map`. */
 	struct gv_tok *tok;
 	char *blob;
 	int32_t *by_bytes; /* hash table of the model's ids by bytes; -1 */
 	uint64_t *pair; /* hash table of merges */
+	uint64_t *sieve; /* what isn't in it */
 	int32_t *merged; /* the id that the merge of a rank gives */
 	struct gv_made *made; /* by id; NULL: pieces are merged by the heap */
 	uint64_t *trie; /* of the tokens in it, with `slots` slots */
@@ -265,13 +266,26 @@ size_t gv_chat_stops(const struct gv_tokenizer *t, const char *stop[2]);
 /* The id of the model (not added) with these bytes, or -1. */
 int32_t gv_token_find(const struct gv_tokenizer *t, const char *s, size_t n);
 
+/* A bit for each value of a part of the pairs' hash: where it is 0 no pair has
+ * that, which spares a look into a table that is larger than a cache. */
+#define GV_SIEVE_BITS  21
+#define GV_SIEVE_WORDS ((size_t)1 << (GV_SIEVE_BITS - 6))
+
+static inline uint32_t
+gv_sieve_bit(uint32_t hash)
+{
+	return hash >> (32 - GV_SIEVE_BITS);
+}
+
 /* The rank of the merge of a and b, or GV_NO_RANK. */
 static inline uint32_t
 gv_token_rank(const struct gv_tokenizer *t, int32_t a, int32_t b)
 {
 	uint64_t key = gv_pair_key(a, b);
-	uint32_t i = gv_pair_hash(key) & t->pair_mask;
+	uint32_t h = gv_pair_hash(key), i = h & t->pair_mask;
 
+	if (!(t->sieve[gv_sieve_bit(h) / 64] >> gv_sieve_bit(h) % 64 & 1))
+		return GV_NO_RANK;
 	for (; t->pair[i] >> 24 != key; i = (i + 1) & t->pair_mask)
 		if (t->pair[i] == UINT64_MAX)
 			return GV_NO_RANK;
@@ -298,7 +312,7 @@ gv_ids_room(struct gv_ids *out, size_t more, struct gv_error *e)
 	return gv_room(&out->id, &out->cap, out->n + more, sizeof *out->id, e);
 }
 
-/* bpe_index.c: makes `made` and `trie` of the merges, where these are of the
+/* bpe_index.c: makes `sieve`, and `made` and `trie` where the merges are of the
  * kind that a search from the left gives the same result as; and checks those
  * of a compiled form. */
 int gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
