@@ -82,11 +82,12 @@ int gv_chat_check(const struct gv_tokenizer *t, const struct gv_chat_how *how,
  *
  * Content is a string, or a list of {"type":"text","text"} and
  * {"type":"image"}, and in the assistant's turns {"type":"python","text"} (a
- * call of the tool that writes as the model does) and
- * {"type":"python_output","text"} (what came back).  These two are written
- * between the marks, as gv-rollout has them: each is encoded by itself, and so
- * is what stands between.  An image is a run of placeholders, framed in ChatML
- * by <|vision_start|> and <|vision_end|> where the vocabulary has them.
+ * call of a tool) and {"type":"python_output","text"} (what came back).  These
+ * two stand between marks.  As in gv-rollout, what came back and its marks,
+ * which are forced upon the model, are encoded each by itself; the model's own
+ * marks are text like other text, unless they are tokens.  An image is a run of
+ * placeholders, framed in ChatML by <|vision_start|> and <|vision_end|> where
+ * the vocabulary has them.
  *
  * Roles are system, user, assistant and, where the template has tools or writes
  * any role, tool.  An assistant's "tool_calls" and "reasoning_content", and

@@ -109,7 +109,8 @@ gv_pen_part(
 	return 1;
 }
 
-/* A mark, encoded by itself, with its special tokens. */
+/* A mark that is encoded by itself, with its special tokens: what is forced
+ * upon the model. */
 static int
 mark(struct gv_pen *p, const char *s, bool trained)
 {
@@ -128,20 +129,32 @@ mark(struct gv_pen *p, const char *s, bool trained)
 	return 0;
 }
 
+/* A mark that the model writes: a token of its own, or text like other text. */
+static int
+own_mark(struct gv_pen *p, const char *s)
+{
+	return gv_tokenizer_special(p->t, s) >= 0 ? mark(p, s, p->trained)
+						  : gv_pen_str(p, s);
+}
+
 /* A call of a tool is trained on with its marks, what came back is not. */
 static int
 tool_part(struct gv_pen *p, const struct gv_part *part)
 {
-	bool call = !strcmp(part->type, "python"), trained = p->trained;
+	bool trained = p->trained;
 
 	if (!p->marks.start &&
 	    gv_tool_marks_of(&p->marks, &p->how->marks, p->t, p->e))
 		return p->e->code;
-	if (mark(p, call ? p->marks.start : p->marks.out_start,
-		call && trained) ||
-	    gv_pen_train(p, call && trained) ||
+	if (!strcmp(part->type, "python"))
+		return own_mark(p, p->marks.start) ||
+			       gv_pen_text(p, part->s, part->n) ||
+			       own_mark(p, p->marks.end)
+			   ? p->e->code
+			   : 0;
+	if (mark(p, p->marks.out_start, false) || gv_pen_train(p, false) ||
 	    gv_pen_text(p, part->s, part->n) ||
-	    mark(p, call ? p->marks.end : p->marks.out_end, call && trained))
+	    mark(p, p->marks.out_end, false))
 		return p->e->code;
 	return gv_pen_train(p, trained);
 }
