@@ -154,7 +154,7 @@ in_colour(void)
 static int
 tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 {
-	enum gv_render_form form = whole ? GV_RENDER_WHOLE : GV_RENDER_LINES;
+	enum gv_docs_form form = whole ? GV_DOCS_WHOLE : GV_DOCS_LINES;
 	struct gv_tokens_view view = {.tokenizer = t};
 	struct gv_error e = {0};
 	struct gv_render_files *f;
@@ -212,53 +212,99 @@ decode_all(const struct gv_tokenizer *t, const char *const *file, int files)
 
 /* ---- training ------------------------------------------------------------ */
 
-static const char *dir;
-static int64_t vocab;
-static int template_word;
+static const char *dir, *split;
+static int64_t vocab, memory;
+static int template_word, normalizer_word;
+static bool lines;
+static struct gv_opt_list special;
 
 static const struct gv_opt train_opts[] = {
     {"vocab", 'v', GV_OPT_INT, &vocab, "N",
 	"ids of the vocabulary, special tokens included", 1, 1 << 20, NULL},
-    {"template", 0, GV_OPT_WORD, &template_word, NULL,
-	"whose special tokens and chat template (nano)", 0, 0, "nano|chatml"},
     {"output", 'o', GV_OPT_STR, &dir, "DIR",
 	"write tokenizer.json and tokenizer_config.json there", 0, 0, NULL},
+    {"split", 0, GV_OPT_STR, &split, "NAME|REGEX",
+	GV_BPE_FAMILIES ", or a pattern (qwen2)", 0, 0, NULL},
+    {"normalizer", 0, GV_OPT_WORD, &normalizer_word, NULL,
+	"of the text (as the family has it)", 0, 0, "usual|nfc|none"},
+    {"template", 0, GV_OPT_WORD, &template_word, NULL,
+	"whose special tokens and chat template (nano)", 0, 0,
+	"nano|chatml|none"},
+    {"special", 0, GV_OPT_LIST, &special, "TEXT",
+	"one more special token; may be repeated", 0, 0, NULL},
     {"jsonl", 0, GV_OPT_FLAG, &jsonl, NULL, "all input is JSON lines", 0, 0,
 	NULL},
+    {"lines", 0, GV_OPT_FLAG, &lines, NULL,
+	"each line is a document: learn from no newline", 0, 0, NULL},
+    {"memory", 0, GV_OPT_INT, &memory, "BYTES", "memory to use, about (2Gi)",
+	(double)GV_BPE_LEAST_MEMORY, 9007199254740992.0, NULL},
     {0}};
 
 static const struct gv_opt_prog train_prog = {
     "gv-tokenize",
-    "train --vocab N [--template nano|chatml] -o DIR [FILE ...]",
+    "train --vocab N [--split NAME|REGEX] [--special TEXT] -o DIR "
+    "[FILE ...]",
     "learn a vocabulary from text",
-    0,
+    GV_OPT_C_THREADS,
     train_opts,
 };
+
+static void
+learn_files(struct gv_bpe_train *b, const char *const *file, int files)
+{
+	struct gv_error e = {0};
+	struct gv_learn *l;
+	uint64_t bytes = 0;
+	int got;
+
+	if (gv_learn_open(&l, b, file, (size_t)files,
+		jsonl   ? GV_DOCS_JSON
+		: lines ? GV_DOCS_LINES
+			: GV_DOCS_BLOCKS,
+		(size_t)common.threads, &e))
+		cli_die(&e);
+	while ((got = gv_learn_next(l, &bytes, &e)) > 0)
+		cli_progress("%" PRIu64 " MB read", bytes / 1000000);
+	if (got < 0)
+		cli_die(&e);
+	cli_progress_end();
+	gv_learn_close(&l);
+}
 
 static int
 train(int argc, char **argv)
 {
-	static const char *const names[] = {"nano", "chatml"};
+	static const char *const names[] = {"nano", "chatml", NULL};
+	static const enum gv_bpe_normalizer normal[] = {
+	    GV_BPE_USUAL, GV_BPE_NFC, GV_BPE_NONE};
 	struct gv_error e = {0};
-	int n = cli_start(&train_prog, &common, argc, argv), i;
+	int n = cli_start(&train_prog, &common, argc, argv);
 	const char *const *file = inputs(&n, argv);
+	struct gv_bpe_law law = {(int32_t)vocab, split, normal[normalizer_word],
+	    names[template_word], special.v, special.n, (size_t)common.threads,
+	    (size_t)memory};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b;
-	int32_t size;
 
 	if (!vocab || !dir)
 		cli_usage("train needs --vocab N and -o DIR");
-	if (gv_bpe_train_open(&b, (int32_t)vocab, names[template_word], &e))
+	if (jsonl && lines)
+		cli_usage("--jsonl and --lines exclude each other");
+	if (gv_bpe_train_open(&b, &law, &e))
 		cli_die(&e);
-	for (i = 0; i < n; i++)
-		if (gv_learn_file(
-			b, file[i], jsonl || gv_render_is_jsonl(file[i]), &e))
-			cli_die(&e);
-	if (gv_bpe_train_learn(b, &size, &e) || gv_learn_write(b, dir, &e))
+	learn_files(b, file, n);
+	if (gv_bpe_train_learn(b, &result, &e) || gv_learn_write(b, dir, &e))
 		cli_die(&e);
-	cli_say(1, "a vocabulary of %d ids%s", (int)size,
-	    size < vocab ? ": no pair of tokens is left that occurs twice"
-			 : "");
+	if (result.least > 1)
+		cli_warn("words that occur less than %" PRIu64 " times, %.2g "
+			 "%% of the text's, did not fit into the memory",
+		    result.least, result.left_out * 100);
+	cli_say(1, "a vocabulary of %d ids%s", (int)result.size,
+	    result.size < vocab
+		? ": no pair of tokens is left that occurs twice"
+		: "");
 	gv_bpe_train_close(&b);
+	gv_free(special.v);
 	return cli_finish();
 }
 

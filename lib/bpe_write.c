@@ -1,5 +1,5 @@
 /* Chat templates, and a learned vocabulary as Hugging Face's files. */
-#include "bpe_train.h"
+#include "bpe_train_priv.h"
 
 #include "io.h"
 #include "mem.h"
@@ -142,15 +142,16 @@ merge_list(const struct gv_learned *l, char *buf)
 }
 
 static json_t *
-added_list(const struct gv_learned *l, const struct gv_chat_template *tmpl)
+added_list(const struct gv_learned *l, const struct gv_bpe_special *special)
 {
 	json_t *list = json_array();
-	int bad = !list, i;
+	int bad = !list;
+	size_t i;
 
-	for (i = 0; tmpl->special[i] && !bad; i++)
+	for (i = 0; i < special->n && !bad; i++)
 		bad = json_array_append_new(
 		    list, json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id",
-			      l->n + i, "content", tmpl->special[i],
+			      l->n + (int)i, "content", special->text[i],
 			      "single_word", 0, "lstrip", 0, "rstrip", 0,
 			      "normalized", 0, "special", 1));
 	if (bad) {
@@ -160,16 +161,42 @@ added_list(const struct gv_learned *l, const struct gv_chat_template *tmpl)
 	return list;
 }
 
-/* A part of the pipeline that works on bytes: pre-tokenizer and decoder. */
+/* A part of the pipeline that works on bytes: pre-tokenizer, which may cut by
+ * GPT-2's pattern, and decoder. */
 static json_t *
-byte_level(void)
+byte_level(bool cuts)
 {
 	return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel",
-	    "add_prefix_space", 0, "trim_offsets", 0, "use_regex", 0);
+	    "add_prefix_space", 0, "trim_offsets", 0, "use_regex", cuts);
 }
 
 static json_t *
-tokenizer_json(const struct gv_learned *l, const struct gv_chat_template *tmpl)
+pre_tokenizer(const struct gv_bpe_cut *cut)
+{
+	json_t *first;
+
+	if (cut->byte_level && !cut->digits)
+		return byte_level(true);
+	if (cut->digits)
+		first = json_pack(
+		    "{s:s, s:b}", "type", "Digits", "individual_digits", 1);
+	else
+		first = json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split",
+		    "pattern", "Regex", cut->pattern, "behavior", "Isolated",
+		    "invert", 0);
+	return json_pack("{s:s, s:[o, o]}", "type", "Sequence", "pretokenizers",
+	    first, byte_level(cut->byte_level));
+}
+
+static json_t *
+normalizer(const struct gv_bpe_cut *cut)
+{
+	return cut->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
+}
+
+static json_t *
+tokenizer_json(const struct gv_learned *l, const struct gv_bpe_cut *cut,
+    const struct gv_bpe_special *special)
 {
 	size_t longest = 0;
 	int32_t i;
@@ -181,18 +208,14 @@ tokenizer_json(const struct gv_learned *l, const struct gv_chat_template *tmpl)
 			longest = l->off[i + 1] - l->off[i];
 	buf = gv_alloc(2 * longest + 1, 1);
 	if (buf)
-		o = json_pack("{s:s, s:n, s:n, s:o, s:{s:s},"
-			      " s:{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]},"
-			      " s:n, s:o,"
-			      " s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b,"
-			      " s:o, s:o}}",
+		o = json_pack(
+		    "{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o,"
+		    " s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}}",
 		    "version", "1.0", "truncation", "padding", "added_tokens",
-		    added_list(l, tmpl), "normalizer", "type", "NFC",
-		    "pre_tokenizer", "type", "Sequence", "pretokenizers",
-		    "type", "Split", "pattern", "Regex", gv_split_qwen2,
-		    "behavior", "Isolated", "invert", 0, byte_level(),
-		    "post_processor", "decoder", byte_level(), "model", "type",
-		    "BPE", "dropout", "unk_token", "continuing_subword_prefix",
+		    added_list(l, special), "normalizer", normalizer(cut),
+		    "pre_tokenizer", pre_tokenizer(cut), "post_processor",
+		    "decoder", byte_level(false), "model", "type", "BPE",
+		    "dropout", "unk_token", "continuing_subword_prefix",
 		    "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
 		    "ignore_merges", 0, "vocab", vocabulary(l, buf), "merges",
 		    merge_list(l, buf));
@@ -202,26 +225,30 @@ tokenizer_json(const struct gv_learned *l, const struct gv_chat_template *tmpl)
 
 /* ---- tokenizer_config.json ----------------------------------------------- */
 
+/* Without a template the first special token ends a text. */
 static json_t *
-config_json(const struct gv_chat_template *tmpl)
+config_json(
+    const struct gv_chat_template *tmpl, const struct gv_bpe_special *special)
 {
-	json_t *list = json_array(), *o;
-	int bad = !list, i;
+	const struct gv_chat_template none = {
+	    .eos = special->n ? special->text[0] : NULL};
+	const struct gv_chat_template *t = tmpl ? tmpl : &none;
+	json_t *list = json_array();
+	int bad = !list;
+	size_t i;
 
-	for (i = 0; tmpl->special[i] && !bad; i++)
+	for (i = 0; i < special->n && !bad; i++)
 		bad =
-		    json_array_append_new(list, json_string(tmpl->special[i]));
+		    json_array_append_new(list, json_string(special->text[i]));
 	if (bad) {
 		json_decref(list);
 		return NULL;
 	}
-	o = json_pack("{s:s, s:b, s:s?, s:s, s:s, s:s, s:o, s:b, s:s}",
+	return json_pack("{s:s, s:b, s:s?, s:s?, s:s?, s:s*, s:o, s:b, s:s*}",
 	    "tokenizer_class", "PreTrainedTokenizerFast", "add_bos_token", 0,
-	    "bos_token", tmpl->bos, "eos_token", tmpl->eos, "pad_token",
-	    tmpl->pad, "image_token", tmpl->image, "additional_special_tokens",
-	    list, "clean_up_tokenization_spaces", 0, "chat_template",
-	    tmpl->jinja);
-	return o;
+	    "bos_token", t->bos, "eos_token", t->eos, "pad_token", t->pad,
+	    "image_token", t->image, "additional_special_tokens", list,
+	    "clean_up_tokenization_spaces", 0, "chat_template", t->jinja);
 }
 
 /* ---- files --------------------------------------------------------------- */
@@ -255,10 +282,13 @@ done:
 }
 
 int
-gv_learned_write(const struct gv_learned *l,
-    const struct gv_chat_template *tmpl, const char *dir, struct gv_error *e)
+gv_learned_write(const struct gv_learned *l, const struct gv_bpe_cut *cut,
+    const struct gv_chat_template *tmpl, const struct gv_bpe_special *special,
+    const char *dir, struct gv_error *e)
 {
-	if (write_json(config_json(tmpl), dir, "tokenizer_config.json", e))
+	if (write_json(
+		config_json(tmpl, special), dir, "tokenizer_config.json", e))
 		return e->code;
-	return write_json(tokenizer_json(l, tmpl), dir, "tokenizer.json", e);
+	return write_json(
+	    tokenizer_json(l, cut, special), dir, "tokenizer.json", e);
 }

@@ -1,6 +1,7 @@
 /* JSON lines to records of token ids. */
-#include "render_impl.h"
+#include "render.h"
 
+#include "documents.h"
 #include "mem.h"
 #include "utf8.h"
 #include "banned.h"
@@ -27,23 +28,6 @@ static int
 no_memory(struct gv_error *e)
 {
 	return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-}
-
-int
-gv_render_parse(json_t **o, const char *line, size_t n, struct gv_error *e)
-{
-	json_error_t je;
-	char q[160];
-
-	*o = json_loadb(line, n, JSON_REJECT_DUPLICATES, &je);
-	if (!*o)
-		return gv_fail(e, GV_ERR_FORMAT, "not JSON at byte %d: %s",
-		    je.position,
-		    gv_quote(q, sizeof q, je.text, strlen(je.text)));
-	if (json_is_object(*o))
-		return 0;
-	json_decref(*o);
-	return gv_fail(e, GV_ERR_FORMAT, "not a JSON object");
 }
 
 /* ---- keys ---------------------------------------------------------------- */
@@ -411,7 +395,7 @@ gv_render(const struct gv_render *how, const char *line, size_t n,
 	empty(r);
 	if (how->mode == GV_RENDER_TEXT)
 		return document(how, line, n, r, e);
-	if (gv_render_parse(&o, line, n, e))
+	if (gv_docs_parse(&o, line, n, e))
 		return e->code;
 	if (take_key(r, o, e) || count_images(o, &images, e))
 		goto done;

@@ -7,6 +7,7 @@
 #define GV_RENDER_H
 
 #include "chat.h"
+#include "documents.h"
 #include "err.h"
 #include "stream.h"
 #include "token.h"
@@ -65,19 +66,14 @@ int gv_render(const struct gv_render *how, const char *line, size_t n,
 
 /* ---- files --------------------------------------------------------------- */
 
-enum gv_render_form {
-	GV_RENDER_LINES, /* files named *.jsonl are GV_RENDER_JSON */
-	GV_RENDER_WHOLE /* each file is one document, at most 1 GiB */
-};
-
 struct gv_render_files;
 
-/* Renders the lines of files ("-": standard input), at most 64 MiB each, with
- * `threads` threads (0: one a core); records come in order, and don't depend on
- * the number of threads.  Lines of blanks are passed over.  *how and the names
- * must stay. */
+/* Renders the documents of files with `threads` threads (0: one a core):
+ * lines, GV_DOCS_LINES, or for GV_RENDER_TEXT whole files, GV_DOCS_WHOLE.
+ * Records come in order, and don't depend on the number of threads.  *how and
+ * the names must stay. */
 int gv_render_open(struct gv_render_files **f, const struct gv_render *how,
-    const char *const *file, size_t files, enum gv_render_form form,
+    const char *const *file, size_t files, enum gv_docs_form form,
     size_t threads, struct gv_error *e) GV_USE_RESULT;
 
 /* 1 and the next record, valid until the next call, or, for a line that can't
@@ -87,9 +83,6 @@ int gv_render_open(struct gv_render_files **f, const struct gv_render *how,
 int gv_render_next(struct gv_render_files *f, const struct gv_record **rec,
     struct gv_error *bad, struct gv_error *e) GV_USE_RESULT;
 void gv_render_close(struct gv_render_files **f);
-
-/* Is this the name of a file of JSON lines? */
-bool gv_render_is_jsonl(const char *file);
 
 #ifdef __cplusplus
 }

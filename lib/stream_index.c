@@ -3,6 +3,7 @@
 
 #include "io.h"
 #include "mem.h"
+#include "temporary.h"
 #include "banned.h"
 
 #include <errno.h>
@@ -118,31 +119,6 @@ gv_reader_at(
 
 /* ---- spooling ------------------------------------------------------------ */
 
-/* A file that nobody else sees and that goes away with its descriptor. */
-static int
-nameless_file(struct gv_error *e)
-{
-	const char *dir = getenv("TMPDIR");
-	char path[4096];
-	int fd;
-
-	if (!dir || !*dir)
-		dir = "/tmp";
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		return fd;
-	/* a file system without O_TMPFILE */
-	if (snprintf(path, sizeof path, "%s/gv.XXXXXX", dir) <
-	    (int)sizeof path) {
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd >= 0)
-			unlink(path);
-	}
-	if (fd < 0)
-		gv_fail(e, GV_ERR_SYS, "cannot make a temporary in '%s':", dir);
-	return fd;
-}
-
 /* All that is left of the input, what was read ahead first. */
 static int
 copy_rest(struct gv_reader *r, int to, uint64_t *bytes, struct gv_error *e)
@@ -185,7 +161,7 @@ gv_reader_spool(struct gv_reader *r, struct gv_error *e)
 	if (r->offset || r->start)
 		return gv_fail(e, GV_ERR_USAGE,
 		    "cannot seek in '%s', of which records were read", r->name);
-	fd = nameless_file(e);
+	fd = gv_temporary(e);
 	if (fd < 0)
 		return e->code;
 	if (!copy_rest(r, fd, &bytes, e)) {

@@ -1,4 +1,4 @@
-/* Tokenizers: bytes to ids and back, and the training of vocabularies.
+/* Tokenizers: bytes to ids and back.
  *
  * A tokenizer is Hugging Face's `tokenizer.json`, with `tokenizer_config.json`
  * for the chat template: BPE over bytes, or over characters as SentencePiece
@@ -91,36 +91,6 @@ size_t gv_utf8_whole(const char *s, size_t n);
 /* The id that stands for an image row, or -1: the image_token of
  * tokenizer_config.json, else <|image_pad|> or <|image|>. */
 int32_t gv_tokenizer_image(const struct gv_tokenizer *t);
-
-/* ---- training ------------------------------------------------------------ */
-
-/* Learns a byte-level BPE vocabulary of `vocab` ids (256 bytes, merges, then
- * the special tokens of `chat_template`, "nano" or "chatml") from documents
- * given one by one.
- *
- * Text is normalised to NFC and cut by Qwen2's pattern.  The most frequent
- * pair of neighbours becomes a token, until there are enough or no pair occurs
- * twice (then the vocabulary is smaller than asked for).  Of pairs that are
- * equally frequent the one with the smaller left id goes first, then the
- * smaller right id; ids of bytes are in the order of GPT-2's alphabet.  So the
- * result depends on the documents alone, not on their order, and is that of
- * Hugging Face's BpeTrainer with min_frequency 2.  A piece longer than 1 KiB
- * counts as several, so tokens are at most that long. */
-struct gv_bpe_train;
-int gv_bpe_train_open(struct gv_bpe_train **b, int32_t vocab,
-    const char *chat_template, struct gv_error *e) GV_USE_RESULT;
-int gv_bpe_train_add(struct gv_bpe_train *b, const char *s, size_t n,
-    struct gv_error *e) GV_USE_RESULT;
-
-/* Learns from what was added, once; *size is how many ids there are. */
-int gv_bpe_train_learn(
-    struct gv_bpe_train *b, int32_t *size, struct gv_error *e) GV_USE_RESULT;
-
-/* Writes tokenizer_config.json and then tokenizer.json into `dir`, which must
- * exist; each appears complete or not at all. */
-int gv_bpe_train_write(
-    struct gv_bpe_train *b, const char *dir, struct gv_error *e) GV_USE_RESULT;
-void gv_bpe_train_close(struct gv_bpe_train **b);
 
 #ifdef __cplusplus
 }

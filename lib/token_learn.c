@@ -2,16 +2,25 @@
 #include "token_learn.h"
 
 #include "dir.h"
-#include "io.h"
 #include "mem.h"
-#include "render_impl.h"
-#include "banned.h"
+#include "ordered.h"
 
-#include <inttypes.h>
 #include <unistd.h>
 
-#define MAX_LINE ((size_t)64 << 20)
-#define BLOCK    ((size_t)1 << 20) /* text learned from at a time */
+#include "banned.h"
+
+struct gv_learn {
+	struct gv_bpe_train *b;
+	struct gv_docs *docs;
+	struct gv_ordered *q;
+};
+
+struct batch {
+	struct gv_docs_batch docs;
+	struct gv_error err; /* of the first bad document */
+};
+
+/* ---- text in JSON -------------------------------------------------------- */
 
 /* Learns from a text; whether there was one. */
 static bool
@@ -43,14 +52,14 @@ learn_messages(struct gv_bpe_train *b, const json_t *list, struct gv_error *e)
 }
 
 static int
-learn_line(struct gv_bpe_train *b, const char *s, size_t n, struct gv_error *e)
+learn_json(struct gv_bpe_train *b, const char *s, size_t n, struct gv_error *e)
 {
 	const json_t *many;
 	json_t *o;
 	bool any;
 	size_t i;
 
-	if (gv_render_parse(&o, s, n, e))
+	if (gv_docs_parse(&o, s, n, e))
 		return e->code;
 	any = learn_string(b, json_object_get(o, "text"), e);
 	any |= learn_messages(b, json_object_get(o, "messages"), e);
@@ -64,70 +73,93 @@ learn_line(struct gv_bpe_train *b, const char *s, size_t n, struct gv_error *e)
 	return e->code;
 }
 
-static int
-learn_json(struct gv_bpe_train *b, struct gv_lines *l, struct gv_error *e)
-{
-	const char *s;
-	size_t n;
-
-	while (gv_lines_next(l, &s, &n, e) > 0) {
-		if (gv_render_blank(s, n) || !learn_line(b, s, n, e))
-			continue;
-		gv_fail_in(e, "line %" PRIu64, gv_lines_number(l));
-		return gv_fail_in(e, "'%s'", gv_lines_name(l));
-	}
-	return e->code;
-}
-
-/* May a block end before this line?  No piece of the split pattern spans a
- * newline that a visible ASCII character follows. */
-static bool
-cuts(const char *s, size_t n)
-{
-	return n && *s > ' ' && *s < 0x7f;
-}
+/* ---- batches ------------------------------------------------------------- */
 
 static int
-learn_text(struct gv_bpe_train *b, struct gv_lines *l, struct gv_error *e)
+next_batch(void *ctx, void *item, struct gv_error *e)
 {
-	size_t used = 0, cap = 0, n;
-	char *block = NULL;
-	const char *s;
+	struct gv_learn *l = ctx;
+	struct batch *b = item;
 
-	while (gv_lines_next(l, &s, &n, e) > 0) {
-		void *p = block;
+	return gv_docs_next(l->docs, &b->docs, e);
+}
 
-		if (used > BLOCK && (cuts(s, n) || used > MAX_LINE)) {
-			if (gv_bpe_train_add(b, block, used, e))
-				break;
-			used = 0;
+static void
+learn_batch(void *ctx, void *item)
+{
+	struct gv_learn *l = ctx;
+	struct batch *b = item;
+	size_t i;
+
+	gv_error_clear(&b->err);
+	for (i = 0; i < b->docs.docs; i++) {
+		const struct gv_doc *doc = &b->docs.doc[i];
+		const char *s = b->docs.text + doc->at;
+
+		if (b->docs.json ? learn_json(l->b, s, doc->n, &b->err)
+				 : gv_bpe_train_add(l->b, s, doc->n, &b->err)) {
+			gv_docs_in(&b->docs, doc, &b->err);
+			return;
 		}
-		if (gv_grow(&p, &cap, used + n + 1, 1)) {
-			gv_fail(e, GV_ERR_NOMEM, "out of memory");
-			break;
-		}
-		block = p;
-		memcpy(block + used, s, n);
-		block[used + n] = '\n';
-		used += n + 1;
 	}
-	if (used && !e->code)
-		(void)!gv_bpe_train_add(b, block, used, e);
-	gv_free(block);
-	return e->code;
+}
+
+static void
+drop_batch(void *item)
+{
+	struct batch *b = item;
+
+	gv_docs_free(&b->docs);
 }
 
 int
-gv_learn_file(
-    struct gv_bpe_train *b, const char *file, bool jsonl, struct gv_error *e)
+gv_learn_open(struct gv_learn **out, struct gv_bpe_train *b,
+    const char *const *file, size_t files, enum gv_docs_form form,
+    size_t threads, struct gv_error *e)
 {
-	struct gv_lines *l;
+	struct gv_learn *l = gv_alloc(1, sizeof *l);
 
-	if (gv_lines_open(&l, file, MAX_LINE, e))
+	if (!l)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	l->b = b;
+	if (gv_docs_open(&l->docs, file, files, form, e) ||
+	    gv_ordered_open(&l->q, threads, sizeof(struct batch), next_batch,
+		learn_batch, drop_batch, l, e)) {
+		gv_docs_close(&l->docs);
+		gv_free(l);
 		return e->code;
-	(void)!(jsonl ? learn_json(b, l, e) : learn_text(b, l, e));
-	gv_lines_close(&l);
-	return e->code;
+	}
+	*out = l;
+	return 0;
+}
+
+int
+gv_learn_next(struct gv_learn *l, uint64_t *bytes, struct gv_error *e)
+{
+	struct batch *b;
+	void *p;
+	int got = gv_ordered_take(l->q, &p, e);
+
+	if (got <= 0)
+		return got;
+	b = p;
+	if (b->err.code) {
+		*e = b->err;
+		return e->code;
+	}
+	*bytes += b->docs.n;
+	return 1;
+}
+
+void
+gv_learn_close(struct gv_learn **l)
+{
+	if (!*l)
+		return;
+	gv_ordered_close(&(*l)->q);
+	gv_docs_close(&(*l)->docs);
+	gv_free(*l);
+	*l = NULL;
 }
 
 /* ---- writing ------------------------------------------------------------- */

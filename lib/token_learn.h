@@ -2,21 +2,34 @@
 #ifndef GV_TOKEN_LEARN_H
 #define GV_TOKEN_LEARN_H
 
+#include "bpe_train.h"
+#include "documents.h"
 #include "err.h"
-#include "token.h"
 
-#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Gives a file's text ("-": standard input) to a vocabulary that is being
- * learned: plain text, or if `jsonl` the "text", "messages" and
- * "conversations" of JSON lines.  For plain text the result is that of the
- * whole file as one document. */
-int gv_learn_file(struct gv_bpe_train *b, const char *file, bool jsonl,
-    struct gv_error *e) GV_USE_RESULT;
+/* Files whose text is given to a vocabulary that is being learned. */
+struct gv_learn;
+
+/* Text is read in one of the forms of documents.h, running text
+ * (GV_DOCS_BLOCKS) being the usual one: newlines are learned from there.  Of
+ * JSON lines it is their "text", and the content of their "messages" and
+ * "conversations".  Works with `threads` threads, 0: one a core; the law that
+ * `b` was opened with should name as many. */
+int gv_learn_open(struct gv_learn **l, struct gv_bpe_train *b,
+    const char *const *file, size_t files, enum gv_docs_form form,
+    size_t threads, struct gv_error *e) GV_USE_RESULT;
+
+/* Learns from some more: 1, or 0 at the end, or the error of the first bad
+ * document.  *bytes are added to. */
+int gv_learn_next(
+    struct gv_learn *l, uint64_t *bytes, struct gv_error *e) GV_USE_RESULT;
+void gv_learn_close(struct gv_learn **l);
 
 /* Writes what was learned.  A new directory appears with all its files; in one
  * that is there, as that of a model, each file is replaced. */

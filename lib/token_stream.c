@@ -2,8 +2,8 @@
 #include "token_stream.h"
 
 #include "config.h"
+#include "documents.h"
 #include "mem.h"
-#include "render_impl.h"
 #include "banned.h"
 
 #include <errno.h>
@@ -93,7 +93,7 @@ add_number(json_t *list, const char *option, int64_t v)
 
 /* The options that decide what is written. */
 static json_t *
-arguments(const struct gv_render *how, enum gv_render_form form)
+arguments(const struct gv_render *how, enum gv_docs_form form)
 {
 	static const char *const mode[] = {
 	    [GV_RENDER_CHAT] = "--chat",
@@ -120,14 +120,14 @@ arguments(const struct gv_render *how, enum gv_render_form form)
 		add_value(list, "--keep", how->keep[i]);
 	if (how->mode == GV_RENDER_JSON)
 		add(list, "--jsonl");
-	if (form == GV_RENDER_WHOLE)
+	if (form == GV_DOCS_WHOLE)
 		add(list, "--whole");
 	return list;
 }
 
 int
 gv_tokens_open(struct gv_writer **w, struct gv_out *o,
-    const struct gv_render *how, enum gv_render_form form, struct gv_error *e)
+    const struct gv_render *how, enum gv_docs_form form, struct gv_error *e)
 {
 	const char *digest = gv_tokenizer_digest(how->tokenizer);
 	struct gv_schema s;
@@ -218,7 +218,7 @@ decode_records(const struct gv_tokens_text *to, struct gv_reader *r, size_t at,
 		if (!put_text(to, v->data, v->bytes / sizeof(int32_t), e))
 			continue;
 		gv_fail_in(e, "record %" PRIu64, rec.n);
-		return gv_render_in_file(e, file);
+		return gv_docs_in_file(e, file);
 	}
 	return e->code;
 }
@@ -235,7 +235,7 @@ gv_tokens_decode(
 	if (!gv_reader_need(r, "tokens", "I32 (T)", &at, e)) {
 		gv_reader_tie(r, to->out);
 		if (same_vocabulary(r, to->tokenizer, e))
-			gv_render_in_file(e, file);
+			gv_docs_in_file(e, file);
 		else
 			(void)!decode_records(to, r, at, file, e);
 	}
@@ -287,7 +287,7 @@ gv_tokens_decode_ids(
 		if (!e->code)
 			continue;
 		gv_fail_in(e, "line %" PRIu64, gv_lines_number(l));
-		gv_render_in_file(e, file);
+		gv_docs_in_file(e, file);
 		break;
 	}
 	gv_ids_free(&list);

@@ -24,7 +24,7 @@ int gv_tokens_rows(
  * fields are described in gv-tokenize(1).  The provenance chain says how in that
  * program's options. */
 int gv_tokens_open(struct gv_writer **w, struct gv_out *o,
-    const struct gv_render *how, enum gv_render_form form,
+    const struct gv_render *how, enum gv_docs_form form,
     struct gv_error *e) GV_USE_RESULT;
 
 /* Writes a record that `how` rendered. */

@@ -4,6 +4,7 @@
  *
  * makes DIR: the preset vlm_tiny, its vocabulary learned from a few words.
  */
+#include "bpe_train.h"
 #include "config.h"
 #include "model.h"
 #include "token.h"
@@ -22,18 +23,19 @@ main(int argc, char **argv)
 {
 	json_t *o = gv_config_preset("vlm_tiny");
 	struct gv_tokenizer *t = NULL;
+	struct gv_bpe_law law = {.vocab = 320, .chat_template = "nano"};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b = NULL;
 	struct gv_config c;
 	struct gv_model *m = NULL;
 	struct gv_error e = {0};
 	struct gvk *k = NULL;
-	int32_t size;
 
 	if (argc != 3 || mkdir(argv[1], 0777))
 		return 2;
-	if (gv_bpe_train_open(&b, 320, "nano", &e) ||
+	if (gv_bpe_train_open(&b, &law, &e) ||
 	    gv_bpe_train_add(b, words, sizeof words - 1, &e) ||
-	    gv_bpe_train_learn(b, &size, &e) ||
+	    gv_bpe_train_learn(b, &result, &e) ||
 	    gv_bpe_train_write(b, argv[1], &e) ||
 	    gv_tokenizer_open(&t, argv[1], &e))
 		goto out;

@@ -6,8 +6,8 @@
 
 /* tokenizer.json of a vocabulary learned from documents. */
 static json_t *
-learn(int32_t vocab, const char *tmpl, const char *const *doc, size_t docs,
-    int32_t *size)
+learn_by(const struct gv_bpe_law *law, const char *const *doc, size_t docs,
+    struct gv_bpe_result *result)
 {
 	struct gv_error e = {0};
 	struct gv_bpe_train *b;
@@ -16,15 +16,27 @@ learn(int32_t vocab, const char *tmpl, const char *const *doc, size_t docs,
 	json_t *o;
 	size_t i;
 
-	must(gv_bpe_train_open(&b, vocab, tmpl, &e), &e);
+	must(gv_bpe_train_open(&b, law, &e), &e);
 	for (i = 0; i < docs; i++)
 		must(gv_bpe_train_add(b, doc[i], strlen(doc[i]), &e), &e);
-	must(gv_bpe_train_learn(b, size, &e), &e);
+	must(gv_bpe_train_learn(b, result, &e), &e);
 	must(gv_bpe_train_write(b, scratch, &e), &e);
 	gv_bpe_train_close(&b);
 	o = json_load_file(in_scratch(path, "tokenizer.json"), 0, &je);
 	if (!o)
 		bail(path, je.text);
+	return o;
+}
+
+static json_t *
+learn(int32_t vocab, const char *tmpl, const char *const *doc, size_t docs,
+    int32_t *size)
+{
+	struct gv_bpe_law law = {.vocab = vocab, .chat_template = tmpl};
+	struct gv_bpe_result result;
+	json_t *o = learn_by(&law, doc, docs, &result);
+
+	*size = result.size;
 	return o;
 }
 
@@ -137,34 +149,217 @@ specials(void)
 	gv_tokenizer_close(&t);
 }
 
+/* What the law asks for is refused: `what` is wrong about it. */
 static void
-errors(void)
+refused(const struct gv_bpe_law *law, int code, const char *what)
 {
 	struct gv_bpe_train *b = NULL;
 	struct gv_error e = {0};
-	int32_t size;
 
-	ok(gv_bpe_train_open(&b, 265, "nano", &e) == GV_ERR_USAGE && !b,
-	    "too small: %s", e.msg);
-	gv_error_clear(&e);
-	ok(gv_bpe_train_open(&b, (1 << 20) + 1, "nano", &e) == GV_ERR_USAGE,
-	    "too large: %s", e.msg);
-	gv_error_clear(&e);
-	ok(gv_bpe_train_open(&b, 300, "vicuna", &e) == GV_ERR_USAGE,
-	    "no template: %s", e.msg);
-	gv_error_clear(&e);
-	must(gv_bpe_train_open(&b, 300, "nano", &e), &e);
+	ok(gv_bpe_train_open(&b, law, &e) == code && !b, "%s: %s", what, e.msg);
+}
+
+static void
+bad_laws(void)
+{
+	static const char *const twice[] = {"<a>", "<a>"};
+	static const char *const template[] = {"<|bos|>"};
+	static const char *const empty[] = {""};
+	static const char *const byte[] = {"\xc4\xa0"};
+	static const char *const bad[] = {"a\xff"};
+	struct gv_bpe_law law = {.vocab = 300, .chat_template = "nano"};
+	struct gv_bpe_law v = law;
+
+	v.vocab = 265;
+	refused(&v, GV_ERR_USAGE, "too small");
+	v.vocab = (1 << 20) + 1;
+	refused(&v, GV_ERR_USAGE, "too large");
+	v.vocab = -1;
+	refused(&v, GV_ERR_USAGE, "negative");
+	v = law;
+	v.chat_template = "vicuna";
+	refused(&v, GV_ERR_USAGE, "no template");
+	v = law;
+	v.split = "(";
+	refused(&v, GV_ERR_NOSUP, "no pattern");
+	v = law;
+	v.memory = 1;
+	refused(&v, GV_ERR_USAGE, "no memory");
+	v = law;
+	v.special = twice;
+	v.specials = 2;
+	refused(&v, GV_ERR_USAGE, "twice");
+	v.specials = 1;
+	v.vocab = 266;
+	refused(&v, GV_ERR_USAGE, "no room for one more");
+	v.vocab = 300;
+	v.special = template;
+	refused(&v, GV_ERR_USAGE, "one of the template's");
+	v.special = empty;
+	refused(&v, GV_ERR_USAGE, "an empty one");
+	v.special = byte;
+	refused(&v, GV_ERR_USAGE, "a blank's spelling");
+	v.special = bad;
+	refused(&v, GV_ERR_USAGE, "broken UTF-8");
+}
+
+static void
+wrong_order(void)
+{
+	struct gv_bpe_law law = {.vocab = 300, .chat_template = "nano"};
+	struct gv_bpe_result result;
+	struct gv_bpe_train *b = NULL;
+	struct gv_error e = {0};
+
+	must(gv_bpe_train_open(&b, &law, &e), &e);
 	ok(gv_bpe_train_write(b, scratch, &e) == GV_ERR_USAGE,
 	    "writing before learning: %s", e.msg);
 	gv_error_clear(&e);
-	must(gv_bpe_train_learn(b, &size, &e), &e);
+	must(gv_bpe_train_learn(b, &result, &e), &e);
 	ok(gv_bpe_train_add(b, "a", 1, &e) == GV_ERR_USAGE, "adding after: %s",
 	    e.msg);
+	gv_error_clear(&e);
+	ok(gv_bpe_train_learn(b, &result, &e) == GV_ERR_USAGE,
+	    "learning again: %s", e.msg);
 	gv_error_clear(&e);
 	ok(gv_bpe_train_write(b, "/nonexistent/dir", &e) == GV_ERR_SYS,
 	    "no directory: %s", e.msg);
 	gv_bpe_train_close(&b);
 	ok(!b, "closed");
+}
+
+/* Every family is written so that it can be opened and gives text back; what
+ * is learned differs. */
+static void
+families(void)
+{
+	static const char *const doc[] = {
+	    "I'll HE'S 12345 1234 ab12\r\n\r\n  x  \tcafe\xcc\x81 "
+	    "caf\xc3\xa9 caf\xc3\xa9 foo_bar FooBar FooBar; //\n//\n"};
+	static const char *const name[] = {"gpt2", "smollm", "qwen2", "llama3",
+	    "cl100k", "o200k", "\\p{L}+|\\s|\\d\\d", ".+"};
+	static const char *const special[] = {"<|end|>", "Foo"};
+	struct gv_bpe_result result;
+	struct gv_error e = {0};
+	size_t i, n;
+
+	for (i = 0; i < sizeof name / sizeof *name; i++) {
+		struct gv_bpe_law law = {.vocab = 300,
+		    .split = name[i],
+		    .normalizer = GV_BPE_NONE,
+		    .special = special,
+		    .specials = 2};
+		json_t *o = learn_by(&law, doc, 1, &result);
+		struct gv_tokenizer *t = open_tokenizer(scratch);
+		struct gv_ids ids = {0};
+		char *back = NULL;
+
+		ok(json_is_null(json_object_get(o, "normalizer")),
+		    "%s: not normalised", name[i]);
+		ok(!json_object_get(part(o, "vocab"), "Foo") &&
+			json_object_get(part(o, "vocab"), "oo"),
+		    "%s: what is spelled as a special token isn't learned",
+		    name[i]);
+		is_int(gv_tokenizer_special(t, "Foo"), result.size - 1,
+		    "%s: that is the last", name[i]);
+		must(gv_encode(t, doc[0], strlen(doc[0]), false, &ids, &e), &e);
+		must(gv_decode(t, ids.id, ids.n, true, &back, &n, &e), &e);
+		ok(n == strlen(doc[0]) && !memcmp(back, doc[0], n),
+		    "%s: the text comes back from %zu ids", name[i], ids.n);
+		gv_free(back);
+		gv_ids_free(&ids);
+		gv_tokenizer_close(&t);
+		json_decref(o);
+	}
+}
+
+static const json_t *
+merge_at(const json_t *o, size_t i, int side)
+{
+	return json_array_get(
+	    json_array_get(part(o, "merges"), i), (size_t)side);
+}
+
+/* How a pattern shows in the merges. */
+static void
+cuts(void)
+{
+	static const char *const doc[] = {"12 12 12 a'B a'B"};
+	struct gv_bpe_law law = {.vocab = 257, .split = "llama3"};
+	struct gv_bpe_result result;
+	json_t *o = learn_by(&law, doc, 1, &result);
+
+	is_str(json_string_value(merge_at(o, 0, 0)), "1", "llama3: 1 ...");
+	is_str(json_string_value(merge_at(o, 0, 1)), "2", "... and 2");
+	json_decref(o);
+	law.split = "qwen2";
+	o = learn_by(&law, doc, 1, &result);
+	is_str(json_string_value(merge_at(o, 0, 0)), "'", "qwen2: ' ...");
+	is_str(json_string_value(merge_at(o, 0, 1)), "B", "... and B");
+	json_decref(o);
+	law.split = "smollm";
+	o = learn_by(&law, doc, 1, &result);
+	is_str(json_string_value(merge_at(o, 0, 0)), "\xc4\xa0",
+	    "smollm: a blank ...");
+	is_str(json_string_value(merge_at(o, 0, 1)), "a", "... and a");
+	json_decref(o);
+}
+
+/* Blanks and words of 3 to 20 letters, half of them of few kinds. */
+static char *
+many_words(size_t words)
+{
+	char *s = malloc(words * 24);
+	struct draw r = {9};
+	size_t n = 0, i, k;
+
+	if (!s)
+		bail("many_words", "out of memory");
+	for (i = 0; i < words; i++) {
+		size_t len = 3 + draw(&r, 18);
+		bool common = !draw(&r, 2);
+
+		s[n++] = ' ';
+		for (k = 0; k < len; k++)
+			s[n++] = (char)('a' + (common ? (len + k) % 26
+						      : draw(&r, 26)));
+	}
+	s[n] = '\0';
+	return s;
+}
+
+/* Words too many for the memory: the rare ones go, whatever the order. */
+static void
+little_memory(void)
+{
+	struct gv_bpe_law law = {.vocab = 400,
+	    .memory = GV_BPE_LEAST_MEMORY,
+	    .chat_template = "nano"};
+	struct gv_bpe_result one, two, all;
+	char *s = many_words(150000), *half = s + strlen(s) / 2;
+	const char *there[2] = {s, NULL}, *back[2] = {NULL, s};
+	json_t *x, *y;
+
+	while (*half != ' ')
+		half++;
+	*half++ = '\0'; /* and each half begins with a word */
+	there[1] = back[0] = half;
+	x = learn_by(&law, there, 2, &one);
+	ok(one.least == 2 && one.left_out > 0.4 && one.left_out < 0.6,
+	    "words that occur less than %d times are left out, %.2f of all",
+	    (int)one.least, one.left_out);
+	y = learn_by(&law, back, 2, &two);
+	ok(json_equal(x, y) && two.pieces == one.pieces,
+	    "the same ones in another order");
+	json_decref(y);
+	law.memory *= 4;
+	y = learn_by(&law, there, 2, &all);
+	ok(all.least == 1 && all.left_out == 0 && all.pieces > one.pieces,
+	    "all %zu fit into more", all.pieces);
+	ok(!json_equal(x, y), "and that makes a difference");
+	json_decref(x);
+	json_decref(y);
+	free(s);
 }
 
 /* A megabyte without a gap, of one letter and of four. */
@@ -203,7 +398,11 @@ main(int argc, char **argv)
 	as_reference(argv[0]);
 	order();
 	specials();
-	errors();
+	bad_laws();
+	wrong_order();
+	families();
+	cuts();
+	little_memory();
 	worst();
 	cleanup();
 	return done();

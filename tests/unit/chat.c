@@ -143,12 +143,13 @@ straddle(void)
 {
 	struct gv_tokenizer *t;
 	struct gv_error e = {0};
+	struct gv_bpe_law law = {.vocab = 300, .chat_template = "chatml"};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b;
-	int32_t size;
 
-	must(gv_bpe_train_open(&b, 300, "chatml", &e), &e);
+	must(gv_bpe_train_open(&b, &law, &e), &e);
 	must(gv_bpe_train_add(b, "a\n\nb\n\nc", 7, &e), &e);
-	must(gv_bpe_train_learn(b, &size, &e), &e);
+	must(gv_bpe_train_learn(b, &result, &e), &e);
 	must(gv_bpe_train_write(b, scratch, &e), &e);
 	gv_bpe_train_close(&b);
 	t = open_tokenizer(scratch);

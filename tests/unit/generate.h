@@ -5,6 +5,7 @@
 #define GENERATE_H
 
 #include "chat.h"
+#include "bpe_train.h"
 #include "config.h"
 #include "gen_priv.h"
 #include "mem.h"
@@ -63,12 +64,13 @@ make_tokenizer(const char *dir)
 	    "what is the shape in the image? what colour is it? red green "
 	    "blue circle square triangle rectangle yes no there is a which of "
 	    "these two is larger say something long about the blue square";
+	struct gv_bpe_law law = {.vocab = 300, .chat_template = "nano"};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b;
-	int32_t size;
 
-	if (gv_bpe_train_open(&b, 300, "nano", &e) ||
+	if (gv_bpe_train_open(&b, &law, &e) ||
 	    gv_bpe_train_add(b, text, sizeof text - 1, &e) ||
-	    gv_bpe_train_learn(b, &size, &e) ||
+	    gv_bpe_train_learn(b, &result, &e) ||
 	    gv_bpe_train_write(b, dir, &e) || gv_tokenizer_open(&t, dir, &e))
 		fatal("tokenizer");
 	gv_bpe_train_close(&b);

@@ -3,6 +3,7 @@
  * family's; and what doesn't fit is refused by name, with nothing made. */
 #include "join.h"
 
+#include "bpe_train.h"
 #include "dir.h"
 #include "export.h"
 #include "golden.h"
@@ -34,6 +35,8 @@ tower(char dir[MOST_DIR], const char *name)
 static void
 make_text(const char *name, bool tied, int padding)
 {
+	struct gv_bpe_law law = {.vocab = 300, .chat_template = "nano"};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b = NULL;
 	struct gv_tokenizer *t = NULL;
 	struct gv_model *m = NULL;
@@ -41,14 +44,13 @@ make_text(const char *name, bool tied, int padding)
 	struct gv_error e = {0};
 	struct gvk *k = NULL;
 	char dir[GV_PATH_MAX];
-	int32_t size;
 	json_t *o;
 
 	in_root(dir, name);
 	must(mkdir(dir, 0777), &e);
-	must(gv_bpe_train_open(&b, 300, "nano", &e), &e);
+	must(gv_bpe_train_open(&b, &law, &e), &e);
 	must(gv_bpe_train_add(b, words, sizeof words - 1, &e), &e);
-	must(gv_bpe_train_learn(b, &size, &e), &e);
+	must(gv_bpe_train_learn(b, &result, &e), &e);
 	must(gv_bpe_train_write(b, dir, &e), &e);
 	gv_bpe_train_close(&b);
 	must(gv_tokenizer_open(&t, dir, &e), &e);

@@ -2,6 +2,7 @@
 #ifndef TOKENS_H
 #define TOKENS_H
 
+#include "bpe_train.h"
 #include "io.h"
 #include "mem.h"
 #include "tap.h"
@@ -120,15 +121,16 @@ learn_corpus(const char *argv0, int32_t vocab, const char *tmpl)
 {
 	char path[MOST_PATH], *s;
 	struct gv_error e = {0};
+	struct gv_bpe_law law = {.vocab = vocab, .chat_template = tmpl};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b;
-	int32_t size;
 	size_t n;
 
 	must(gv_slurp(golden(path, argv0, "corpus.txt"), 1 << 20, &s, &n, &e),
 	    &e);
-	must(gv_bpe_train_open(&b, vocab, tmpl, &e), &e);
+	must(gv_bpe_train_open(&b, &law, &e), &e);
 	must(gv_bpe_train_add(b, s, n, &e), &e);
-	must(gv_bpe_train_learn(b, &size, &e), &e);
+	must(gv_bpe_train_learn(b, &result, &e), &e);
 	must(gv_bpe_train_write(b, scratch, &e), &e);
 	gv_bpe_train_close(&b);
 	gv_free(s);

@@ -2,6 +2,7 @@
  * looked for in a growing text. */
 #include "tool.h"
 
+#include "bpe_train.h"
 #include "golden.h"
 #include "mem.h"
 #include "tap.h"
@@ -318,12 +319,13 @@ make_tokenizer(const char *template)
 {
 	char dir[] = "/tmp/gv-tool-XXXXXX", path[64];
 	struct gv_tokenizer *t;
+	struct gv_bpe_law law = {.vocab = 280, .chat_template = template};
+	struct gv_bpe_result result;
 	struct gv_bpe_train *b;
-	int32_t size;
 
-	if (!mkdtemp(dir) || gv_bpe_train_open(&b, 280, template, &e) ||
+	if (!mkdtemp(dir) || gv_bpe_train_open(&b, &law, &e) ||
 	    gv_bpe_train_add(b, "error error", 11, &e) ||
-	    gv_bpe_train_learn(b, &size, &e) ||
+	    gv_bpe_train_learn(b, &result, &e) ||
 	    gv_bpe_train_write(b, dir, &e) || gv_tokenizer_open(&t, dir, &e))
 		fatal("tokenizer");
 	gv_bpe_train_close(&b);
