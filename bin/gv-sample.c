@@ -1,17 +1,13 @@
 /* gv-sample: answers a prompt about images, as text that streams. */
-#include "chat.h"
 #include "cli.h"
-#include "gen.h"
-#include "image.h"
+#include "dialogue.h"
 #include "inputs.h"
 #include "mem.h"
 #include "prompts.h"
 #include "prov.h"
-#include "score.h"
-#include "utf8.h"
+#include "trickle.h"
+#include "visual.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,103 +70,15 @@ struct run {
 	struct gvk *k;
 	struct gv_model *m;
 	struct gv_tokenizer *t;
-	struct gv_gen *g;
-	struct gv_inputs in; /* --records */
+	struct gv_dialogue *d;
+	struct gv_trickle out;
+	/* --records */
+	struct gv_inputs in;
 	struct gv_prompt_fields fields;
-	struct gv_tensor images; /* U8 (N,H,W,3) */
-	uint8_t *px;
-	json_t *messages; /* the chat so far */
-	uint64_t turn;
-	bool terminal; /* standard output is one */
+	struct gv_gen *g;
 };
-
-/* ---- text as it comes ---------------------------------------------------- */
-
-/* Bytes of an unfinished character, and where they go. */
-struct printer {
-	const struct run *r;
-	char held[8];
-	size_t n;
-};
-
-/* One character; what could steer a terminal is shown instead. */
-static void
-put_char(const struct printer *p, uint32_t c, const char *s, size_t n)
-{
-	if (c == GV_UTF8_BAD)
-		fputs("\xef\xbf\xbd", stdout);
-	else if (p->r->terminal && c != '\n' && c != '\t' &&
-		 (c < 32 || (c >= 0x7f && c < 0xa0)))
-		printf("\\x%02x", (unsigned)c);
-	else
-		fwrite(s, 1, n, stdout);
-}
-
-/* Prints the whole characters of what is held and `n` bytes more; at the end
- * all of it. */
-static void
-print(struct printer *p, const char *s, size_t n, bool end)
-{
-	char buf[256];
-	size_t at = 0, k;
-	uint32_t c;
-
-	while (n || (end && p->n)) {
-		size_t some = n < sizeof buf - p->n ? n : sizeof buf - p->n;
-		size_t all = p->n + some, whole;
-
-		memcpy(buf, p->held, p->n);
-		if (some)
-			memcpy(buf + p->n, s, some);
-		s += some;
-		n -= some;
-		whole = end && !n ? all : gv_utf8_whole(buf, all);
-		for (at = 0; at < whole; at += k) {
-			k = gv_utf8_next(buf + at, whole - at, &c);
-			if (c == GV_UTF8_BAD)
-				k = gv_utf8_broken(buf + at, whole - at);
-			put_char(p, c, buf + at, k);
-		}
-		p->n = all - whole;
-		memcpy(p->held, buf + whole, p->n);
-	}
-	fflush(stdout);
-}
-
-static void
-on_text(void *arg, uint64_t number, uint32_t sample, const char *s, size_t n)
-{
-	(void)number;
-	(void)sample;
-	print(arg, s, n, false);
-}
 
 /* ---- the start ----------------------------------------------------------- */
-
-/* Reads the operands as the model wants its pixels. */
-static int
-read_images(struct run *r, char *const *path, int n, struct gv_error *e)
-{
-	const struct gv_image_rule *rule = &r->m->cfg.rule;
-	int64_t shape[4] = {n, rule->height, rule->width, 3};
-	size_t bytes = (size_t)(shape[1] * shape[2] * 3);
-	struct gv_image im;
-	int i;
-
-	r->px = gv_alloc((size_t)n, bytes);
-	if (!r->px)
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for images");
-	for (i = 0; i < n; i++) {
-		if (gv_image_read(&im, path[i], NULL, e))
-			return e->code;
-		if (gv_image_resize(r->px + (size_t)i * bytes, &im, rule, e))
-			gv_fail_in(e, "cannot resize '%s'", path[i]);
-		gv_image_free(&im);
-		if (e->code)
-			return e->code;
-	}
-	return gv_tensor_set(&r->images, GV_U8, 4, shape, r->px, e);
-}
 
 static int
 open_model(struct run *r, enum gv_input input, struct gv_error *e)
@@ -222,8 +130,17 @@ settle_law(struct gv_gen_law *law, const struct gv_sampling_config *own)
 	law->repetition = (float)penalty;
 }
 
-static int
-open_gen(struct run *r, int64_t rows, struct printer *p, struct gv_error *e)
+static void
+on_text(void *arg, uint64_t number, uint32_t sample, const char *s, size_t n)
+{
+	(void)number;
+	(void)sample;
+	gv_trickle_put(arg, s, n);
+}
+
+/* The law; `out` is told the text while it comes, or nobody. */
+static struct gv_gen_law
+law_of(const struct run *r, int64_t rows, struct gv_trickle *out)
 {
 	struct gv_gen_law law = {.group = 1,
 	    .max_tokens = max_tokens,
@@ -231,72 +148,14 @@ open_gen(struct run *r, int64_t rows, struct printer *p, struct gv_error *e)
 	    .seed = (uint64_t)common.seed,
 	    .stop = stops.v,
 	    .stops = stops.n,
-	    .on_text = p ? on_text : NULL,
-	    .arg = p};
+	    .on_text = out ? on_text : NULL,
+	    .arg = out};
 
 	settle_law(&law, &r->m->cfg.sampling);
-	if (gv_gen_open(&r->g, r->m, r->t, &law, e))
-		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
-	return 0;
+	return law;
 }
 
-/* ---- prompts ------------------------------------------------------------- */
-
-/* Adds a turn; the first one shows the images. */
-static int
-say(struct run *r, const char *role, const char *text, size_t n,
-    struct gv_error *e)
-{
-	json_t *part = json_stringn(text, n), *content;
-	int64_t i, images = r->images.rank ? r->images.shape[0] : 0;
-
-	if (!part)
-		return gv_fail(e, GV_ERR_FORMAT, "the text is not UTF-8");
-	if (!images || json_array_size(r->messages)) {
-		content = part;
-	} else {
-		content = json_array();
-		for (i = 0; i < images; i++)
-			json_array_append_new(
-			    content, json_pack("{ss}", "type", "image"));
-		json_array_append_new(
-		    content, json_pack("{ssso}", "type", "text", "text", part));
-	}
-	if (json_array_append_new(r->messages,
-		json_pack("{ssso}", "role", role, "content", content)))
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for a message");
-	return 0;
-}
-
-/* A document that goes on: what begins one, and the text, without the token
- * that would end it. */
-static int
-render_raw(const struct run *r, const char *s, size_t n,
-    struct gv_rendered *out, struct gv_error *e)
-{
-	if (gv_document(r->t, s, n, out, e))
-		return e->code;
-	if (!n)
-		out->n = out->n > 1 ? 1 : out->n;
-	else if (gv_tokenizer_is_special(r->t, out->token[out->n - 1]))
-		out->n--;
-	return 0;
-}
-
-/* Renders the chat, or `s` as it is. */
-static int
-render(const struct run *r, const char *s, size_t n, bool open,
-    struct gv_rendered *out, struct gv_error *e)
-{
-	const struct gv_chat_how how = {
-	    .image_rows = (int)r->m->cfg.R, .prompt = open};
-
-	if (raw)
-		return render_raw(r, s, n, out, e);
-	return gv_chat(r->t, &how, r->messages, NULL, out, e);
-}
-
-/* ---- answering ----------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------- */
 
 static int
 print_json(const struct gv_gen_sample *s, struct gv_error *e)
@@ -317,39 +176,19 @@ print_json(const struct gv_gen_sample *s, struct gv_error *e)
 	return e->code;
 }
 
-/* Samples an answer to the chat or text, printing it as it comes, and adds it
- * to the chat. */
+/* Asks, and ends what has been printed while the answer came. */
 static int
-reply(struct run *r, const char *s, size_t n, struct printer *out,
-    struct gv_error *e)
+reply(struct run *r, const char *s, size_t n, struct gv_error *e)
 {
-	struct gv_gen_prompt p = {.number = r->turn++};
-	struct gv_rendered x = {0};
-	struct gv_gen_result got;
+	const struct gv_gen_sample *got;
 
-	if (!render(r, s, n, true, &x, e)) {
-		p.token = x.token;
-		p.n = x.n;
-		p.image_at = x.image_at;
-		p.images = x.images;
-		p.input = r->px ? GV_IN_IMAGE : GV_IN_NONE;
-		p.visual = r->px ? &r->images : NULL;
-		n = (size_t)gv_gen_submit(r->g, &p, e);
-	}
-	gv_rendered_free(&x);
-	if (e->code)
+	if (gv_dialogue_ask(r->d, s, n, &got, e))
 		return e->code;
-	do
-		if (gv_gen_step(r->g, e))
-			return e->code;
-	while (!gv_gen_take(r->g, &got));
 	if (common.json)
-		return print_json(got.sample, e);
-	print(out, "", 0, true);
+		return print_json(got, e);
+	gv_trickle_end(&r->out);
 	putchar('\n');
-	if (raw)
-		return 0;
-	return say(r, "assistant", got.sample->text, got.sample->bytes, e);
+	return 0;
 }
 
 /* One line from the terminal, without its newline; false at the end. */
@@ -371,126 +210,69 @@ ask(char **line, size_t *cap, size_t *n)
 	return true;
 }
 
-/* A chat on the terminal.  A turn that can't be answered is taken back. */
+/* A chat on the terminal. */
 static int
-chat(struct run *r, struct printer *out, struct gv_error *e)
+chat(struct run *r, struct gv_error *e)
 {
-	size_t cap = 0, n, before;
+	size_t cap = 0, n;
 	char *line = NULL;
 
 	while (ask(&line, &cap, &n)) {
 		if (!n)
 			continue;
 		if (!strcmp(line, "/reset")) {
-			json_array_clear(r->messages);
+			gv_dialogue_reset(r->d);
 			continue;
 		}
-		before = json_array_size(r->messages);
-		if (!raw && say(r, "user", line, n, e))
-			break;
-		if (!reply(r, line, n, out, e))
+		if (!reply(r, line, n, e))
 			continue;
-		if (e->code != GV_ERR_LIMIT || gv_gen_pending(r->g))
+		if ((e->code != GV_ERR_LIMIT && e->code != GV_ERR_FORMAT) ||
+		    gv_dialogue_stuck(r->d))
 			break;
 		cli_warn("%s (/reset starts over)", e->msg);
 		gv_error_clear(e);
-		while (json_array_size(r->messages) > before)
-			json_array_remove(
-			    r->messages, json_array_size(r->messages) - 1);
 	}
 	free(line);
 	return e->code;
 }
 
-/* ---- scoring ------------------------------------------------------------- */
+/* ---- scores -------------------------------------------------------------- */
 
-/* Appends TEXT's own tokens to a plain text, each one a target. */
-static int
-append_text(const struct run *r, const char *s, struct gv_rendered *x,
-    struct gv_ids *all, int32_t **target, int32_t **bytes, struct gv_error *e)
+static json_t *
+score_json(const struct gv_likely *s)
 {
-	size_t i, n, first;
+	json_t *ids = json_array(), *logps = json_array();
+	size_t i;
 
-	for (i = 0; i < x->n; i++)
-		if (gv_ids_push(all, x->token[i], e))
-			return e->code;
-	first = all->n ? all->n : 1; /* nothing precedes the first token */
-	if (gv_encode(r->t, s, strlen(s), false, all, e))
-		return e->code;
-	*target = gv_alloc(all->n + 1, sizeof **target);
-	*bytes = gv_alloc(all->n + 1, sizeof **bytes);
-	if (!*target || !*bytes)
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for a text");
-	for (i = 0; i < all->n; i++)
-		(*target)[i] = -1;
-	for (i = first; i < all->n; i++) {
-		(*target)[i - 1] = all->id[i];
-		gv_token_bytes(r->t, all->id[i], &n);
-		(*bytes)[i - 1] = (int32_t)n;
+	for (i = 0; i < s->n; i++) {
+		json_array_append_new(ids, json_integer(s->id[i]));
+		json_array_append_new(logps, json_real((double)s->logp[i]));
 	}
-	return 0;
+	return json_pack("{sI,sI,sf,sf,sf,so,so}", "tokens", (json_int_t)s->n,
+	    "bytes", (json_int_t)s->bytes, "logp", s->sum, "perplexity",
+	    s->perplexity, "bits_per_byte", s->bits_per_byte, "ids", ids,
+	    "logps", logps);
 }
 
-/* The sums of a score. */
-struct sums {
-	double logp, text; /* of all tokens, and of those that spell bytes */
-	long long tokens, bytes;
-};
-
-/* Adds the scored tokens up, and lists them in `ids` and `logps`. */
-static void
-add_up(const struct run *r, const struct gv_score_item *s, const int32_t *bytes,
-    struct sums *to, json_t *ids, json_t *logps)
+static int
+print_score(const struct run *r, const struct gv_likely *s, struct gv_error *e)
 {
+	json_t *o = common.json ? score_json(s) : NULL;
 	char quoted[128];
+	const char *b;
 	size_t i, n;
 
 	for (i = 0; i < s->n; i++) {
-		double logp = (double)s->logp[i];
-		const char *b;
-
-		if (s->target[i] < 0)
-			continue;
-		b = gv_token_bytes(r->t, s->target[i], &n);
-		cli_say(1, "%10.5f  '%s'", logp,
+		b = gv_token_bytes(r->t, s->id[i], &n);
+		cli_say(1, "%10.5f  '%s'", (double)s->logp[i],
 		    gv_quote(quoted, sizeof quoted, b, n));
-		json_array_append_new(ids, json_integer(s->target[i]));
-		json_array_append_new(logps, json_real(logp));
-		to->tokens++;
-		to->logp += logp;
-		to->text += bytes[i] ? logp : 0;
-		to->bytes += bytes[i];
 	}
-}
-
-static int
-print_score(const struct run *r, const struct gv_score_item *s,
-    const int32_t *bytes, struct gv_error *e)
-{
-	json_t *ids = json_array(), *logps = json_array(), *o;
-	struct sums sum = {0};
-	double ppl, per_byte;
-
-	add_up(r, s, bytes, &sum, ids, logps);
-	if (!sum.tokens) {
-		json_decref(ids);
-		json_decref(logps);
-		return gv_fail(
-		    e, GV_ERR_FORMAT, "the text has no token to score");
-	}
-	ppl = exp(-sum.logp / (double)sum.tokens);
-	per_byte = sum.bytes ? -sum.text / log(2) / (double)sum.bytes : 0;
-	o = json_pack("{sI,sI,sf,sf,sf,so,so}", "tokens",
-	    (json_int_t)sum.tokens, "bytes", (json_int_t)sum.bytes, "logp",
-	    sum.logp, "perplexity", ppl, "bits_per_byte", per_byte, "ids", ids,
-	    "logps", logps);
-	if (!o)
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for JSON");
 	if (!common.json)
-		printf("tokens %lld\nbytes %lld\nlogp %.6f\n"
+		printf("tokens %zu\nbytes %lld\nlogp %.6f\n"
 		       "perplexity %.6g\nbits_per_byte %.6g\n",
-		    sum.tokens, sum.bytes, sum.logp, ppl, per_byte);
-	else if (json_dumpf(o, stdout, JSON_REAL_PRECISION(9)))
+		    s->n, (long long)s->bytes, s->sum, s->perplexity,
+		    s->bits_per_byte);
+	else if (!o || json_dumpf(o, stdout, JSON_REAL_PRECISION(9)))
 		gv_fail(e, GV_ERR_NOMEM, "no memory for JSON");
 	else
 		putchar('\n');
@@ -498,40 +280,15 @@ print_score(const struct run *r, const struct gv_score_item *s,
 	return e->code;
 }
 
-/* How likely the answer is after the chat or text. */
 static int
 score(struct run *r, const char *s, size_t n, struct gv_error *e)
 {
-	int32_t *target = NULL, *bytes = NULL;
-	struct gv_score_item item = {0};
-	struct gv_rendered x = {0};
-	struct gv_ids all = {0};
+	struct gv_likely likely;
 
-	if (!raw && say(r, "assistant", answer, strlen(answer), e))
+	if (gv_dialogue_score(r->d, s, n, answer, &likely, e))
 		return e->code;
-	if (!render(r, s, n, false, &x, e) &&
-	    (!raw || !append_text(r, answer, &x, &all, &target, &bytes, e)) &&
-	    (!r->px || !gv_visual_take(&item.visual, r->m, GV_IN_IMAGE,
-			   &r->images, NULL, e))) {
-		item.token = raw ? all.id : x.token;
-		item.target = raw ? target : x.target;
-		item.n = raw ? all.n : x.n;
-		item.image_at = x.image_at;
-		item.images = x.images;
-		item.logp = gv_alloc(item.n, sizeof *item.logp);
-		if (!item.logp)
-			gv_fail(e, GV_ERR_NOMEM, "no memory for a text");
-		else if (!gv_score_check(r->m, &item, e) &&
-			 !gv_score(r->m, &item, 1, e))
-			n = (size_t)print_score(
-			    r, &item, raw ? bytes : x.bytes, e);
-	}
-	gv_visual_drop(&item.visual);
-	gv_free(item.logp);
-	gv_free(target);
-	gv_free(bytes);
-	gv_ids_free(&all);
-	gv_rendered_free(&x);
+	print_score(r, &likely, e);
+	gv_likely_free(&likely);
 	return e->code;
 }
 
@@ -589,6 +346,7 @@ run_records(struct run *r, char *const *path, int n, struct gv_error *e)
 {
 	const struct gv_gen_work work = {feed, print_record, r};
 	struct gv_facts f = {.dir = model_dir};
+	struct gv_gen_law law;
 	struct gv_reader *in;
 
 	if (gv_inputs_open(&r->in, path, n, e))
@@ -601,8 +359,9 @@ run_records(struct run *r, char *const *path, int n, struct gv_error *e)
 	f.tokenizer = r->t;
 	if (gv_prov_check_input(gv_reader_schema(in), &f, r->fields.input, e))
 		return gv_fail_in(e, "cannot use '%s'", gv_reader_name(in));
-	if (open_gen(r, batch, NULL, e))
-		return e->code;
+	law = law_of(r, batch, NULL);
+	if (gv_gen_open(&r->g, r->m, r->t, &law, e))
+		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
 	return gv_gen_run(r->g, &work, e);
 }
 
@@ -610,7 +369,7 @@ run_records(struct run *r, char *const *path, int n, struct gv_error *e)
 
 /* The prompt of the command line, or all of standard input. */
 static int
-run_prompt(struct run *r, struct printer *out, struct gv_error *e)
+run_prompt(struct run *r, struct gv_error *e)
 {
 	char *given = NULL;
 	const char *s = prompt ? prompt : "";
@@ -624,9 +383,8 @@ run_prompt(struct run *r, struct printer *out, struct gv_error *e)
 		if (!n)
 			gv_fail(e, GV_ERR_CUT, "standard input has no prompt");
 	}
-	if (!e->code && (raw || !say(r, "user", s, n, e)))
-		n = (size_t)(answer ? score(r, s, n, e)
-				    : reply(r, s, n, out, e));
+	if (!e->code)
+		(void)(answer ? score(r, s, n, e) : reply(r, s, n, e));
 	gv_free(given);
 	return e->code;
 }
@@ -634,17 +392,20 @@ run_prompt(struct run *r, struct printer *out, struct gv_error *e)
 static int
 run_text(struct run *r, char *const *path, int n, struct gv_error *e)
 {
-	struct printer out = {.r = r};
+	struct gv_gen_law law;
 
 	if (open_model(r, n ? GV_IN_IMAGE : GV_IN_NONE, e) ||
-	    (n && read_images(r, path, n, e)))
+	    gv_dialogue_open(&r->d, r->m, r->t, raw, e) ||
+	    (n && gv_dialogue_show(r->d, path, n, e)))
 		return e->code;
-	r->messages = json_array();
-	if (!answer && open_gen(r, 1, common.json ? NULL : &out, e))
-		return e->code;
-	if (!prompt && !answer && isatty(STDIN_FILENO))
-		return chat(r, &out, e);
-	return run_prompt(r, &out, e);
+	if (answer)
+		return run_prompt(r, e);
+	law = law_of(r, 1, common.json ? NULL : &r->out);
+	if (gv_dialogue_law(r->d, &law, e))
+		return gv_fail_in(e, "cannot sample from '%s'", model_dir);
+	if (!prompt && isatty(STDIN_FILENO))
+		return chat(r, e);
+	return run_prompt(r, e);
 }
 
 int
@@ -652,7 +413,8 @@ main(int argc, char **argv)
 {
 	int n = cli_start(&prog, &common, argc, argv);
 	struct gv_error e = {0};
-	struct run r = {.terminal = isatty(STDOUT_FILENO)};
+	struct run r = {
+	    .out = {.f = stdout, .terminal = isatty(STDOUT_FILENO)}};
 
 	if (!model_dir)
 		cli_usage("no model: -m DIR");
@@ -664,8 +426,7 @@ main(int argc, char **argv)
 	if (records ? run_records(&r, argv + 1, n, &e)
 		    : run_text(&r, argv + 1, n, &e))
 		cli_die(&e);
-	json_decref(r.messages);
-	gv_free(r.px);
+	gv_dialogue_close(&r.d);
 	gv_gen_close(&r.g);
 	gv_free(stops.v);
 	gv_model_close(&r.m);

@@ -156,6 +156,12 @@ if command -v script >/dev/null; then
 	grep '^> .' chat | sed 's/^\(> \)*//' >answers
 	ok "a second turn has the first before it" \
 		test "$(sed -n 2p answers)" != "$(sed -n 1p answers)"
+	first=$(sed -n 1p answers)
+	printf '%3000s?\nyes or no?\n\004' x | tr ' ' x >typed
+	on_terminal typed --temperature 0 >chat
+	is "a question that is too long is said to be, and taken back" \
+		"$(grep -c 'reset starts over' chat) $(grep -v over chat |
+			grep '^> .' | sed 's/^\(> \)*//')" "1 $first"
 	is "no control bytes reach a terminal" "$(printf 'x\n\004' >typed
 		for s in 1 2 3; do
 			on_terminal typed --temperature 30 --seed $s
