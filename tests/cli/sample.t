@@ -157,7 +157,7 @@ if command -v script >/dev/null; then
 	ok "a second turn has the first before it" \
 		test "$(sed -n 2p answers)" != "$(sed -n 1p answers)"
 	first=$(sed -n 1p answers)
-	printf '%3000s?\nyes or no?\n\004' x | tr ' ' x >typed
+	{ printf '%3000s' x | tr ' ' x; printf '\nyes or no?\n\004'; } >typed
 	on_terminal typed --temperature 0 >chat
 	is "a question that is too long is said to be, and taken back" \
 		"$(grep -c 'reset starts over' chat) $(grep -v over chat |
