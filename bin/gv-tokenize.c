@@ -5,6 +5,7 @@
 #include "render.h"
 #include "stream.h"
 #include "token.h"
+#include "token_decode.h"
 #include "token_learn.h"
 #include "token_show.h"
 #include "token_stream.h"

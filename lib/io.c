@@ -412,8 +412,8 @@ gv_map_close(struct gv_map *m)
 	memset(m, 0, sizeof *m);
 }
 
-static int
-open_input(const char *path, const char **name, int *fd, struct gv_error *e)
+int
+gv_input_open(const char *path, const char **name, int *fd, struct gv_error *e)
 {
 	bool std = !path || !strcmp(path, "-");
 	struct stat st;
@@ -441,7 +441,7 @@ gv_slurp(
 	ssize_t r;
 	int fd;
 
-	if (open_input(path, &name, &fd, e))
+	if (gv_input_open(path, &name, &fd, e))
 		return e->code;
 	do {
 		if (gv_grow(&buf, &cap, len + 65536, 1)) {
@@ -486,7 +486,7 @@ gv_lines_open(struct gv_lines **out, const char *path, size_t max_line,
 
 	if (!l)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (open_input(path, &name, &l->fd, e)) {
+	if (gv_input_open(path, &name, &l->fd, e)) {
 		gv_free(l);
 		return e->code;
 	}

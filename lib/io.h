@@ -82,6 +82,12 @@ int gv_map_open(
     struct gv_map *m, const char *path, struct gv_error *e) GV_USE_RESULT;
 void gv_map_close(struct gv_map *m);
 
+/* Opens a file, or for NULL or "-" standard input, to read: a descriptor, and a
+ * name for messages, which is the path or a constant.  A directory is
+ * GV_ERR_SYS. */
+int gv_input_open(const char *path, const char **name, int *fd,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* Reads a whole file or pipe into memory, at most `limit` bytes, plus a NUL
  * that is not counted.  path NULL or "-" is standard input.  *out is freed
  * with gv_free(). */

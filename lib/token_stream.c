@@ -1,4 +1,4 @@
-/* Streams of tokens: records written, and their ids turned back into text. */
+/* Streams of tokens, written. */
 #include "token_stream.h"
 
 #include "config.h"
@@ -6,12 +6,8 @@
 #include "mem.h"
 #include "banned.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-#define MAX_LINE ((size_t)64 << 20) /* of ids to decode */
 
 /* ---- rows ---------------------------------------------------------------- */
 
@@ -176,121 +172,4 @@ gv_tokens_put(struct gv_writer *w, const struct gv_render *how,
 		if (gv_writer_json(w, name, json_object_get(r->plain, name), e))
 			return e->code;
 	return gv_writer_end_rec(w, e);
-}
-
-/* ---- decoding ------------------------------------------------------------ */
-
-static int
-put_text(const struct gv_tokens_text *to, const int32_t *id, size_t n,
-    struct gv_error *e)
-{
-	size_t len;
-	char *s;
-
-	if (gv_decode(to->tokenizer, id, n, to->specials, &s, &len, e))
-		return e->code;
-	if (!gv_out_write(to->out, s, len, e))
-		(void)!gv_out_write(to->out, "\n", 1, e);
-	gv_free(s);
-	return e->code;
-}
-
-static int
-same_vocabulary(
-    const struct gv_reader *r, const struct gv_tokenizer *t, struct gv_error *e)
-{
-	const char *made = gv_schema_digest(gv_reader_schema(r), "tokenizer");
-
-	if (!made || !strcmp(made, gv_tokenizer_digest(t)))
-		return 0;
-	return gv_fail(e, GV_ERR_MATCH, "its tokens are of another vocabulary");
-}
-
-static int
-decode_records(const struct gv_tokens_text *to, struct gv_reader *r, size_t at,
-    const char *file, struct gv_error *e)
-{
-	struct gv_rec rec;
-
-	while (gv_reader_next(r, &rec, e) > 0) {
-		const struct gv_tensor *v = &rec.v[at].t;
-
-		if (!put_text(to, v->data, v->bytes / sizeof(int32_t), e))
-			continue;
-		gv_fail_in(e, "record %" PRIu64, rec.n);
-		return gv_docs_in_file(e, file);
-	}
-	return e->code;
-}
-
-int
-gv_tokens_decode(
-    const struct gv_tokens_text *to, const char *file, struct gv_error *e)
-{
-	struct gv_reader *r;
-	size_t at;
-
-	if (gv_reader_open(&r, file, e))
-		return e->code;
-	if (!gv_reader_need(r, "tokens", "I32 (T)", &at, e)) {
-		gv_reader_tie(r, to->out);
-		if (same_vocabulary(r, to->tokenizer, e))
-			gv_docs_in_file(e, file);
-		else
-			(void)!decode_records(to, r, at, file, e);
-	}
-	gv_reader_close(&r);
-	return e->code;
-}
-
-/* Appends the ids that a line spells. */
-static int
-parse_ids(const char *s, struct gv_ids *list, struct gv_error *e)
-{
-	for (;;) {
-		char *end, q[32];
-		size_t n;
-		long v;
-
-		s += strspn(s, " \t\r");
-		if (!*s)
-			return 0;
-		n = strcspn(s, " \t\r");
-		errno = 0;
-		v = strtol(s, &end, 10);
-		if (end != s + n || errno || v < 0 || v > INT32_MAX)
-			return gv_fail(e, GV_ERR_FORMAT, "'%s' is not an id",
-			    gv_quote(q, sizeof q, s, n));
-		if (gv_ids_push(list, (int32_t)v, e))
-			return e->code;
-		s = end;
-	}
-}
-
-int
-gv_tokens_decode_ids(
-    const struct gv_tokens_text *to, const char *file, struct gv_error *e)
-{
-	struct gv_ids list = {0};
-	struct gv_lines *l;
-	const char *s;
-	size_t n;
-
-	if (gv_lines_open(&l, file, MAX_LINE, e))
-		return e->code;
-	while (gv_lines_next(l, &s, &n, e) > 0) {
-		list.n = 0;
-		if (strlen(s) != n)
-			gv_fail(e, GV_ERR_FORMAT, "a NUL byte");
-		else if (!parse_ids(s, &list, e))
-			(void)!put_text(to, list.id, list.n, e);
-		if (!e->code)
-			continue;
-		gv_fail_in(e, "line %" PRIu64, gv_lines_number(l));
-		gv_docs_in_file(e, file);
-		break;
-	}
-	gv_ids_free(&list);
-	gv_lines_close(&l);
-	return e->code;
 }

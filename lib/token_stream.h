@@ -1,4 +1,4 @@
-/* Streams of tokens: records written, and their ids turned back into text. */
+/* Streams of tokens, written. */
 #ifndef GV_TOKEN_STREAM_H
 #define GV_TOKEN_STREAM_H
 
@@ -30,23 +30,6 @@ int gv_tokens_open(struct gv_writer **w, struct gv_out *o,
 /* Writes a record that `how` rendered. */
 int gv_tokens_put(struct gv_writer *w, const struct gv_render *how,
     const struct gv_record *r, struct gv_error *e) GV_USE_RESULT;
-
-/* Where decoded text goes, a line a record. */
-struct gv_tokens_text {
-	const struct gv_tokenizer *tokenizer;
-	bool specials; /* show special tokens */
-	struct gv_out *out;
-};
-
-/* Decodes the field `tokens` of a stream's records: GV_ERR_MATCH if they are of
- * another vocabulary.  What is decoded is written out before the input is
- * waited for. */
-int gv_tokens_decode(const struct gv_tokens_text *to, const char *file,
-    struct gv_error *e) GV_USE_RESULT;
-
-/* Decodes lines of decimal ids, at most 64 MiB each. */
-int gv_tokens_decode_ids(const struct gv_tokens_text *to, const char *file,
-    struct gv_error *e) GV_USE_RESULT;
 
 #ifdef __cplusplus
 }

@@ -308,6 +308,36 @@ is "ids as numbers" "$(printf '1 2\n\n690 64\n' |
 	gv-tokenize -m nano --decode --ids --specials)" '"#
 
 <|bos|>a'
+mkfifo ids
+has() { # FILE TEXT: within 5 s
+	i=0
+	until [ "$(cat "$1")" = "$2" ] || [ $i -eq 100 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	[ $i -lt 100 ]
+}
+gv-tokenize -m nano --decode --ids ids >text &
+exec 3>ids
+printf '64 127 ' >&3
+ok "text comes with its ids, but no part of a character" has text a
+printf '10' >&3
+printf '2 ' >&3
+ok "... which comes when it is whole" has text "a$(printf '\303\251')"
+printf '127\n64 127' >&3
+exec 3>&-
+wait
+is "... or when the line ends" "$(od -An -tx1 text | tr -d ' \n')" \
+	61c3a9c30a61c30a
+gv-tokenize -m nano --decode ids >text &
+exec 3>ids
+cat t.gv >&3
+ok "records, too, are decoded as they come" has text "first line
+second <|bos|>"
+cat t.gv >&3
+exec 3>&-
+wait
+is "... all of them" "$(wc -l <text)" 4
 must_fail 1 "an id outside" sh -c 'echo 700 | gv-tokenize -m nano --decode --ids'
 said "... is named" "line 1: id 700"
 for bad in -1 1x 99999999999 1.5; do
