@@ -59,22 +59,22 @@ gv_chat(const struct gv_tokenizer *t, const struct gv_chat_how *how,
 
 int
 gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
-    struct gv_rendered *r, struct gv_error *e)
+    size_t threads, struct gv_rendered *r, struct gv_error *e)
 {
 	int32_t nano = gv_tokenizer_special(t, "<|bos|>");
 	int32_t bos = nano >= 0 ? nano : t->add_bos ? t->bos : -1;
 	int32_t end = gv_tokenizer_special(t, "<|endoftext|>");
-	size_t start = r->n, i;
+	size_t start = r->n;
 	struct gv_ids ids = {0};
 	int rc;
 
 	if (end < 0 && nano < 0)
 		end = t->eos;
-	rc = gv_encode(t, s, n, false, &ids, e);
+	rc = gv_encode_threads(t, s, n, false, threads, &ids, e);
 	if (!rc && bos >= 0)
 		rc = gv_rendered_put(t, r, start, bos, false, e);
-	for (i = 0; i < ids.n && !rc; i++)
-		rc = gv_rendered_put(t, r, start, ids.id[i], true, e);
+	if (!rc)
+		rc = gv_rendered_text(t, r, start, ids.id, ids.n, e);
 	if (!rc && end >= 0)
 		rc = gv_rendered_put(t, r, start, end, true, e);
 	gv_ids_free(&ids);

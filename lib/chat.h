@@ -107,9 +107,10 @@ int gv_chat(const struct gv_tokenizer *t, const struct gv_chat_how *how,
 /* Renders a plain document, all of it trained on.  With <|bos|> (nano) that
  * token begins it, and is also the target at its end: the next document's
  * start.  Else it ends with <|endoftext|> or the eos_token, and begins with
- * the bos_token where tokenizer_config.json says "add_bos_token". */
+ * the bos_token where tokenizer_config.json says "add_bos_token".  A long one is
+ * encoded by gv_encode_threads(). */
 int gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
-    struct gv_rendered *r, struct gv_error *e) GV_USE_RESULT;
+    size_t threads, struct gv_rendered *r, struct gv_error *e) GV_USE_RESULT;
 
 #ifdef __cplusplus
 }

@@ -52,6 +52,11 @@ void gv_rendered_aim(
 int gv_rendered_put(const struct gv_tokenizer *t, struct gv_rendered *r,
     size_t start, int32_t id, bool trained, struct gv_error *e) GV_USE_RESULT;
 
+/* Appends tokens of text, all of them trained on. */
+int gv_rendered_text(const struct gv_tokenizer *t, struct gv_rendered *r,
+    size_t start, const int32_t *id, size_t n,
+    struct gv_error *e) GV_USE_RESULT;
+
 int gv_pen_text(struct gv_pen *p, const char *s, size_t n) GV_USE_RESULT;
 int gv_pen_str(struct gv_pen *p, const char *s) GV_USE_RESULT;
 

@@ -45,6 +45,35 @@ gv_rendered_put(const struct gv_tokenizer *t, struct gv_rendered *r,
 	return 0;
 }
 
+int
+gv_rendered_text(const struct gv_tokenizer *t, struct gv_rendered *r,
+    size_t start, const int32_t *id, size_t n, struct gv_error *e)
+{
+	int32_t *target, *bytes;
+	size_t i;
+
+	if (!n)
+		return 0;
+	if (room(r, n, e))
+		return e->code;
+	if (r->n > start)
+		gv_rendered_aim(t, r, r->n - 1, id[0]);
+	memcpy(r->token + r->n, id, n * sizeof *id);
+	target = r->target + r->n;
+	bytes = r->bytes + r->n;
+	for (i = 0; i + 1 < n; i++) {
+		const struct gv_tok *next = &t->tok[id[i + 1]];
+
+		target[i] = id[i + 1];
+		bytes[i] =
+		    next->flags & GV_TOK_SPECIAL ? 0 : (int32_t)next->len;
+	}
+	target[i] = -1;
+	bytes[i] = 0;
+	r->n += n;
+	return 0;
+}
+
 /* ---- stretches ----------------------------------------------------------- */
 
 int

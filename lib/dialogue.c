@@ -137,7 +137,7 @@ static int
 render_raw(const struct gv_dialogue *d, const char *s, size_t n,
     struct gv_rendered *out, struct gv_error *e)
 {
-	if (gv_document(d->t, s, n, out, e))
+	if (gv_document(d->t, s, n, 1, out, e))
 		return e->code;
 	if (!n)
 		out->n = out->n > 1 ? 1 : out->n;

@@ -379,7 +379,8 @@ document(const struct gv_render *how, const char *s, size_t n,
 	if (bad < n)
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "byte %zu is not UTF-8", bad + 1);
-	if (begin(r, e) || gv_document(how->tokenizer, s, n, &r->seq, e))
+	if (begin(r, e) ||
+	    gv_document(how->tokenizer, s, n, how->threads, &r->seq, e))
 		return e->code;
 	return shorten(how, r, e);
 }

@@ -33,6 +33,8 @@ struct gv_render {
 	enum gv_render_mode mode;
 	struct gv_chat_how chat; /* image_rows 0: not known; prompt: by mode */
 	int64_t max_length; /* tokens a sequence has at most; 0: any */
+	size_t
+	    threads; /* that a long document takes; gv_render_open() sets it */
 	bool strict; /* a document that isn't UTF-8 is GV_ERR_FORMAT */
 	const char *const *keep; /* keys of a prompt's line to keep, besides */
 	size_t nkeep; /* those that always are */

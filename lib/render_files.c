@@ -15,7 +15,7 @@ struct batch {
 };
 
 struct gv_render_files {
-	const struct gv_render *how;
+	struct gv_render how;
 	struct gv_docs *docs;
 	struct gv_ordered *q;
 	struct batch *b; /* what is being given out */
@@ -36,7 +36,7 @@ render_batch(void *ctx, void *item)
 {
 	struct gv_render_files *f = ctx;
 	struct batch *b = item;
-	struct gv_render how = *f->how;
+	struct gv_render how = f->how;
 	size_t i;
 
 	if (b->docs.json && how.mode == GV_RENDER_TEXT)
@@ -75,7 +75,8 @@ gv_render_open(struct gv_render_files **out, const struct gv_render *how,
 
 	if (!f)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	f->how = how;
+	f->how = *how;
+	f->how.threads = threads;
 	if (how->mode == GV_RENDER_JSON)
 		form = GV_DOCS_JSON;
 	if (gv_docs_open(&f->docs, file, files, form, e) ||

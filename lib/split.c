@@ -106,6 +106,21 @@ gv_split_patterns(const struct gv_split *s, size_t *n)
 	return s->text;
 }
 
+bool
+gv_split_by_words(const struct gv_split *s)
+{
+	int i;
+
+	for (i = 0; i < s->stages; i++) {
+		enum gv_cut cut = s->stage[i].cut;
+
+		if (cut != GV_CUT_GPT2 && cut != GV_CUT_QWEN2 &&
+		    cut != GV_CUT_O200K)
+			return false;
+	}
+	return true;
+}
+
 /* ---- the walk ------------------------------------------------------------ */
 
 static int

@@ -14,6 +14,7 @@
 
 #include "err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,12 @@ int gv_split_open_chain(struct gv_split **s, const char *patterns, size_t n,
     struct gv_error *e) GV_USE_RESULT;
 void gv_split_close(struct gv_split **s);
 const char *gv_split_patterns(const struct gv_split *s, size_t *n);
+
+/* Is this GPT-2's, Qwen2's, o200k's or one of their kin alone?  Then a piece
+ * ends behind any letter that is followed by a number, by a blank and a letter,
+ * or by a mark that is none of these, and what comes doesn't change what it is.
+ */
+bool gv_split_by_words(const struct gv_split *s);
 
 /* A walk over the pieces of one text, which must stay where it is. */
 struct gv_splitter {

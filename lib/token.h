@@ -69,7 +69,14 @@ int gv_ids_push(
 int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
-/* The same for text that goes on with a document: no blank is put in front where
+/* The same by up to `threads` threads (0: one a core) where the text is of a
+ * megabyte or more and the vocabulary's split pattern shows where it can be cut;
+ * the ids don't depend on it. */
+int gv_encode_threads(const struct gv_tokenizer *t, const char *s, size_t n,
+    bool specials, size_t threads, struct gv_ids *out,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* gv_encode() for text that goes on with a document: no blank is put in front where
  * the vocabulary's file wants one at the beginning only. */
 int gv_encode_on(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;

@@ -167,6 +167,9 @@ encode(const struct gv_tokenizer *t, const char *s, size_t n, const char *start,
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "a text of %zu bytes is too long (at most %zu)", n,
 		    GV_MAX_TEXT);
+	/* room for what ordinary text becomes, so that it needn't grow often */
+	if (gv_ids_room(out, n / 4, e))
+		return e->code;
 	if (cut_added(&w, &t->raw, s, n, normal_step)) {
 		out->n = had;
 		return e->code;

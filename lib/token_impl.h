@@ -3,9 +3,9 @@
  * (tokenizer.json), token_vocab.c (its tokens and merges), token_scan.c
  * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
- * it), bpe.c (from these to ids), bpe_index.c, bpe_match.c and bpe_merge.c (the
- * merges of a piece), chat_form.c (the model's chat template).  Not part of the
- * library's interface.
+ * it), token_threads.c (long texts), bpe.c (from these to ids), bpe_index.c,
+ * bpe_match.c and bpe_merge.c (the merges of a piece), chat_form.c (the model's
+ * chat template).  Not part of the library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
@@ -252,6 +252,12 @@ void gv_token_image_save(
  * as it was. */
 int gv_token_normal(const struct gv_tokenizer *t, const char *s, size_t n,
     char **out, size_t *len, struct gv_error *e) GV_USE_RESULT;
+
+/* token_threads.c: may text be cut at i, with 3 bytes or more on both sides?  A
+ * word ends there in all patterns of words (gv_split_by_words()), its ending
+ * doesn't show what follows, and no character on either side is normalised
+ * together with one on the other. */
+bool gv_token_cut(const char *s, size_t i);
 
 /* token.c: frees all that loading allocates. */
 void gv_token_clear(struct gv_tokenizer *t);

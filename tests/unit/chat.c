@@ -296,13 +296,13 @@ sequences(const struct gv_tokenizer *t)
 	is_int((long long)r.images, 2, "two images");
 	json_decref(m);
 	r.n = 0;
-	must(gv_document(t, "q\xff", 2, &r, &e), &e);
+	must(gv_document(t, "q\xff", 2, 1, &r, &e), &e);
 	is_str(show(t, &r, 0),
 	    "<|bos|>>q1 q>\xff"
 	    "1 \xff><|bos|>0",
 	    "nano: a document, and the next one's start as its end");
 	r.n = 0;
-	must(gv_document(t, "", 0, &r, &e), &e);
+	must(gv_document(t, "", 0, 1, &r, &e), &e);
 	is_str(show(t, &r, 0), "<|bos|>><|bos|>0", "an empty one");
 	gv_rendered_free(&r);
 }
@@ -327,7 +327,7 @@ main(int argc, char **argv)
 	gv_tokenizer_close(&t);
 	t = learn_corpus(argv[0], 700, "chatml");
 	chatml_targets(t);
-	must(gv_document(t, "q", 1, &r, &e), &e);
+	must(gv_document(t, "q", 1, 1, &r, &e), &e);
 	is_str(show(t, &r, 0), "q><|endoftext|>0 <|endoftext|>>.",
 	    "ChatML: a document and its end");
 	default_system();
