@@ -37,8 +37,9 @@ gv_image_rule_text(char *dst, size_t cap, const struct gv_image_rule *rule)
 	if (rule->fit != GV_FIT_SQUASH &&
 	    (rule->edge != rule->height || rule->edge != rule->width))
 		snprintf(of, sizeof of, " of %d", rule->edge);
-	snprintf(dst, cap, "%dx%d %s%s %s%s", rule->height, rule->width,
-	    gv_fit_name(rule->fit), fill, gv_filter_name(rule->filter), of);
+	snprintf(dst, cap, "%dx%d %s%s %s%s%s", rule->height, rule->width,
+	    gv_fit_name(rule->fit), fill, gv_filter_name(rule->filter), of,
+	    rule->fast ? " fast" : "");
 	return dst;
 }
 
@@ -168,6 +169,40 @@ turn(struct gv_resize *what, int orientation)
 	}
 }
 
+/* What the resizer does with a picture as it is stored. */
+static int
+plan(struct gv_fitter *f, struct gv_resize *what, int orientation,
+    const struct gv_image_rule *rule, struct gv_error *e)
+{
+	what->y = (struct gv_window){rule->height, 0, rule->height};
+	what->x = (struct gv_window){rule->width, 0, rule->width};
+	what->filter = rule->filter;
+	turn(what, orientation);
+	f->side = f->left = f->bottom = 0;
+	if (check(what->h, what->w, rule, e))
+		return e->code;
+	if (rule->fit == GV_FIT_PAD && what->w != what->h && pad(f, what, e))
+		return e->code;
+	return rule->fit == GV_FIT_SQUASH ? 0 : crop(what, rule, e);
+}
+
+int
+gv_fitter_shrink(
+    int32_t h, int32_t w, int orientation, const struct gv_image_rule *rule)
+{
+	struct gv_resize what = {.h = h, .w = w};
+	struct gv_error e = {0};
+	struct gv_fitter f;
+	int s = 8;
+
+	if (!rule->fast || plan(&f, &what, orientation, rule, &e))
+		return 1;
+	while (s > 1 && (what.h / s < 2 * (int64_t)what.y.total ||
+			    what.w / s < 2 * (int64_t)what.x.total))
+		s /= 2;
+	return s;
+}
+
 /* Where the resizer writes: the result, or what is turned into it. */
 static uint8_t *
 target(struct gv_fitter *f, struct gv_error *e)
@@ -191,29 +226,18 @@ gv_fitter_open(struct gv_fitter **fp, int32_t h, int32_t w, int32_t px_bytes,
     int orientation, const struct gv_image_rule *rule, enum gv_image_isa isa,
     uint8_t *dst, struct gv_error *e)
 {
-	struct gv_resize what = {.h = h,
-	    .w = w,
-	    .px_bytes = px_bytes,
-	    .y = {rule->height, 0, rule->height},
-	    .x = {rule->width, 0, rule->width},
-	    .filter = rule->filter,
-	    .isa = isa};
+	struct gv_resize what = {
+	    .h = h, .w = w, .px_bytes = px_bytes, .isa = isa};
 	struct gv_fitter *f = *fp;
 	uint8_t *to;
 
-	if (check(h, w, rule, e))
-		return e->code;
 	if (!f && !(f = *fp = gv_alloc(1, sizeof *f)))
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	f->side = f->left = f->bottom = 0;
 	f->px_bytes = px_bytes;
 	f->orientation = orientation;
 	f->dst = dst;
 	memcpy(f->fill, rule->fill, sizeof f->fill);
-	turn(&what, orientation);
-	if (rule->fit == GV_FIT_PAD && w != h && pad(f, &what, e))
-		return e->code;
-	if (rule->fit != GV_FIT_SQUASH && crop(&what, rule, e))
+	if (plan(f, &what, orientation, rule, e))
 		return e->code;
 	f->stride = (size_t)what.w * (size_t)px_bytes;
 	f->h = what.y.n;

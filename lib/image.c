@@ -307,7 +307,7 @@ gv_image_decode(struct gv_image *im, const void *data, size_t n,
 {
 	gv_image_decoder *decode = decoder_of(data, n, e);
 	struct whole v = {
-	    .taker = {false, whole_begin, whole_room, whole_take},
+	    .taker = {false, NULL, whole_begin, whole_room, whole_take},
 	};
 	int orientation = 1, r;
 
@@ -338,11 +338,10 @@ struct gv_maker {
 	struct gv_image_cost cost;
 };
 
-static int
-maker_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
-    int orientation, struct gv_error *e)
+/* The sides of the upright picture, said once: before it is shrunk. */
+static void
+maker_size(struct gv_maker *m, int32_t h, int32_t w, int orientation)
 {
-	struct gv_maker *m = (struct gv_maker *)t;
 	bool lies;
 
 	if (!m->orientation)
@@ -350,6 +349,25 @@ maker_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
 	lies = gv_orientation_how(m->orientation) & 4;
 	m->h = lies ? w : h;
 	m->w = lies ? h : w;
+}
+
+static int
+maker_shrink(struct gv_taker *t, int32_t h, int32_t w, int orientation)
+{
+	struct gv_maker *m = (struct gv_maker *)t;
+
+	maker_size(m, h, w, orientation);
+	return gv_fitter_shrink(h, w, m->orientation, &m->rule);
+}
+
+static int
+maker_begin(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,
+    int orientation, struct gv_error *e)
+{
+	struct gv_maker *m = (struct gv_maker *)t;
+
+	if (!m->h)
+		maker_size(m, h, w, orientation);
 	return gv_fitter_open(&m->fitter, h, w, px_bytes, m->orientation,
 	    &m->rule, GV_IMAGE_BEST, m->dst, e);
 }
@@ -388,7 +406,8 @@ gv_maker_open(struct gv_maker **out, const struct gv_image_rule *rule,
 
 	if (!m)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	m->taker = (struct gv_taker){true, maker_begin, maker_room, maker_take};
+	m->taker = (struct gv_taker){
+	    true, maker_shrink, maker_begin, maker_room, maker_take};
 	m->rule = *rule;
 	m->l = l ? *l : default_limits;
 	*out = m;
@@ -408,9 +427,11 @@ gv_maker_make(struct gv_maker *m, uint8_t *dst, int32_t size[2],
 	m->resize_ns = 0;
 	m->dst = dst;
 	m->orientation = 0;
+	m->h = m->w = 0;
 	r = decode(&m->taker, &orientation, data, n, &m->l, e);
 	if (!r && orientation != m->orientation) {
 		m->orientation = orientation; /* of a PNG that says so late */
+		m->h = m->w = 0;
 		r = decode(&m->taker, &orientation, data, n, &m->l, e);
 	}
 	if (r)

@@ -109,6 +109,10 @@ struct gv_image_rule {
 	enum gv_filter filter;
 	int32_t edge; /* crop, pad: pixels, at least height and width; else 0 */
 	uint8_t fill[3]; /* pad: red, green, blue; else 0 */
+	/* gv_maker_make() lets libjpeg give a half, a quarter or an eighth of
+	 * a JPEG, of which each side still has at least two pixels for one of
+	 * the result: quicker, and other pixels (gv-decode(1) says how far). */
+	bool fast;
 };
 
 /* "crop", "bicubic": as --fit and --filter name them. */
@@ -124,11 +128,11 @@ const char *gv_filter_name(enum gv_filter filter);
 int gv_image_resize(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, struct gv_error *e) GV_USE_RESULT;
 
-/* gv_image_decode() and gv_image_resize() in one, of many pictures: an upright
- * picture's rows go through the resizer as they are decoded, so no picture is
- * held whole but those that must be turned, and interlaced PNGs.  Memory, and
- * weights where sizes stay the same, are kept from one to the next.  One thread
- * at a time. */
+/* gv_image_decode() and gv_image_resize() in one, of many pictures: rows go
+ * through the resizer as they are decoded, whichever way they must be turned, so
+ * no picture is held whole but interlaced PNGs and the coefficients of
+ * progressive JPEGs.  Memory, and weights where sizes stay the same, are kept
+ * from one to the next.  One thread at a time. */
 struct gv_maker;
 int gv_maker_open(struct gv_maker **m, const struct gv_image_rule *rule,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
@@ -160,8 +164,8 @@ int gv_image_resize_isa(uint8_t *dst, const struct gv_image *im,
     struct gv_error *e) GV_USE_RESULT;
 
 /* "64x64 squash bicubic", "224x224 crop bicubic of 256", "336x336 pad 122 116
- * 104 bicubic": the rule as recorded in a stream's provenance (height x width;
- * the edge if it is another).  GV_RULE_TEXT bytes are enough.  Returns dst. */
+ * 104 bicubic fast": the rule as recorded in a stream's provenance (height x
+ * width; the edge if it is another).  GV_RULE_TEXT bytes are enough.  Returns dst. */
 #define GV_RULE_TEXT 64
 char *gv_image_rule_text(
     char *dst, size_t cap, const struct gv_image_rule *rule);

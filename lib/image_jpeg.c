@@ -219,31 +219,42 @@ read_rows(struct job *j)
 	}
 }
 
+/* Before the first row: what rows shall be like. */
+static int
+choose_output(struct job *j)
+{
+	int32_t h = (int32_t)j->c.image_height, w = (int32_t)j->c.image_width;
+	bool cmyk = j->c.num_components == 4;
+
+	j->orientation = exif(j);
+	j->c.out_color_space = cmyk          ? JCS_CMYK
+			       : j->to->wide ? JCS_EXT_RGBX
+					     : JCS_RGB;
+	if (j->to->shrink)
+		j->c.scale_denom *=
+		    (unsigned)j->to->shrink(j->to, h, w, j->orientation);
+	if (cmyk && !(j->cmyk = gv_alloc((size_t)w * GV_STRIP, 4)))
+		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	return 0;
+}
+
 static int
 decode(struct job *j, const void *data, size_t n)
 {
-	bool cmyk;
+	bool four;
 	int r;
 
 	if (setjmp(j->out))
 		return j->e->code;
 	start(j, data, n);
 	jpeg_read_header(&j->c, TRUE);
-	if (gv_image_check(j->c.image_width, j->c.image_height, j->l, j->e))
+	if (gv_image_check(j->c.image_width, j->c.image_height, j->l, j->e) ||
+	    choose_output(j))
 		return j->e->code;
-	j->orientation = exif(j);
-	cmyk = j->c.num_components == 4;
-	j->c.out_color_space = cmyk          ? JCS_CMYK
-			       : j->to->wide ? JCS_EXT_RGBX
-					     : JCS_RGB;
-	if (cmyk)
-		j->cmyk = gv_alloc((size_t)j->c.image_width * GV_STRIP, 4);
-	if (cmyk && !j->cmyk)
-		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 	jpeg_start_decompress(&j->c);
-	r = j->to->begin(j->to, (int32_t)j->c.image_height,
-	    (int32_t)j->c.image_width, cmyk || !j->to->wide ? 3 : 4,
-	    j->orientation, j->e);
+	four = j->c.out_color_space == JCS_EXT_RGBX;
+	r = j->to->begin(j->to, (int32_t)j->c.output_height,
+	    (int32_t)j->c.output_width, four ? 4 : 3, j->orientation, j->e);
 	if (r)
 		return r;
 	read_rows(j);

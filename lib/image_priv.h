@@ -16,6 +16,10 @@ struct gv_taker {
 	/* It takes pixels of 4 bytes, too, the last of which does not matter:
 	 * libjpeg is quicker to write them. */
 	bool wide;
+	/* Of a picture of these sides: what they may be divided by, 1, 2, 4 or
+	 * 8, and rounded up.  NULL: all pixels are wanted. */
+	int (*shrink)(
+	    struct gv_taker *t, int32_t h, int32_t w, int orientation);
 	/* Before the first row, with sizes that the limits allow and the
 	 * orientation as far as it is known. */
 	int (*begin)(struct gv_taker *t, int32_t h, int32_t w, int32_t px_bytes,

@@ -58,6 +58,12 @@ struct gv_fitter;
 int gv_fitter_open(struct gv_fitter **f, int32_t h, int32_t w, int32_t px_bytes,
     int orientation, const struct gv_image_rule *rule, enum gv_image_isa isa,
     uint8_t *dst, struct gv_error *e) GV_USE_RESULT;
+
+/* By how much a picture may be smaller already, each side divided by this and
+ * rounded up, if the rule is a fast one: 1, 2, 4 or 8. */
+int gv_fitter_shrink(
+    int32_t h, int32_t w, int orientation, const struct gv_image_rule *rule);
+
 uint8_t *gv_fitter_room(struct gv_fitter *f, int32_t *n, size_t *stride);
 void gv_fitter_take(struct gv_fitter *f, int32_t n);
 void gv_fitter_end(struct gv_fitter *f);

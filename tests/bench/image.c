@@ -36,8 +36,7 @@ static double
 resizing(
     const struct gv_image *im, uint8_t *dst, int size, enum gv_image_isa isa)
 {
-	struct gv_image_rule rule = {
-	    size, size, GV_FIT_SQUASH, GV_BICUBIC, 0, {0}};
+	struct gv_image_rule rule = {.height = size, .width = size};
 	double best = 1e9, t;
 	int i, k, n = isa == GV_IMAGE_C ? 5 : 40;
 
@@ -107,8 +106,7 @@ by_value(const void *a, const void *b)
 static void
 files(int n, char **path, int size)
 {
-	struct gv_image_rule rule = {
-	    size, size, GV_FIT_SQUASH, GV_BICUBIC, 0, {0}};
+	struct gv_image_rule rule = {.height = size, .width = size};
 	uint8_t *dst = gv_alloc((size_t)size * (size_t)size, 3);
 	static double ours[TURNS], alone[TURNS];
 	uint8_t **data = calloc((size_t)n, sizeof *data);

@@ -4,6 +4,7 @@
 usage: compare_pillow.py [BUILD_DIR [SEED [ROUNDS]]]
        compare_pillow.py BUILD_DIR --files FILE|DIR ...
        compare_pillow.py BUILD_DIR --time FILE ...
+       compare_pillow.py BUILD_DIR --fast FILE|DIR ...
 
 Random pictures: every decoded and every resized pixel must be the same.
 
@@ -15,6 +16,9 @@ each instruction set that the machine has.
 
 Times: CPU time a picture to 256x256 pixels, bicubic, ours and Pillow's by
 turns in one thread; medians of the rounds.
+
+Fast: how far `gv-decode --fast` is from the exact pixels, at sizes where it does
+something.
 
 Needs a built tree, a C compiler, Pillow >= 10 and numpy; `make check` does not
 run it.
@@ -36,8 +40,8 @@ import PIL
 from PIL import Image, ImageFile, ImageOps
 
 build = sys.argv[1] if len(sys.argv) > 1 else "build"
-files = sys.argv[3:] if sys.argv[2:3] in (["--files"], ["--time"]) else None
-timed = sys.argv[2:3] == ["--time"]
+mode = sys.argv[2] if sys.argv[2:3] else ""
+files = sys.argv[3:] if mode in ("--files", "--time", "--fast") else None
 if files:
     del sys.argv[2:]
 seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
@@ -62,7 +66,8 @@ class Gv(ctypes.Structure):
 class Rule(ctypes.Structure):
     _fields_ = [("height", ctypes.c_int32), ("width", ctypes.c_int32),
                 ("fit", ctypes.c_int), ("filter", ctypes.c_int),
-                ("edge", ctypes.c_int32), ("fill", ctypes.c_uint8 * 3)]
+                ("edge", ctypes.c_int32), ("fill", ctypes.c_uint8 * 3),
+                ("fast", ctypes.c_bool)]
 
 
 class Limits(ctypes.Structure):
@@ -92,9 +97,9 @@ def limits(over):
     return lim
 
 
-def make(data, w, h, over):
+def make(data, w, h, over, fast=False):
     out = np.full((h, w, 3), 0xA5, np.uint8)
-    size, rule, e = (ctypes.c_int32 * 2)(), Rule(h, w, 0, 0), Error()
+    size, rule, e = (ctypes.c_int32 * 2)(), Rule(h, w, fast=fast), Error()
     m = ctypes.c_void_p()
     if lib.gv_maker_open(ctypes.byref(m), ctypes.byref(rule),
                          ctypes.byref(limits(over)), ctypes.byref(e)) or \
@@ -376,9 +381,38 @@ def check_times():
           f"{theirs:.3f} ms: x{theirs / ours:.2f}")
 
 
+def check_fast():
+    for size in (64, 128, 256, 384):
+        n, worst, means, share, psnr = 0, 0, [], [], []
+        for name in names():
+            with open(name, "rb") as f:
+                data = f.read()
+            if data[:2] != b"\xff\xd8":
+                continue
+            got, _ = attempt(make, data, size, size, False, True)
+            want, _ = attempt(make, data, size, size, False)
+            if got is None or (got == want).all():
+                continue
+            far = np.abs(got.astype(int) - want)
+            n += 1
+            worst = max(worst, int(far.max()))
+            means.append(far.mean())
+            share.append((far > 4).mean())
+            psnr.append(10 * np.log10(255 ** 2 / (far ** 2).mean()))
+        if n:
+            print(f"{size}x{size}: {n} pictures differ; samples by "
+                  f"{np.mean(means):.2f} on average ({max(means):.2f} in the "
+                  f"worst picture), {100 * np.mean(share):.2f} % "
+                  f"({100 * max(share):.2f} %) by more than 4, at most "
+                  f"{worst}; PSNR {np.mean(psnr):.1f} ({min(psnr):.1f}) dB")
+
+
 def main():
-    if timed:
+    if mode == "--time":
         check_times()
+        return
+    if mode == "--fast":
+        check_fast()
         return
     if files:
         Image.MAX_IMAGE_PIXELS = None

@@ -148,7 +148,38 @@ words(void)
 	    .filter = GV_LANCZOS,
 	    .fill = {255, 255, 255}};
 	is_str(gv_image_rule_text(text, sizeof text, &r),
-	    "16384x16384 pad 255 255 255 lanczos of 16777216", "the longest");
+	    "16384x16384 pad 255 255 255 lanczos of 16777216", "long");
+	r.fast = true;
+	is_str(gv_image_rule_text(text, sizeof text, &r),
+	    "16384x16384 pad 255 255 255 lanczos of 16777216 fast",
+	    "the longest");
+}
+
+/* A fast rule lets decoders drop what leaves two pixels for one. */
+static void
+shrinking(void)
+{
+	struct gv_image_rule r = {.height = 64, .width = 64, .fast = true};
+
+	is_int(gv_fitter_shrink(1024, 1024, 1, &r), 8, "1024 to 64: an eighth");
+	is_int(gv_fitter_shrink(1023, 1024, 1, &r), 4, "1023: a quarter");
+	is_int(gv_fitter_shrink(255, 5000, 1, &r), 1, "255: all");
+	r.width = 128;
+	is_int(gv_fitter_shrink(256, 256, 1, &r), 1, "256x256 to 64x128: all");
+	is_int(gv_fitter_shrink(512, 256, 1, &r), 1, "512x256: all");
+	is_int(gv_fitter_shrink(512, 256, 6, &r), 2,
+	    "512x256 on its side: a half");
+	r.width = 64;
+	r.fit = GV_FIT_CROP;
+	r.edge = 80;
+	is_int(gv_fitter_shrink(1024, 1300, 1, &r), 4,
+	    "a crop counts from its edge");
+	r.fit = GV_FIT_PAD;
+	r.edge = 64;
+	is_int(gv_fitter_shrink(100, 1024, 1, &r), 8,
+	    "a padded picture has its longer side twice");
+	r.fast = false;
+	is_int(gv_fitter_shrink(1024, 1024, 1, &r), 1, "an exact rule: all");
 }
 
 int
@@ -156,6 +187,7 @@ main(void)
 {
 	golden();
 	turned();
+	shrinking();
 	refusals();
 	words();
 	return done();

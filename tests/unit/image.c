@@ -497,6 +497,138 @@ limits(void)
 	scans();
 }
 
+/* ---- decoding and resizing in one --------------------------------------- */
+
+/* A smooth picture with edges as a JPEG whose chroma is h x v times smaller. */
+static struct bytes
+sampled(int width, int height, int h, int v, bool progressive)
+{
+	struct jpeg_compress_struct c;
+	struct jpeg_error_mgr err;
+	unsigned char *out = NULL;
+	unsigned long size = 0;
+	JSAMPLE *row = malloc((size_t)width * 3);
+	int y, i;
+
+	c.err = jpeg_std_error(&err);
+	jpeg_create_compress(&c);
+	jpeg_mem_dest(&c, &out, &size);
+	c.image_width = (JDIMENSION)width;
+	c.image_height = (JDIMENSION)height;
+	c.input_components = 3;
+	c.in_color_space = JCS_RGB;
+	jpeg_set_defaults(&c);
+	jpeg_set_quality(&c, 85, TRUE);
+	c.comp_info[0].h_samp_factor = h;
+	c.comp_info[0].v_samp_factor = v;
+	if (progressive)
+		jpeg_simple_progression(&c);
+	jpeg_start_compress(&c, TRUE);
+	for (y = 0; y < height; y++) {
+		for (i = 0; i < width * 3; i++)
+			row[i] = (JSAMPLE)(i / 3 / 9 % 2 == y / 7 % 2
+					       ? 255 * (i % 3 == y / 20 % 3)
+					       : 60 * (i % 3) + i / 4 + y);
+		jpeg_write_scanlines(&c, &row, 1);
+	}
+	jpeg_finish_compress(&c);
+	jpeg_destroy_compress(&c);
+	free(row);
+	return (struct bytes){out, size};
+}
+
+enum { SIDE = 19 };
+
+/* By gv_maker_make() and in two steps: the largest difference of a sample, in
+ * *mean the average, or -1 if a size is wrong. */
+static int
+made(struct gv_maker *m, const struct bytes *b,
+    const struct gv_image_rule *rule, double *mean)
+{
+	uint8_t got[SIDE * SIDE * 3], want[SIDE * SIDE * 3];
+	struct gv_image im = {0};
+	struct gv_error e = {0};
+	int32_t size[2];
+	int i, far, worst = 0, sum = 0;
+	const int n = rule->height * rule->width * 3;
+
+	if (gv_maker_make(m, got, size, b->p, b->n, &e) ||
+	    gv_image_decode(&im, b->p, b->n, NULL, &e) ||
+	    gv_image_resize(want, &im, rule, &e))
+		printf("# %s\n", e.msg);
+	if (e.code || size[0] != im.height || size[1] != im.width)
+		worst = -1;
+	for (i = 0; i < n && worst >= 0; i++) {
+		far = abs(got[i] - want[i]);
+		worst = far > worst ? far : worst;
+		sum += far;
+	}
+	*mean = (double)sum / n;
+	gv_image_free(&im);
+	return worst;
+}
+
+static const int factors[][2] = {
+    {1, 1}, {2, 1}, {2, 2}, {1, 2}, {4, 1}, {4, 2}};
+
+/* One maker for pictures of all sizes and kinds. */
+static void
+makers(void)
+{
+	struct gv_image_rule rule = {.height = SIDE, .width = SIDE - 6};
+	struct gv_maker *m = NULL;
+	struct gv_error e = {0};
+	unsigned seed = 7;
+	double mean;
+	int i, k, differ;
+
+	srand(seed);
+	printf("# seed %u\n", seed);
+	ok(!gv_maker_open(&m, &rule, NULL, &e), "a maker");
+	for (k = 0; k < (int)(sizeof factors / sizeof *factors); k++) {
+		for (differ = 0, i = 0; i < 80; i++) {
+			struct bytes b =
+			    sampled(1 + rand() % 100, 1 + rand() % 100,
+				factors[k][0], factors[k][1], i % 4 == 0);
+
+			differ += made(m, &b, &rule, &mean) != 0;
+			free(b.p);
+		}
+		is_int(differ, 0, "80 pictures with chroma %dx%d smaller",
+		    factors[k][0], factors[k][1]);
+	}
+	gv_maker_close(&m);
+}
+
+/* With a fast rule sizes are those of the file, and pixels are near. */
+static void
+fast(void)
+{
+	struct gv_image_rule rule = {.height = SIDE, .width = SIDE};
+	struct gv_maker *m = NULL;
+	struct gv_error e = {0};
+	double mean;
+	int k, worst;
+
+	rule.fast = true;
+	ok(!gv_maker_open(&m, &rule, NULL, &e), "a fast maker");
+	for (k = 0; k < (int)(sizeof factors / sizeof *factors); k++) {
+		struct bytes b =
+		    sampled(333, 301, factors[k][0], factors[k][1], k % 2);
+
+		worst = made(m, &b, &rule, &mean);
+		ok(worst > 0 && mean < 12,
+		    "an eighth, chroma %dx%d smaller: %d, on average %.2f",
+		    factors[k][0], factors[k][1], worst, mean);
+		free(b.p);
+		b = sampled(
+		    2 * SIDE - 1, 333, factors[k][0], factors[k][1], false);
+		is_int(made(m, &b, &rule, &mean), 0, "too small to shrink");
+		free(b.p);
+	}
+	gv_maker_close(&m);
+}
+
 /* ---- files ------------------------------------------------------------ */
 
 static void
@@ -578,6 +710,8 @@ main(void)
 	lenient();
 	nonsense();
 	limits();
+	makers();
+	fast();
 	files();
 	write_png();
 	return done();
