@@ -3,126 +3,131 @@
 #
 #	make demo-rl			what this file is for
 #	make -f pipelines/easy-vqa-rl.mk OBJECTIVE=reinforce SEED=2
-#	make ... clean			remove everything made here
+#	make -f pipelines/easy-vqa-rl.mk six
+#					both objectives, three seeds; the curves
+#	make ... clean			remove what was made with this seed
 #
 # First the model learns to name what it sees, from questions that yes or no
-# don't answer.  The fine-tuning on all questions is then stopped early: at the
-# first checkpoint that answers $(ENOUGH) of 1,000 training questions, when it
-# still guesses at many that yes or no do answer.  There the rewards go on.
-# They teach the cheapest thing that pays: to guess by the question's wording
-# where the model can't see the answer yet.  All parts train, from pixels.
+# don't answer.  Then it is fine-tuned on all kinds, and stopped where it answers
+# about four of five questions: it sees which shape is asked for, but hardly
+# which colour.  There the rewards go on.
 #
-# Questions stay in the order of their pictures, which are in random order, so
-# that neighbours share a picture: it is encoded once for all of them.
+# Most questions of yes or no have an answer that their wording tells: "no" is
+# right about "is there a red shape?" seven times in eight.  Rewards teach what
+# pays first, which would be to guess by that, and a model that is sure of its
+# guesses never draws the other answer, so it learns no more.  So there are as
+# many questions with the one answer as with the other here, for each wording:
+# only looking pays.  Groups whose answers are all right, or all wrong, teach
+# nothing and are passed over.
+#
+# What is chosen - this course, and where the fine-tuning stops - is chosen by
+# pictures of the training split that nothing is learned from, one in ten.  The
+# test split, of which the questions have the answers that they happen to have,
+# is for the report.
+#
+# All parts train, from pixels.  Questions stay in the order of their pictures,
+# which are in random order, so that neighbours share a picture: it is encoded
+# once for all of them.
 
 OBJECTIVE = grpo
-OUT	= build/demo/easy-vqa-rl
-BIN	= build/bin
+TOP	= build/demo/easy-vqa-rl
 SEED	= 1
-COPY	= $(firstword $(wildcard build/demo/easy-vqa/*.whl))
+OUT	= $(TOP)/$(SEED)
+BIN	= build/bin
+COPY	= $(firstword $(wildcard build/demo/easy-vqa/*.whl $(TOP)/*/data/*.whl))
 
-# The course: 2,000 steps of 8 pictures with what is in them; at most 400 of 4
-# with all their questions; then 120 of 160 questions, answered 8 times each, by
+# The course: 2,000 steps of 8 pictures with what is in them; at most 1,600 of 8
+# with questions of all kinds, to the first checkpoint that answers so many of
+# 1,000 that were held out; then 120 of 64 questions, answered 8 times each, by
 # rewards alone.
 NAMES	= 2000
-SFT	= 400
-ENOUGH	= 0.76
+SFT	= 1600
+ENOUGH	= 0.77
+TOO_MUCH = 0.82
 STEPS	= 120
 EVERY	= 20
 
-HERE	:= $(dir $(lastword $(MAKEFILE_LIST)))
+include $(dir $(lastword $(MAKEFILE_LIST)))stage.mk
+
 E	= $(OUT)/data
 R	= $(OUT)/$(OBJECTIVE)
-JQ	= jq -c -L $(HERE)
-export PATH := $(abspath $(BIN)):$(PATH)
+TRAIN	= $(E)/data/easy_vqa/data/train
+.PHONY: all six curves clean
 
-SHELL	= /bin/sh
-.SHELLFLAGS = $(HERE)stage.sh $(if $(filter $(OUT)/%,$@),\
-	      $(OUT)/cost/$(subst /,.,$(@:$(OUT)/%=%)),/dev/null)
-.ONESHELL:
-.DELETE_ON_ERROR:
-.SUFFIXES:
-.SECONDARY:
-.PHONY: all clean
-
-# Better than before, and blind without the picture: without looking 67.0 % can
-# be had.
-all: $(R)/report.txt $(R)/blind.txt
-	@cat $^
-	jq -es '.[1].accuracy > .[0].high and .[2].accuracy <= 0.68' \
-	    $(R)/eval/00000000.json $(R)/eval/$$(printf %08d $(STEPS)).json \
-	    $(R)/grey.json >/dev/null || {
+# Better than before; by looking, not by guessing, which gets none of the rarer
+# answers right; and blind without the picture: without looking 67.0 % can be
+# had.
+all: $(R)/test.txt $(R)/rarer.tsv
+	@cat $(R)/report.txt $<
+	awk -F '\t' '$$4 > $$3 && $$6 > $$5 && $$8 <= 68 { good = 1 }
+	    END { exit !good }' $(R)/result.tsv || {
 		echo 'easy-vqa-rl: not better, or above 68 % on grey' >&2
 		exit 1
 	}
 
 # ---- data, by the demo's first half ----------------------------------------
 
-DATA	= $(addprefix $(E)/,train.gv model1/model.safetensors test.tokens.gv \
-	  right.images.gv other.images.gv grey.images.gv train.images.gv)
+DATA	= $(addprefix $(E)/,data.done model1/model.safetensors test.tokens.gv \
+	  right.images.gv other.images.gv grey.images.gv)
 
 $(OUT)/data.done:
-	mkdir -p $(OUT)
-	$(MAKE) --no-print-directory -f $(HERE)easy-vqa.mk OUT=$(E) BIN=$(BIN) \
-	    SEED=$(SEED) COPY='$(COPY)' $(DATA)
+	$(call recipe,easy-vqa) OUT=$(E) SEED=$(SEED) COPY='$(COPY)' $(DATA)
 	touch $@
 
-$(OUT)/prompts.jsonl: $(OUT)/data.done $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; prompts' \
-	    $(E)/data/easy_vqa/data/train/questions.json >$@.part
+LISTS	= $(addprefix $(OUT)/,naming.jsonl mixed.jsonl rewarded.jsonl \
+	  validation.jsonl)
+
+$(LISTS): $(OUT)/%.jsonl: $(OUT)/data.done $(HERE)easy-vqa.jq
+	jq -c -L $(HERE) 'include "easy-vqa"; $*' $(TRAIN)/questions.json \
+	    >$@.part
 	mv $@.part $@
 
-$(OUT)/prompts.gv: $(OUT)/prompts.jsonl | $(BIN)/gv-tokenize $(BIN)/gv-paste
-	gv-tokenize -m $(E)/model0 --prompt $< |
-	gv-paste --many -o $@ - $(E)/train.images.gv
+$(OUT)/naming.gv $(OUT)/mixed.gv: FORM = --chat
+$(OUT)/rewarded.gv $(OUT)/validation.gv: FORM = --prompt --keep question_type
+
+$(LISTS:.jsonl=.gv): %.gv: %.jsonl | $(BIN)/gv-tokenize $(BIN)/gv-decode \
+    $(BIN)/gv-paste
+	gv-tokenize -q -m $(E)/model0 $(FORM) -o $*.tokens.gv $<
+	gv-decode -q -m $(E)/model0 --root $(TRAIN) $< |
+	gv-paste -q -o $@ $*.tokens.gv -
+
+$(OUT)/sample.gv: $(OUT)/validation.gv | $(BIN)/gv-shuf
+	gv-shuf -q --seed $(SEED) --head 1000 -o $@ $<
 
 # The test split with the right pictures, others, and none.
-$(OUT)/%.gv: $(OUT)/data.done | $(BIN)/gv-paste
-	gv-paste --many -o $@ $(E)/test.tokens.gv $(E)/$*.images.gv
+IMAGES	= right other grey
+$(IMAGES:%=$(OUT)/%.gv): $(OUT)/%.gv: $(OUT)/data.done | $(BIN)/gv-paste
+	gv-paste -q --many -o $@ $(E)/test.tokens.gv $(E)/$*.images.gv
 
 # ---- naming, and the short fine-tuning --------------------------------------
 
 parts	= vision=$1,projector=$1,language=$1
 
-$(OUT)/names.jsonl: $(OUT)/data.done $(HERE)easy-vqa.jq
-	$(JQ) 'include "easy-vqa"; names' \
-	    $(E)/data/easy_vqa/data/train/questions.json >$@.part
-	mv $@.part $@
-
-$(OUT)/names.gv: $(OUT)/names.jsonl | $(BIN)/gv-tokenize $(BIN)/gv-decode \
-    $(BIN)/gv-paste
-	gv-decode -q -m $(E)/model0 --root $(E)/data/easy_vqa/data/train \
-	    -o $(OUT)/names.images.gv $<
-	gv-tokenize -m $(E)/model0 --chat $< |
-	gv-paste -o $@ - $(OUT)/names.images.gv
-
-$(OUT)/names/model.safetensors: $(OUT)/names.gv | $(BIN)/gv-shuf $(BIN)/gv-train
+$(OUT)/names/model.safetensors: $(OUT)/naming.gv | $(BIN)/gv-shuf $(BIN)/gv-train
 	gv-shuf -q --seed $(SEED) --epochs 5 $< |
 	gv-train -q -m $(E)/model1 -o $(@D) --batch 8 --steps $(NAMES) \
 	    --train $(call parts,1e-3) --warmup 0.05 --schedule linear \
 	    --weight-decay 0.05
 
-$(OUT)/all/model.safetensors: $(OUT)/names/model.safetensors \
+$(OUT)/all/model.safetensors: $(OUT)/mixed.gv $(OUT)/names/model.safetensors \
     | $(BIN)/gv-shuf $(BIN)/gv-train
 	rm -rf $(OUT)/all $(OUT)/all.run
-	gv-shuf -q --seed $(SEED) $(E)/train.gv |
-	gv-train -q -m $(OUT)/names -o $(OUT)/all --batch 4 --steps $(SFT) \
-	    --train $(call parts,2e-4) --warmup 0.05 --schedule constant \
-	    --weight-decay 0.05 --save-every 5 --keep $(SFT) --keep-run
-
-$(OUT)/sample.gv: $(OUT)/prompts.gv | $(BIN)/gv-shuf
-	gv-shuf -q --seed $(SEED) --head 1000 -o $@ $<
+	gv-shuf -q --seed $(SEED) --epochs 4 $< |
+	gv-train -q -m $(OUT)/names -o $(OUT)/all --batch 8 --steps $(SFT) \
+	    --train $(call parts,5e-4) --warmup 0.05 --schedule constant \
+	    --weight-decay 0.05 --save-every 25 --keep $(SFT) --keep-run
 
 $(OUT)/sft/model.safetensors: $(OUT)/all/model.safetensors $(OUT)/sample.gv \
     | $(BIN)/gv-rollout $(BIN)/gv-reward
 	for m in $(OUT)/all.run/step-*; do
 		right=$$(gv-rollout -q -m $$m --temperature 0 --max-tokens 4 \
-		    $(OUT)/sample.gv | gv-reward --summary --json)
-		if echo "$$right" | jq -e '.accuracy >= $(ENOUGH)' >/dev/null
+		    $(OUT)/sample.gv | gv-reward -q --summary --json)
+		if echo "$$right" | jq -e '.accuracy >= $(ENOUGH) and
+		    .accuracy <= $(TOO_MUCH)' >/dev/null
 		then
 			rm -rf $(@D)
 			cp -r $$m $(@D)
-			echo "$${m##*/}" >$(OUT)/sft.txt
+			echo "$${m##*-}" >$(OUT)/sft.txt
 			exit
 		fi
 	done
@@ -131,28 +136,65 @@ $(OUT)/sft/model.safetensors: $(OUT)/all/model.safetensors $(OUT)/sample.gv \
 
 # ---- reinforcement learning ------------------------------------------------
 
-$(R)/report.txt: $(OUT)/sft/model.safetensors $(OUT)/prompts.gv $(OUT)/right.gv
-	$(MAKE) --no-print-directory -f $(HERE)$(OBJECTIVE).mk \
-	    MODEL=$(OUT)/sft OUT=$(R) BIN=$(BIN) SEED=$(SEED) \
-	    SOURCE='gv-cat -q $(foreach i,1 2 3 4,$(OUT)/prompts.gv)' \
-	    HELDOUT=$(OUT)/right.gv STEPS=$(STEPS) GROUPS=160 GROUP=8 TOKENS=4 \
-	    KL=0 EVERY=$(EVERY) \
-	    PARTS=$(call parts,2e-4) \
-	    LAW='--schedule linear --warmup 0.02 --beta2 0.99' $@ curves
+$(R)/model/model.safetensors: $(OUT)/sft/model.safetensors $(OUT)/rewarded.gv \
+    $(OUT)/validation.gv
+	$(call recipe,$(OBJECTIVE)) MODEL=$(OUT)/sft OUT=$(R) SEED=$(SEED) \
+	    SOURCE='gv-cat -q $(foreach i,1 2 3 4 5 6 7 8 9 10 11 12 13 14,\
+	    $(OUT)/rewarded.gv)' \
+	    HELDOUT=$(OUT)/validation.gv STEPS=$(STEPS) GROUPS=64 GROUP=8 \
+	    TOKENS=4 KL=0 EVERY=$(EVERY) PARTS=$(call parts,5e-4) \
+	    LAW='--schedule linear --warmup 0.02 --beta2 0.99 \
+	    --equal-groups drop' $(R)/report.txt curves
 
-$(R)/%.json: $(OUT)/%.gv $(R)/report.txt
-	gv-rollout -q -m $(R)/model --temperature 0 --max-tokens 4 $< |
-	gv-reward --summary --json -o $@
+# ---- the test split, before and after ---------------------------------------
 
-$(R)/blind.txt: $(R)/right.json $(R)/other.json $(R)/grey.json
-	{
-		echo
-		for image in right other grey; do
-			jq -r --arg i $$image '"\($$i)\t\(100 * .accuracy)"' \
-			    $(R)/$$image.json
-		done | awk -F '\t' '{
-			printf "picture: %-10s %6.2f %%\n", $$1, $$2 }'
-	} >$@
+test	= mkdir -p $(@D); gv-rollout -q -m $1 --temperature 0 --max-tokens 4 $< | \
+	  gv-reward -q --summary --json -o $@
+
+$(OUT)/before.json: $(OUT)/right.gv $(OUT)/sft/model.safetensors
+	$(call test,$(OUT)/sft)
+
+$(IMAGES:%=$(R)/%.json): $(R)/%.json: $(OUT)/%.gv $(R)/model/model.safetensors
+	$(call test,$(R)/model)
+
+$(R)/test.txt: $(OUT)/before.json $(IMAGES:%=$(R)/%.json) \
+    $(HERE)easy-vqa-rl-report.sh $(HERE)easy-vqa-wording.jq
+	sh $(HERE)easy-vqa-rl-report.sh $(OUT) $(SEED) $(OBJECTIVE) >$@.part
+	mv $@.part $@
+
+$(R)/result.tsv: $(R)/test.txt ;
+
+# At each checkpoint, where the wording misleads.
+$(R)/rarer.tsv: $(R)/model/model.safetensors $(HERE)easy-vqa-wording.jq
+	printf 'step\taccuracy\n' >$@
+	for f in $(R)/eval/*.json; do
+		jq -rf $(HERE)easy-vqa-wording.jq $$f | awk -F '\t' -v f=$$f '
+		    /^the rarer/ { sub(/.*\//, "", f)
+			print f + 0 "\t" $$2 }' >>$@
+	done
+
+# ---- both objectives, three seeds --------------------------------------------
+
+RUNS	= $(foreach s,1 2 3,$(foreach o,grpo reinforce,$(TOP)/$s/$o))
+
+six:
+	for s in 1 2 3; do
+		for o in grpo reinforce; do
+			$(call recipe,easy-vqa-rl) TOP=$(TOP) COPY='$(COPY)' \
+			    SEED=$$s OBJECTIVE=$$o >/dev/null
+		done
+	done
+	$(call recipe,easy-vqa-rl) TOP=$(TOP) $(TOP)/six.txt curves
+	cat $(TOP)/six.txt
+
+$(TOP)/six.txt: $(RUNS:=/result.tsv)
+	sh $(HERE)easy-vqa-rl-six.sh $^ >$@.part
+	mv $@.part $@
+
+curves: $(TOP)/six.png
+
+$(TOP)/six.png: $(RUNS:=/result.tsv) $(HERE)easy-vqa-rl.gp
+	gnuplot -e "top='$(TOP)'" $(HERE)easy-vqa-rl.gp >$@
 
 clean:
 	rm -rf $(OUT)

@@ -35,22 +35,14 @@ WHEEL	= easy_vqa-1.0-py3-none-any.whl
 COPY	=
 SHA256	= fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f
 
-HERE	:= $(dir $(lastword $(MAKEFILE_LIST)))
+include $(dir $(lastword $(MAKEFILE_LIST)))stage.mk
+
 DATA	= $(OUT)/data/easy_vqa/data
 TRAIN	= $(DATA)/train/questions.json
 TEST	= $(DATA)/test/questions.json
 JQ	= jq -c -L $(HERE)
 MODEL	= $(OUT)/model/model.safetensors
-export PATH := $(abspath $(BIN)):$(PATH)
 
-# What a stage costs goes to $(OUT)/cost, a file a stage.
-SHELL	= /bin/sh
-.SHELLFLAGS = $(HERE)stage.sh $(if $(filter $(OUT)/%,$@),\
-	      $(OUT)/cost/$(subst /,.,$(@:$(OUT)/%=%)),/dev/null)
-.ONESHELL:
-.DELETE_ON_ERROR:
-.SUFFIXES:
-.SECONDARY:
 .PHONY: all clean
 
 # The model must see: without looking 67.0 % can be had.
@@ -130,7 +122,7 @@ $(OUT)/train.tokens.gv: $(OUT)/train.jsonl $(OUT)/model0/model.safetensors \
 
 $(OUT)/test.tokens.gv: $(OUT)/test.jsonl $(OUT)/model0/model.safetensors \
     | $(BIN)/gv-tokenize
-	gv-tokenize -m $(OUT)/model0 --prompt -o $@ $<
+	gv-tokenize -m $(OUT)/model0 --prompt --keep question_type -o $@ $<
 
 $(OUT)/train.images.gv: $(OUT)/train.jsonl $(OUT)/model0/model.safetensors \
     | $(BIN)/gv-decode

@@ -2,7 +2,7 @@
 # doesn't have is a dash.
 
 ["step", "reward", "kl", "entropy", "clip_low", "clip_high", "length", "lag",
- "gap", "norm", "seconds"] as $columns
+ "gap", "norm", "seconds", "dropped"] as $columns
 | map(select(.reward)) | INDEX(.step) | map(.) | sort_by(.step)
 | (map(.rewards // {} | keys) | add | unique) as $parts
 | $columns + $parts,

@@ -36,8 +36,11 @@ SOURCE	= gv-shuf -q --seed $(SEED) --records $(RECORDS) $(STREAMS)
 # Prompts that are kept out of it, for evaluation.
 HELDOUT	=
 
-# A sum of tasks for all answers, where not the record's own.
+# A sum of tasks for all answers, where not the record's own; what counts in
+# evaluation; other options of gv-reward.
 TASK	=
+EVAL_TASK ?= $(TASK)
+JUDGE	?=
 
 # ---- how -----------------------------------------------------------------------
 
@@ -55,10 +58,14 @@ WAIT	= 60
 KL	?= 0
 LAW	?=
 
+# Other options of gv-rollout, in training and evaluation: a tool, stop strings.
+SAMPLING ?=
+
 # Samples take their images along for parts that train on them.
 IMAGES	= --images
 
-# `yes` keeps the samples with their rewards, as a stream.
+# `yes` keeps the samples with their rewards, as a stream.  Such a run begins
+# anew if it was interrupted.
 RECORD	=
 
 # What `replay` makes of them: another objective, another sum of tasks.
@@ -67,8 +74,7 @@ REPLAY_TASK = $(TASK)
 
 # --------------------------------------------------------------------------------
 
-HERE	:= $(dir $(lastword $(MAKEFILE_LIST)))
-export PATH := $(abspath $(BIN)):$(PATH)
+include $(dir $(lastword $(MAKEFILE_LIST)))stage.mk
 
 ifeq ($(and $(MODEL),$(HELDOUT),$(or $(MIX),$(filter-out file,$(origin SOURCE)))),)
 $(error MODEL, HELDOUT and MIX must be set)
@@ -79,25 +85,18 @@ RECORDS	= $$(($(STEPS) * $(GROUPS) * 10))
 comma	= ,
 STREAMS	= $(foreach m,$(subst $(comma), ,$(MIX)),$(PROMPTS)/$(subst :,.gv:,$m))
 
-judge	= gv-reward -q $(if $1,--task '$1')
+judge	= gv-reward -q $(if $1,--task '$1') $(JUDGE)
 learn	= gv-train -q -m $(MODEL) -o $(@D) --train $(PARTS) \
 	  --batch $(GROUPS) --steps $(STEPS) $(LAW) \
 	  $(if $(filter-out 0,$(KL)),--kl $(KL) --reference $(MODEL))
 examine	= mkdir -p $(@D); gv-rollout -q -m $1 --temperature 0 \
-	  --max-tokens $(TOKENS) $(HELDOUT) | \
-	  $(call judge,$(TASK)) --summary --json -o $@
+	  --max-tokens $(TOKENS) $(SAMPLING) $(HELDOUT) | \
+	  $(call judge,$(EVAL_TASK)) --summary --json -o $@
 TRAINED	= $(OUT)/model/model.safetensors
 POINTS	= $(shell seq -f %08.0f $(EVERY) $(EVERY) $$(($(STEPS) - 1)))
 STEP_LAST = $(shell printf %08d $(STEPS))
 EVALS	= $(patsubst %,$(OUT)/eval/%.json,00000000 $(POINTS) $(STEP_LAST))
 
-SHELL	= /bin/sh
-.SHELLFLAGS = $(HERE)stage.sh $(if $(filter $(OUT)/%,$@),\
-	      $(OUT)/cost/$(subst /,.,$(@:$(OUT)/%=%)),/dev/null)
-.ONESHELL:
-.DELETE_ON_ERROR:
-.SUFFIXES:
-.SECONDARY:
 .PHONY: all curves replay clean
 
 all: $(OUT)/report.txt curves
@@ -108,10 +107,12 @@ all: $(OUT)/report.txt curves
 $(TRAINED): $(MODEL)/model.safetensors | $(BIN)/gv-rollout $(BIN)/gv-reward \
     $(BIN)/gv-train
 	mkdir -p $(OUT)
+	$(if $(RECORD),rm -rf $(@D).run)
 	[ -d $(@D).run ] || rm -f $(OUT)/log.jsonl
 	$(SOURCE) |
 	gv-rollout -q -m $(MODEL) --follow $(OUT)/weights --wait $(WAIT) \
-	    --group $(GROUP) --max-tokens $(TOKENS) --seed $(SEED) $(IMAGES) |
+	    --group $(GROUP) --max-tokens $(TOKENS) --seed $(SEED) $(IMAGES) \
+	    $(SAMPLING) |
 	$(call judge,$(TASK)) |$(if $(RECORD), tee $(OUT)/samples.part |)
 	$(learn) --objective $(OBJECTIVE) --publish $(OUT)/weights \
 	    --max-lag $(LAG) --save-every $(EVERY) --keep $(STEPS) --keep-run \
