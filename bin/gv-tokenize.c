@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static struct gv_opt_common common;
-static const char *model;
+static const char *model, *tiles;
 static bool chat, prompt, text, decode, show, jsonl, whole, ids, specials;
 static int64_t image_rows;
 static struct gv_opt_list keep;
@@ -52,6 +52,8 @@ static const struct gv_opt opts[] = {
 	"ends it (<|output_end|>)", 0, 0, NULL},
     {"image-rows", 0, GV_OPT_INT, &image_rows, "N",
 	"placeholders an image takes (from config.json)", 1, 65536, NULL},
+    {"tiles", 0, GV_OPT_STR, &tiles, "STREAM",
+	"how gv-decode cut the pictures, by the lines' ids", 0, 0, NULL},
     {"max-length", 0, GV_OPT_INT, &how.max_length, "N",
 	"cut the text of longer sequences", 1, INT32_MAX, NULL},
     {"keep", 0, GV_OPT_LIST, &keep, "KEY",
@@ -157,6 +159,7 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 {
 	enum gv_docs_form form = whole ? GV_DOCS_WHOLE : GV_DOCS_LINES;
 	struct gv_tokens_view view = {.tokenizer = t};
+	struct gv_tile_table *table = NULL;
 	struct gv_error e = {0};
 	struct gv_render_files *f;
 	struct gv_writer *w = NULL;
@@ -173,9 +176,11 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 	if (!text) {
 		how.chat.image_rows =
 		    image_rows ? (int)image_rows : rows_of_model();
-		if (gv_chat_check(t, &how.chat, &e))
+		if (gv_chat_check(t, &how.chat, &e) ||
+		    (tiles && gv_tile_table_open(&table, tiles, &e)))
 			cli_die(&e);
 	}
+	how.tiles = table;
 	if (gv_out_open(&out, common.output, !show, common.force, &e) ||
 	    (!show && gv_tokens_open(&w, out, &how, form, &e)) ||
 	    gv_render_open(&f, &how, file, (size_t)files, form,
@@ -187,6 +192,7 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 	if ((w && gv_writer_close(&w, bad, &e)) || gv_out_commit(&out, &e))
 		cli_die(&e);
 	gv_render_close(&f);
+	gv_tile_table_close(&table);
 	gv_free(keep.v);
 	return cli_finish();
 }
@@ -323,10 +329,12 @@ check_options(void)
 			  "needed");
 	if (!model)
 		cli_usage("-m DIR is needed");
-	if ((image_rows || c->form || c->no_thinking || c->date || marked) &&
+	if ((image_rows || tiles || c->form || c->no_thinking || c->date ||
+		marked) &&
 	    !chat && !prompt)
-		cli_usage("--image-rows, --template, --no-thinking, --date and "
-			  "marks of tools go with --chat or --prompt");
+		cli_usage("--image-rows, --tiles, --template, --no-thinking, "
+			  "--date and marks of tools go with --chat or "
+			  "--prompt");
 	if (!k->start != !k->end)
 		cli_usage("--tool-start and --tool-end go together");
 	if ((jsonl || whole || how.strict) && !text)

@@ -21,6 +21,7 @@
  *   llava-hf	the same as transformers has it: no system sentence of its own,
  *		a blank where </s> is
  *   smolvlm	<|im_start|>User: TEXT<end_of_utterance>\nAssistant: ...
+ *   idefics3	the same behind <|begin_of_text|>
  *   nano	<|bos|><|user_start|>TEXT<|user_end|><|assistant_start|>TEXT
  *		<|assistant_end|> ...; a system message, only as the first, is
  *		put before the text of the first user turn with an empty line
@@ -60,7 +61,9 @@ void gv_rendered_free(struct gv_rendered *r);
 /* How to render.  All zero is the model's template, to train on. */
 struct gv_chat_how {
 	const char *form; /* a template's name, or NULL: the model's */
-	int image_rows; /* placeholders that an image takes */
+	int image_rows; /* placeholders that an image takes, or a tile of it */
+	const int32_t *tiles; /* rows, columns of each picture; NULL: not cut */
+	size_t pictures; /* of which there are so many in the messages */
 	bool prompt; /* end with the opening of the assistant's turn */
 	bool no_thinking; /* qwen3: open it with an empty block of thoughts */
 	const char *date; /* llama3.1: today's; NULL: "26 Jul 2024", as there */
@@ -87,7 +90,9 @@ int gv_chat_check(const struct gv_tokenizer *t, const struct gv_chat_how *how,
  * which are forced upon the model, are encoded each by itself; the model's own
  * marks are text like other text, unless they are tokens.  An image is a run of
  * placeholders, framed in ChatML by <|vision_start|> and <|vision_end|> where
- * the vocabulary has them.
+ * the vocabulary has them.  Of a picture that was cut into tiles each of these,
+ * and the whole of it, is an image, one behind the other; smolvlm and idefics3
+ * write rows, columns and which one is the whole, as their processors do.
  *
  * Roles are system, user, assistant and, where the template has tools or writes
  * any role, tool.  An assistant's "tool_calls" and "reasoning_content", and

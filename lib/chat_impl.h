@@ -30,6 +30,7 @@ struct gv_pen {
 	} * turn; /* where that changes */
 	size_t turns, turn_cap;
 	struct gv_tool_marks marks; /* found when first needed */
+	size_t picture; /* the next of how->tiles */
 	struct gv_ids ids;
 };
 
@@ -41,6 +42,7 @@ struct gv_chat_form {
 	    *vocabulary; /* where there is no text: the token that tells */
 	const char *stop[2]; /* tokens that end a turn or a text, or NULL */
 	const char *system; /* ChatML: the message where there is none */
+	const char *begin; /* SmolVLM: the token at the beginning */
 	const char *of[4]; /* in the text of a model's template ... */
 	const char *not_of[4]; /* ... and not in it */
 };
@@ -74,7 +76,11 @@ int gv_pen_special(
     struct gv_pen *p, const char *name, bool trained) GV_USE_RESULT;
 int gv_pen_id(struct gv_pen *p, int32_t id, bool trained) GV_USE_RESULT;
 
-/* The run of an image's placeholders. */
+/* The grid of the next picture, 0 and 0 if it isn't cut; the run of one image's
+ * placeholders; and both, a picture's runs one behind the other. */
+int gv_pen_tiles(
+    struct gv_pen *p, int32_t *rows, int32_t *columns) GV_USE_RESULT;
+int gv_pen_run(struct gv_pen *p) GV_USE_RESULT;
 int gv_pen_image(struct gv_pen *p) GV_USE_RESULT;
 
 /* Ends the stretch. */

@@ -1,4 +1,4 @@
-/* The templates of LLaVA-1.5 (Vicuna's) and SmolVLM. */
+/* The templates of LLaVA-1.5 (Vicuna's), SmolVLM and Idefics 3. */
 #include "chat_impl.h"
 
 #include "banned.h"
@@ -117,14 +117,39 @@ gv_chat_llava_hf(struct gv_pen *p, const json_t *messages, const json_t *tools)
 
 /* ---- SmolVLM ------------------------------------------------------------- */
 
-/* An image that isn't cut into tiles. */
-static int
-framed(struct gv_pen *p)
-{
-	static const char fake[] = "<fake_token_around_image>";
+static const char fake[] = "<fake_token_around_image>";
 
+static int
+framed(struct gv_pen *p, const char *name)
+{
 	if (gv_pen_special(p, fake, false) ||
-	    gv_pen_special(p, "<global-img>", false) || gv_pen_image(p))
+	    (gv_tokenizer_special(p->t, name) < 0
+		    ? gv_pen_str(p, name)
+		    : gv_pen_special(p, name, false)))
+		return p->e->code;
+	return gv_pen_run(p);
+}
+
+/* Tiles row by row, each row with a line break, and the whole picture last. */
+static int
+tiled(struct gv_pen *p)
+{
+	int32_t rows, columns, i, k;
+	char name[40];
+
+	if (gv_pen_tiles(p, &rows, &columns))
+		return p->e->code;
+	for (i = 1; i <= rows; i++) {
+		for (k = 1; k <= columns; k++) {
+			snprintf(name, sizeof name, "<row_%d_col_%d>", (int)i,
+			    (int)k);
+			if (framed(p, name))
+				return p->e->code;
+		}
+		if (gv_pen_str(p, "\n"))
+			return p->e->code;
+	}
+	if ((rows && gv_pen_str(p, "\n")) || framed(p, "<global-img>"))
 		return p->e->code;
 	return gv_pen_special(p, fake, false);
 }
@@ -147,7 +172,7 @@ smolvlm_turn(struct gv_pen *p, const json_t *m)
 						  : "System:") ||
 	    gv_pen_train(p, answer) ||
 	    ((!got || strcmp(part.type, "image") != 0) && gv_pen_str(p, " ")) ||
-	    gv_pen_content(p, m, framed, false) ||
+	    gv_pen_content(p, m, tiled, false) ||
 	    gv_pen_special(p, "<end_of_utterance>", answer) ||
 	    gv_pen_train(p, false))
 		return p->e->code;
@@ -160,7 +185,7 @@ gv_chat_smolvlm(struct gv_pen *p, const json_t *messages, const json_t *tools)
 	size_t n = json_array_size(messages), i;
 
 	if (gv_pen_no_tools(p, messages, tools) ||
-	    gv_pen_special(p, "<|im_start|>", false))
+	    gv_pen_special(p, p->form->begin, false))
 		return p->e->code;
 	for (i = 0; i < n; i++)
 		if (smolvlm_turn(p, json_array_get(messages, i)))

@@ -201,7 +201,39 @@ gv_pen_special(struct gv_pen *p, const char *name, bool trained)
 }
 
 int
+gv_pen_tiles(struct gv_pen *p, int32_t *rows, int32_t *columns)
+{
+	const int32_t *tiles = p->how->tiles;
+
+	*rows = *columns = 0;
+	if (!tiles)
+		return 0;
+	if (p->picture == p->how->pictures)
+		return gv_fail(p->e, GV_ERR_MATCH,
+		    "more images in the messages than the %zu that were cut "
+		    "into tiles",
+		    p->how->pictures);
+	*rows = tiles[2 * p->picture];
+	*columns = tiles[2 * p->picture + 1];
+	p->picture++;
+	return 0;
+}
+
+int
 gv_pen_image(struct gv_pen *p)
+{
+	int32_t rows, columns, i;
+
+	if (gv_pen_tiles(p, &rows, &columns))
+		return p->e->code;
+	for (i = 0; i <= rows * columns; i++)
+		if (gv_pen_run(p))
+			return p->e->code;
+	return 0;
+}
+
+int
+gv_pen_run(struct gv_pen *p)
 {
 	int32_t id = gv_tokenizer_image(p->t);
 	struct gv_rendered *r = p->r;

@@ -206,6 +206,25 @@ shorten(const struct gv_render *how, struct gv_record *r, struct gv_error *e)
 	return 0;
 }
 
+/* The grids of the pictures in messages that have so many images. */
+static int
+find_tiles(const struct gv_render *how, const char *key, size_t images,
+    struct gv_chat_how *chat, struct gv_error *e)
+{
+	char q[64];
+
+	if (!how->tiles || !images)
+		return 0;
+	if (!gv_tile_table_find(how->tiles, key, &chat->tiles, &chat->pictures))
+		return gv_fail(e, GV_ERR_MATCH, "'%s' has no record of tiles",
+		    gv_quote(q, sizeof q, key, strlen(key)));
+	if (chat->pictures == images)
+		return 0;
+	return gv_fail(e, GV_ERR_MATCH,
+	    "%zu images in the messages, but tiles of %zu pictures", images,
+	    chat->pictures);
+}
+
 static int
 conversation(const struct gv_render *how, json_t *messages, const json_t *tools,
     size_t images, struct gv_record *r, struct gv_error *e)
@@ -219,6 +238,10 @@ conversation(const struct gv_render *how, json_t *messages, const json_t *tools,
 		return e->code;
 	}
 	chat.prompt = how->mode == GV_RENDER_PROMPT;
+	if (find_tiles(how, r->key, placed(m), &chat, e)) {
+		json_decref(m);
+		return e->code;
+	}
 	rc = gv_chat(how->tokenizer, &chat, m, tools, &r->seq, e);
 	json_decref(m);
 	return rc ? rc : shorten(how, r, e);

@@ -9,6 +9,7 @@
 #include "chat.h"
 #include "documents.h"
 #include "err.h"
+#include "tile_table.h"
 #include "stream.h"
 #include "token.h"
 
@@ -35,6 +36,7 @@ struct gv_render {
 	int64_t max_length; /* tokens a sequence has at most; 0: any */
 	size_t
 	    threads; /* that a long document takes; gv_render_open() sets it */
+	const struct gv_tile_table *tiles; /* of images by key, or NULL */
 	bool strict; /* a document that isn't UTF-8 is GV_ERR_FORMAT */
 	const char *const *keep; /* keys of a prompt's line to keep, besides */
 	size_t nkeep; /* those that always are */

@@ -111,6 +111,8 @@ arguments(const struct gv_render *how, enum gv_docs_form form)
 	add_value(list, "--tool-output-start", c->marks.out_start);
 	add_value(list, "--tool-output-end", c->marks.out_end);
 	add_number(list, "--image-rows", c->image_rows);
+	if (how->tiles)
+		add(list, "--tiles");
 	add_number(list, "--max-length", how->max_length);
 	for (i = 0; i < how->nkeep; i++)
 		add_value(list, "--keep", how->keep[i]);

@@ -197,6 +197,37 @@ echo '{"tools": [{"name": "f"}], "messages": [{"role": "user", "content": "hi"}]
 must_fail 1 "tools where none can be" gv-tokenize -m chatml --chat tools.jsonl
 said "... are named" "chatml has no place for 'tools'"
 
+# ---- tiles
+printf '%s\n' '{"key":"two","tiles":[[1,2]]}' '{"key":"7","tiles":[[0,0],[1,1]]}' |
+	"$MK" image 'tiles=I32 (P,2)' >tiles.gv
+ok "pictures in tiles" gv-tokenize -m nano --chat --image-rows 2 \
+	--tiles tiles.gv -o tiled.gv c.jsonl
+is "... take a run each, and one for the whole" "$(stat tiled.gv \
+	'.fields[3] | [.shape[0], .min]') $(gv-tokenize -m nano --chat \
+	--image-rows 2 --tiles tiles.gv --show c.jsonl | grep -o ' x2' | wc -l)" \
+	'[[0,6],2] 9'
+is "... which is provenance" "$(stat tiled.gv '.prog[0].args | tojson')" \
+	'["--chat","--image-rows","2","--tiles"]'
+echo '{"key":"two","tiles":[[1,2]]}' | "$MK" image 'tiles=I32 (P,2)' >one.gv
+must_fail 1 "a line without tiles" gv-tokenize -m nano --chat --image-rows 2 \
+	--tiles one.gv c.jsonl
+said "... is named" "line 3: '7' has no record of tiles"
+echo '{"key":"two","tiles":[[1,2],[0,0]]}' |
+	"$MK" image 'tiles=I32 (P,2)' >more.gv
+must_fail 1 "tiles of more pictures" gv-tokenize -m nano --chat --image-rows 2 \
+	--tiles more.gv c.jsonl
+said "... are counted" "1 images in the messages, but tiles of 2 pictures"
+gv-cat one.gv one.gv >twice.gv
+must_fail 1 "tiles twice" gv-tokenize -m nano --chat --tiles twice.gv c.jsonl
+for bad in -1,2 0,2 70,70; do
+	echo '{"key":"two","tiles":[['$bad']]}' |
+		"$MK" image 'tiles=I32 (P,2)' >odd.gv
+	must_fail 1 "$bad tiles" gv-tokenize -m nano --chat --tiles odd.gv c.jsonl
+done
+must_fail 1 "a stream without tiles" gv-tokenize -m nano --chat --tiles p.gv \
+	c.jsonl
+must_fail 2 "tiles are for chats" gv-tokenize -m nano --text --tiles one.gv
+
 # ---- to look at
 is "tokens to look at" "$(gv-tokenize -m nano --chat --image-rows 3 --show \
 	c.jsonl)" \

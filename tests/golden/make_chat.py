@@ -32,6 +32,8 @@ import tempfile
 
 import msgpack
 import transformers
+from transformers.models.smolvlm.processing_smolvlm import (
+    get_image_prompt_string)
 
 OUT = 'tests/golden/chat'
 TOKENS = 'tests/golden/tokens'
@@ -47,7 +49,8 @@ FAMILY = {  # vocabulary to start from, special tokens, other added tokens
                           '<|eom_id|>', '<|eot_id|>'], []),
     'llava': ('llama2', ['<s>', '</s>', '<image>'], []),
     'smol': ('gpt2', CHATML + ['<image>', '<end_of_utterance>', '<global-img>',
-                               '<fake_token_around_image>'], []),
+                               '<fake_token_around_image>'] +
+             [f'<row_{i}_col_{k}>' for i in (1, 2) for k in (1, 2, 3)], []),
 }
 NAMES = {'llama3': {'bos_token': '<|begin_of_text|>'},
          'llava': {'bos_token': '<s>', 'eos_token': '</s>'},
@@ -114,8 +117,12 @@ class Form:
             c['messages'], tools=c.get('tools'), tokenize=False,
             add_generation_prompt=prompt, **how)
         if self.name == 'smolvlm':  # as its processor does
-            fake = '<fake_token_around_image>'
-            text = text.replace('<image>', f'{fake}<global-img><image>{fake}')
+            first, *rest = text.split('<image>')
+            tiles = c.get('tiles') or [[0, 0]] * len(rest)
+            text = first + ''.join(
+                get_image_prompt_string(*grid, 1, '<fake_token_around_image>',
+                                        '<image>', '<global-img>') + s
+                for grid, s in zip(tiles, rest))
         return self.bos + self.t.encode(text, add_special_tokens=False)
 
 
@@ -317,6 +324,11 @@ def golden(forms):
         if form.name in OURS:  # its system message is known by its text alone
             list_ = [c for c in conversations(form, 7, 30)
                      if c['messages'][0]['role'] == 'system'][:5]
+        if form.name == 'smolvlm':
+            list_.append({'tiles': [[2, 3], [0, 0], [1, 4]], 'messages': [
+                {'role': 'user', 'content': [
+                    {'type': 'image'}, {'type': 'text', 'text': 'One, '},
+                    {'type': 'image'}, {'type': 'image'}]}]})
         for c in list_:
             for prompt, how in [(False, {}), (True, {})] + [
                     (True, {'enable_thinking': False})] * form.thoughts:

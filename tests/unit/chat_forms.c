@@ -25,14 +25,32 @@ family(const char *argv0, const char *name)
 
 /* ---- against transformers ------------------------------------------------ */
 
+#define PICTURES 8
+
+/* The grids of the pictures, where they are cut. */
+static size_t
+take_tiles(int32_t tiles[2 * PICTURES], const json_t *list)
+{
+	size_t i;
+
+	for (i = 0; i < 2 * json_array_size(list) && i < 2 * PICTURES; i++)
+		tiles[i] = (int32_t)json_integer_value(
+		    json_array_get(json_array_get(list, i / 2), i % 2));
+	return i / 2;
+}
+
 static void
 same_ids(const struct gv_tokenizer *t, const json_t *row)
 {
+	int32_t tiles[2 * PICTURES];
+	size_t pictures = take_tiles(tiles, json_object_get(row, "tiles"));
 	const char *form = json_string_value(json_object_get(row, "template"));
 	const json_t *want = json_object_get(row, "ids");
 	bool prompt = json_is_true(json_object_get(row, "prompt"));
 	const struct gv_chat_how how = {.form = form,
 	    .image_rows = 1,
+	    .tiles = pictures ? tiles : NULL,
+	    .pictures = pictures,
 	    .prompt = prompt,
 	    .no_thinking = json_is_true(json_object_get(row, "no_thinking"))};
 	struct gv_rendered r = {0};
