@@ -31,6 +31,34 @@ gv_group_free(struct gv_group *g)
 	memset(g, 0, sizeof *g);
 }
 
+/* A field that `who` writes, and that samples need to be `what`. */
+static int
+need(const struct gv_groups *x, const char *name, const char *spec, size_t *at,
+    const char *what, const char *who, struct gv_error *e)
+{
+	if (gv_reader_has(x->r, name) < 0)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "'%s' is not of samples %s: it has no field '%s', which %s "
+		    "writes",
+		    gv_reader_name(x->r), what, name, who);
+	return gv_reader_need(x->r, name, spec, at, e);
+}
+
+static int
+find_fields(struct gv_groups *x, size_t *mask, struct gv_error *e)
+{
+	static const char drawn[] = "that were drawn", by[] = "gv-rollout";
+
+	if (need(x, "loss_mask", "U8 (T)", mask, drawn, by, e) ||
+	    need(x, "logp", "F32 (T)", &x->logp, drawn, by, e) ||
+	    need(x, "group", "plain", &x->group, drawn, by, e) ||
+	    need(x, "sample", "plain", &x->sample, drawn, by, e) ||
+	    need(x, "policy", "plain", &x->policy, drawn, by, e))
+		return e->code;
+	return need(
+	    x, "reward", "F32 ()", &x->reward, "with rewards", "gv-reward", e);
+}
+
 int
 gv_groups_open(struct gv_groups **out, struct gv_reader *r,
     const struct gv_config *c, int32_t max_length, enum gv_dtype rows, bool ref,
@@ -45,14 +73,10 @@ gv_groups_open(struct gv_groups **out, struct gv_reader *r,
 	x->max_length = max_length;
 	*out = x;
 	/* which would be cut are refused here */
-	if (gv_examples_open(&x->examples, r, c, INT32_MAX, rows, e) ||
-	    gv_reader_need(r, "loss_mask", "U8 (T)", &at, e) ||
-	    gv_reader_need(r, "logp", "F32 (T)", &x->logp, e) ||
-	    gv_reader_need(r, "reward", "F32 ()", &x->reward, e) ||
-	    gv_reader_need(r, "group", "plain", &x->group, e) ||
-	    gv_reader_need(r, "sample", "plain", &x->sample, e) ||
-	    gv_reader_need(r, "policy", "plain", &x->policy, e) ||
-	    (ref && gv_reader_need(r, "logp_ref", "F32 (T)", &at, e))) {
+	if (find_fields(x, &at, e) ||
+	    (ref && need(x, "logp_ref", "F32 (T)", &at, "with a reference",
+			"gv-rollout --score --score-as logp_ref", e)) ||
+	    gv_examples_open(&x->examples, r, c, INT32_MAX, rows, e)) {
 		gv_groups_close(out);
 		return e->code;
 	}

@@ -188,7 +188,7 @@ check_lag(const struct gv_policy *p, const struct gv_group *g, int64_t version,
 		return 0;
 	return gv_fail(e, GV_ERR_MATCH,
 	    "group %lld was sampled by policy %lld, %lld behind the trainer's "
-	    "%lld (--max-lag %lld)",
+	    "%lld (--max-lag %lld; -1 takes any)",
 	    (long long)g->number, (long long)g->oldest, (long long)lag,
 	    (long long)version, (long long)p->run.max_lag);
 }

@@ -421,38 +421,53 @@ unread(const struct gv_follow *f, struct gv_error *e)
 	return f->out ? gv_out_unread(f->out, e) : 0;
 }
 
-/* Waits for a trainer and its first weights. */
+/* One look for a trainer, or for its first weights, and a while: 1: they are
+ * there; 0: not yet. */
 static int
-wait_for_first(struct gv_follow *f, double limit, struct gv_error *e)
+look_for_first(struct gv_follow *f, const char *path, struct gv_error *e)
 {
 	const struct timespec nap = {0, 20000000L};
-	double end = gv_now() + limit;
+	uint32_t event;
+	int r = f->page ? 1 : try_page(f, path, e);
+
+	if (r < 0 || unread(f, e))
+		return e->code;
+	if (!r) {
+		nanosleep(&nap, NULL);
+		return 0;
+	}
+	event = atomic_load(&f->page->event);
+	if (atomic_load(&f->page->version) >= 0)
+		return 1;
+	if (!alive(f->fd))
+		return gone(f, e);
+	await(f->page, event);
+	return 0;
+}
+
+/* Waits for a trainer and its first weights. */
+static int
+wait_for_first(
+    struct gv_follow *f, const struct gv_follow_opts *o, struct gv_error *e)
+{
+	double start = gv_now(), waited = 0;
+	bool told = !o->late;
 	char path[GV_PATH_MAX];
-	int r = 0;
+	int r;
 
 	path_of(path, f->run, "");
-	while (!f->page && (r = try_page(f, path, e)) == 0 && gv_now() < end) {
-		if (unread(f, e))
-			return e->code;
-		nanosleep(&nap, NULL);
+	while ((r = look_for_first(f, path, e)) == 0 && waited < o->patience) {
+		waited = gv_now() - start;
+		if (told || waited <= o->soon)
+			continue;
+		o->late(o->arg);
+		told = true;
 	}
-	if (r < 0)
-		return r;
-	while (
-	    f->page && atomic_load(&f->page->version) < 0 && gv_now() < end) {
-		uint32_t event = atomic_load(&f->page->event);
-
-		if (!alive(f->fd))
-			return gone(f, e);
-		if (unread(f, e))
-			return e->code;
-		await(f->page, event);
-	}
-	if (f->page && atomic_load(&f->page->version) >= 0)
-		return 0;
+	if (r)
+		return r < 0 ? r : 0;
 	return gv_fail(e, GV_ERR_DEVICE,
 	    "no trainer has published weights into '%s' within %.0f s", f->run,
-	    limit);
+	    o->patience);
 }
 
 /* The model is the trainer's but for the weights that train. */
@@ -548,9 +563,8 @@ map_copies(struct gv_follow *f, struct gv_error *e)
 }
 
 int
-gv_follow_open(struct gv_follow **out, struct gv_model *m, const char *run,
-    const char *model_dir, double limit, const struct gv_out *o,
-    struct gv_error *e)
+gv_follow_open(struct gv_follow **out, struct gv_model *m,
+    const struct gv_follow_opts *o, struct gv_error *e)
 {
 	struct gv_follow *f = gv_alloc(1, sizeof *f);
 
@@ -559,10 +573,10 @@ gv_follow_open(struct gv_follow **out, struct gv_model *m, const char *run,
 	f->m = m;
 	f->fd = -1;
 	f->version = -1;
-	f->out = o;
-	snprintf(f->run, sizeof f->run, "%s", run);
+	f->out = o->out;
+	snprintf(f->run, sizeof f->run, "%s", o->run);
 	*out = f;
-	if (wait_for_first(f, limit, e) || check_model(f, model_dir, e) ||
+	if (wait_for_first(f, o, e) || check_model(f, o->model, e) ||
 	    map_copies(f, e))
 		gv_follow_close(out);
 	return e->code;

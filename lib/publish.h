@@ -81,14 +81,24 @@ struct gv_follow_state {
 	bool finished;
 };
 
-/* Waits at most `seconds` for a trainer's first weights, and checks that they
- * fit `m`, opened from model_dir with gv_model_open(): the same tensors, the
- * same frozen parts, the same device (GV_ERR_MATCH).  Nothing is copied yet.
- * While it waits, here and later, `o` is looked at (NULL: nothing is): if
- * nobody reads it any more no weights will come, and that is GV_ERR_PIPE. */
-int gv_follow_open(struct gv_follow **f, struct gv_model *m, const char *run,
-    const char *model_dir, double seconds, const struct gv_out *o,
-    struct gv_error *e) GV_USE_RESULT;
+struct gv_follow_opts {
+	const char *run, *model; /* directories; those of the trainer */
+	double patience; /* seconds that the first weights may take */
+	/* Looked at while it waits: if nobody reads it any more no weights
+	 * will come, and that is GV_ERR_PIPE.  NULL: nothing is. */
+	const struct gv_out *out;
+	/* Called once if they take longer than `soon` seconds; or NULL. */
+	void (*late)(void *arg);
+	void *arg;
+	double soon;
+};
+
+/* Waits for a trainer's first weights, and checks that they fit `m`, opened
+ * from o->model with gv_model_open(): the same tensors, the same frozen parts,
+ * the same device (GV_ERR_MATCH).  Nothing is copied yet.  Only `out` must
+ * outlive the call. */
+int gv_follow_open(struct gv_follow **f, struct gv_model *m,
+    const struct gv_follow_opts *o, struct gv_error *e) GV_USE_RESULT;
 void gv_follow_close(struct gv_follow **f);
 
 /* The trainer trains this part. */

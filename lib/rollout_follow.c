@@ -20,18 +20,32 @@ check_trained(const struct gv_rollout *r, struct gv_error *e)
 	return 0;
 }
 
+static void
+tell_late(void *arg)
+{
+	struct gv_rollout *r = arg;
+
+	gv_rollout_say(
+	    r, 0, "still waiting for gv-train --publish %s", r->o.follow);
+}
+
 /* The model of a trainer, which waits for the HEAD of the output. */
 int
 gv_rollout_open_followed(
     struct gv_rollout *r, unsigned parts, struct gv_error *e)
 {
+	const struct gv_follow_opts o = {.run = r->o.follow,
+	    .model = r->o.model,
+	    .patience = r->o.patience,
+	    .out = r->out,
+	    .late = tell_late,
+	    .arg = r,
+	    .soon = 10};
 	struct gv_follow_state s;
 
 	if (gv_out_flush(r->out, e) ||
 	    gv_model_open(&r->m, r->k, r->o.model, parts, e) ||
-	    gv_follow_open(&r->follow, r->m, r->o.follow, r->o.model,
-		r->o.patience, r->out, e) ||
-	    check_trained(r, e))
+	    gv_follow_open(&r->follow, r->m, &o, e) || check_trained(r, e))
 		return e->code;
 	gv_follow_state(r->follow, &s);
 	r->fed = s.used;

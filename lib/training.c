@@ -387,6 +387,13 @@ train(struct gv_training *r, struct gv_error *e)
 	}
 	if (k < 0)
 		return k;
+	if (!gv_train_steps(r->t))
+		return gv_fail(e, GV_ERR_MATCH,
+		    "the input ended before the first step%s: nothing was "
+		    "learned",
+		    r->o.law.policy.drop_equal
+			? ", but for groups of equal rewards"
+			: "");
 	if (r->publish)
 		gv_publish_finish(r->publish);
 	/* an input used to its end is checked to its end */

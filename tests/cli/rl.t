@@ -218,8 +218,17 @@ sed 's/"max_position_embeddings":64/"max_position_embeddings":8/' \
 gv-model init short.json --tokenizer tok -o short --seed 3 >/dev/null
 refused 'a reference of fewer positions' "8 positions" --steps 3 \
     --max-lag -1 --kl 0.1 --reference short s.gv
-must_fail 1 'prompts are no samples' gv-train -q -m m0 -o bad \
-    --objective grpo --train language=1e-3 --steps 3 p.gv
+refused 'prompts' "no field 'loss_mask', which gv-rollout writes" --steps 3 p.gv
+gv-rollout -q -m m0 --group 4 --max-tokens 4 -o drawn.gv p1.gv
+refused 'samples that nobody has judged' \
+    "no field 'reward', which gv-reward writes" --steps 3 drawn.gv
+refused 'a reference that is nowhere' \
+    "no field 'logp_ref', which gv-rollout --score --score-as logp_ref writes" \
+    --steps 3 --kl 0.1 s.gv
+gv-rollout -q -m m0 --group 4 --max-tokens 4 --temperature 0 p1.gv |
+	gv-reward -q --task format --format '[a-z]' -o equal.gv
+refused 'groups of equal rewards alone' 'nothing was learned' --steps 3 \
+    --max-lag -1 --equal-groups drop equal.gv
 
 # rewards FIELDS: a stream of two samples whose first line is changed so.
 digest=$(gv-stat --json s.gv | jq -r '[.. | .tokenizer? // empty] | first')

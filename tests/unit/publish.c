@@ -162,6 +162,31 @@ end(struct trainer *t, int sig)
 	return status;
 }
 
+static int late; /* times that somebody was told of a wait */
+
+static void
+count_late(void *arg)
+{
+	++*(int *)arg;
+}
+
+static int
+follow(struct gv_follow **f, struct gv_model *m, const char *from, double limit,
+    const struct gv_out *out)
+{
+	const struct gv_follow_opts o = {.run = run,
+	    .model = from,
+	    .patience = limit,
+	    .out = out,
+	    .late = count_late,
+	    .arg = &late,
+	    .soon = 0.05};
+
+	late = 0;
+
+	return gv_follow_open(f, m, &o, &e);
+}
+
 static void
 test_steps(void)
 {
@@ -172,7 +197,7 @@ test_steps(void)
 	int64_t version = -1;
 
 	start(&t);
-	must(gv_follow_open(&f, m, run, dir, 20, NULL, &e), &e);
+	must(follow(&f, m, dir, 20, NULL), &e);
 	wait_step(&t);
 	is_int(gv_follow_update(f, &version, &e), 1, "there are first weights");
 	is_int(version, 0, "... of version 0");
@@ -193,8 +218,9 @@ test_steps(void)
 	is_int(end(&t, 0), 0, "the trainer finishes");
 	is_int(gv_follow_wait(f, 100, &e), 0, "that ends a wait");
 	gv_follow_close(&f);
-	is_int(gv_follow_open(&f, m, run, dir, 0.1, NULL, &e), GV_ERR_DEVICE,
+	is_int(follow(&f, m, dir, 0.3, NULL), GV_ERR_DEVICE,
 	    "where nobody publishes nothing is waited for long: %s", e.msg);
+	is_int(late, 1, "... and the wait is told of once");
 	gv_error_clear(&e);
 	gv_model_close(&m);
 }
@@ -208,7 +234,7 @@ test_death(void)
 	int64_t version;
 
 	start(&t);
-	must(gv_follow_open(&f, m, run, dir, 20, NULL, &e), &e);
+	must(follow(&f, m, dir, 20, NULL), &e);
 	wait_step(&t);
 	is_int(gv_follow_update(f, &version, &e), 1, "a trainer's weights");
 	step(&t);
@@ -220,7 +246,7 @@ test_death(void)
 	gv_error_clear(&e);
 	gv_follow_close(&f);
 	start(&t);
-	must(gv_follow_open(&f, m, run, dir, 20, NULL, &e), &e);
+	must(follow(&f, m, dir, 20, NULL), &e);
 	ok(f != NULL, "another one takes its place");
 	wait_step(&t);
 	{
@@ -252,7 +278,7 @@ test_unread(void)
 	close(end[1]);
 	close(end[0]);
 	must(gv_out_open(&o, NULL, true, true, &e), &e);
-	r = gv_follow_open(&f, m, run, dir, 20, o, &e);
+	r = follow(&f, m, dir, 20, o);
 	gv_out_abort(&o);
 	dup2(was, 1);
 	close(was);
@@ -272,8 +298,8 @@ test_strangers(void)
 
 	start(&t);
 	wait_step(&t);
-	is_int(gv_follow_open(&f, m, run, other, 5, NULL, &e), GV_ERR_MATCH,
-	    "another model: %s", e.msg);
+	is_int(follow(&f, m, other, 5, NULL), GV_ERR_MATCH, "another model: %s",
+	    e.msg);
 	gv_error_clear(&e);
 	end(&t, 0);
 	snprintf(path, sizeof path, "%s/weights", run);
@@ -282,7 +308,7 @@ test_strangers(void)
 		bail(path, "cannot be written");
 	fputs("not a page", file);
 	fclose(file);
-	is_int(gv_follow_open(&f, m, run, other, 0.1, NULL, &e), GV_ERR_DEVICE,
+	is_int(follow(&f, m, other, 0.1, NULL), GV_ERR_DEVICE,
 	    "a file that nobody holds is passed over: %s", e.msg);
 	gv_error_clear(&e);
 	unlink(path);
