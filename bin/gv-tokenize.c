@@ -1,6 +1,7 @@
 /* gv-tokenize: text and conversations to token ids, and back. */
 #include "cli.h"
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 #include "render.h"
 #include "stream.h"
@@ -8,6 +9,7 @@
 #include "token_decode.h"
 #include "token_learn.h"
 #include "token_show.h"
+#include "token_stats.h"
 #include "token_stream.h"
 
 #include <inttypes.h>
@@ -74,7 +76,8 @@ static const struct gv_opt_prog prog = {
     "gv-tokenize",
     "-m DIR --chat|--prompt|--text [--show] [-o FILE] [FILE ...]\n"
     "       gv-tokenize -m DIR --decode [-o FILE] [FILE ...]\n"
-    "       gv-tokenize train --vocab N -o DIR [FILE ...]",
+    "       gv-tokenize train --vocab N -o DIR [FILE ...]\n"
+    "       gv-tokenize stats -m DIR [--against DIR] [FILE ...]",
     "turn text into token ids, and back",
     GV_OPT_C_OUTPUT | GV_OPT_C_THREADS | GV_OPT_C_ERRORS,
     opts,
@@ -315,6 +318,101 @@ train(int argc, char **argv)
 	return cli_finish();
 }
 
+/* ---- statistics ---------------------------------------------------------- */
+
+static struct gv_opt_list against;
+
+static const struct gv_opt stats_opts[] = {
+    {"model", 'm', GV_OPT_STR, &model, "DIR",
+	"the directory with tokenizer.json", 0, 0, NULL},
+    {"against", 0, GV_OPT_LIST, &against, "DIR",
+	"another one, beside it; may be repeated", 0, 0, NULL},
+    {"jsonl", 0, GV_OPT_FLAG, &jsonl, NULL, "all input is JSON lines", 0, 0,
+	NULL},
+    {"whole", 0, GV_OPT_FLAG, &whole, NULL, "each file is one document", 0, 0,
+	NULL},
+    {0}};
+
+static const struct gv_opt_prog stats_prog = {
+    "gv-tokenize",
+    "stats -m DIR [--against DIR] [--json] [FILE ...]",
+    "say what a vocabulary makes of text",
+    GV_OPT_C_OUTPUT | GV_OPT_C_JSON | GV_OPT_C_THREADS,
+    stats_opts,
+};
+
+/* Encodes all files with the vocabularies, of which there are n. */
+static json_t *
+measure(const char *const *dirs, size_t n, const char *const *file, int files)
+{
+	struct gv_error e = {0};
+	struct gv_token_stats *s;
+	uint64_t bytes = 0;
+	json_t *report;
+	int got;
+
+	if (gv_token_stats_open(&s, dirs, n, file, (size_t)files,
+		jsonl   ? GV_DOCS_JSON
+		: whole ? GV_DOCS_WHOLE
+			: GV_DOCS_LINES,
+		(size_t)common.threads, &e))
+		cli_die(&e);
+	while ((got = gv_token_stats_next(s, &bytes, &e)) > 0)
+		cli_progress("%" PRIu64 " MB read", bytes / 1000000);
+	report = got < 0 ? NULL : gv_token_stats_report(s, &e);
+	if (!report)
+		cli_die(&e);
+	cli_progress_end();
+	gv_token_stats_close(&s);
+	return report;
+}
+
+static void
+print_json(struct gv_out *out, const json_t *report, struct gv_error *e)
+{
+	char *s = gv_json_text(report, JSON_COMPACT | JSON_REAL_PRECISION(15));
+
+	if (!s)
+		gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	else
+		gv_out_printf(out, e, "%s\n", s);
+	gv_free(s);
+}
+
+static int
+stats(int argc, char **argv)
+{
+	struct gv_error e = {0};
+	int n = cli_start(&stats_prog, &common, argc, argv);
+	const char *const *file = inputs(&n, argv);
+	struct gv_opt_list dirs = {0};
+	struct gv_out *out;
+	json_t *report;
+	size_t i;
+
+	if (!model)
+		cli_usage("stats needs -m DIR");
+	if (jsonl && whole)
+		cli_usage("--jsonl and --whole exclude each other");
+	if (gv_room(&dirs.v, &dirs.cap, against.n + 1, sizeof *dirs.v, &e) ||
+	    gv_out_open(&out, common.output, false, true, &e))
+		cli_die(&e);
+	dirs.v[dirs.n++] = model;
+	for (i = 0; i < against.n; i++)
+		dirs.v[dirs.n++] = against.v[i];
+	report = measure(dirs.v, dirs.n, file, n);
+	if (common.json)
+		print_json(out, report, &e);
+	else
+		(void)!gv_token_stats_print(out, report, &e);
+	if (e.code || gv_out_commit(&out, &e))
+		cli_die(&e);
+	json_decref(report);
+	gv_free(dirs.v);
+	gv_free(against.v);
+	return cli_finish();
+}
+
 /* ---- main ---------------------------------------------------------------- */
 
 static void
@@ -353,7 +451,7 @@ check_options(void)
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
-} commands[] = {{"train", train}};
+} commands[] = {{"train", train}, {"stats", stats}};
 
 int
 main(int argc, char **argv)

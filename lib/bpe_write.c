@@ -2,6 +2,7 @@
 #include "bpe_train_priv.h"
 
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 #include "split.h"
 #include "token_impl.h"
@@ -261,7 +262,7 @@ write_json(json_t *o, const char *dir, const char *name, struct gv_error *e)
 	struct gv_out *out = NULL;
 
 	if (o)
-		text = json_dumps(o, JSON_INDENT(2));
+		text = gv_json_text(o, JSON_INDENT(2));
 	json_decref(o);
 	if (!path || !text) {
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
@@ -276,7 +277,7 @@ write_json(json_t *o, const char *dir, const char *name, struct gv_error *e)
 	}
 	(void)!gv_out_commit(&out, e); /* the code is in e */
 done:
-	free(text);
+	gv_free(text);
 	gv_free(path);
 	return e->code;
 }

@@ -4,8 +4,6 @@
 #include "io.h"
 #include "mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -21,7 +19,8 @@ struct gv_docs {
 	size_t files, at; /* the file that is being read */
 	enum gv_docs_form form;
 	struct gv_lines *lines; /* of that file ... */
-	int fd; /* ... or its descriptor, -1 if none is open */
+	int fd; /* ... or its descriptor, -1 if none is open, ... */
+	const char *name; /* ... for messages */
 	char *rest; /* what was read behind the last block */
 	size_t left;
 	uint64_t running;
@@ -187,29 +186,19 @@ cut(const char *s, size_t n)
 }
 
 static int
-open_blocks(struct gv_docs *d, const char *file, struct gv_error *e)
-{
-	d->fd = STDIN_FILENO;
-	if (strcmp(file, "-"))
-		d->fd = open(file, O_RDONLY | O_CLOEXEC);
-	return d->fd < 0 ? gv_fail(e, GV_ERR_SYS, "cannot open '%s':", file)
-			 : 0;
-}
-
-static int
 read_block(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 {
 	ssize_t got;
 	size_t n;
 
-	if (d->fd < 0 && open_blocks(d, b->file, e))
+	if (d->fd < 0 && gv_input_open(b->file, &d->name, &d->fd, e))
 		return e->code;
 	if (gv_room(&b->text, &b->cap, BLOCK, 1, e))
 		return e->code;
 	memcpy(b->text, d->rest, d->left);
 	got = gv_read_full(d->fd, b->text + d->left, BLOCK - d->left);
 	if (got < 0)
-		return gv_fail(e, GV_ERR_SYS, "cannot read '%s':", b->file);
+		return gv_fail(e, GV_ERR_SYS, "cannot read '%s':", d->name);
 	n = d->left + (size_t)got;
 	b->n = n < BLOCK ? n : cut(b->text, n);
 	d->left = n - b->n;

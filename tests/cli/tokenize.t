@@ -35,6 +35,30 @@ ok "few words" sh -c 'echo abab | gv-tokenize train -v 5000 -o few --verbose \
 	2>said'
 is "... are said to be" "$(cat said)" \
 	"gv-tokenize: a vocabulary of 267 ids: no pair of tokens is left that occurs twice"
+ok "train for another family" gv-tokenize train -v 400 --split smollm \
+	--template none --special '<|end|>' --special '<|x|>' --threads 2 \
+	--memory 16Mi -o other "$G/corpus.txt"
+is "... its cut, normaliser and specials" "$(jq -c '[.normalizer,
+	.pre_tokenizer.pretokenizers[0].type, .added_tokens[].content]' \
+	other/tokenizer.json)" '[null,"Digits","<|end|>","<|x|>"]'
+is "... of which the first ends documents" \
+	"$(jq -c .eos_token other/tokenizer_config.json)" '"<|end|>"'
+printf 'a1b\na1b\n' >two.txt
+ok "train by a pattern" gv-tokenize train -v 300 --template none \
+	--split '[a-z0-9]|\n.' -o re two.txt
+is "... which cuts so" "$(jq -c .model.merges re/tokenizer.json)" '[]'
+ok "train on lines" gv-tokenize train -v 300 --template none --split '(?s).+' \
+	--normalizer none --lines -o re two.txt
+is "... without newlines" "$(jq -c .model.merges re/tokenizer.json)" \
+	'[["1","b"],["a","1b"]]'
+must_fail 2 "a special token twice" gv-tokenize train -v 300 -o x \
+	--special '<|bos|>' two.txt
+must_fail 1 "a pattern that is none" gv-tokenize train -v 300 --split '(' \
+	-o x two.txt
+must_fail 2 "too little memory" gv-tokenize train -v 300 --memory 1Mi -o x \
+	two.txt
+must_fail 2 "lines and JSON lines" gv-tokenize train -v 300 --lines --jsonl \
+	-o x two.txt
 must_fail 2 "no size" gv-tokenize train -o x "$G/corpus.txt"
 must_fail 2 "no directory" gv-tokenize train -v 300 "$G/corpus.txt"
 must_fail 2 "too small" gv-tokenize train -v 200 -o x "$G/corpus.txt"
@@ -50,6 +74,26 @@ must_fail 1 "JSON without text to train on" sh -c \
 is "no directory is left of these" "$(ls -d x 2>/dev/null)" ""
 must_fail 1 "a directory that cannot be made" \
 	gv-tokenize train -v 300 -o no/such/dir "$G/corpus.txt"
+
+# ---- statistics
+ok "stats" gv-tokenize stats -m nano --against chatml --json -o stats.json \
+	"$G/corpus.txt"
+is "... of both, on the same text" "$(jq -c '[(.vocabularies[].model),
+	.bytes, .documents]' stats.json)" "[\"nano\",\"chatml\",$(($(wc -c \
+	<"$G/corpus.txt") - $(wc -l <"$G/corpus.txt"))),$(grep -c \
+	'[^[:blank:]]' "$G/corpus.txt")]"
+is "... by the same rules as --text" \
+	"$(jq '.vocabularies[0].tokens' stats.json)" "$(gv-tokenize -m nano \
+	--text "$G/corpus.txt" | gv-stat --json | jq '.fields[0].values - .records')"
+is "... as a table" "$(gv-tokenize stats -m nano "$G/corpus.txt" |
+	sed -n 's/^tokens   *//p')" "$(jq '.vocabularies[0].tokens' stats.json)"
+must_fail 2 "stats of nothing" gv-tokenize stats "$G/corpus.txt"
+must_fail 2 "stats in two forms" gv-tokenize stats -m nano --jsonl --whole -
+must_fail 1 "stats of no vocabulary" gv-tokenize stats -m nano --against no \
+	"$G/corpus.txt"
+must_fail 1 "stats of a missing file" gv-tokenize stats -m nano missing
+must_fail 1 "stats of bad JSON" sh -c \
+	'echo "{}" | gv-tokenize stats -m nano --jsonl'
 
 # ---- chat
 cat >c.jsonl <<'EOF'
