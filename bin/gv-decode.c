@@ -5,17 +5,16 @@
 #include "decode.h"
 #include "decode_write.h"
 #include "ordered.h"
+#include "rule_options.h"
 #include "sandbox.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SIZE 16384 /* pixels a side of the result */
-
 static struct gv_opt_common common;
-static const char *size, *model, *fill, *background;
-static int fit = -1, filter = -1;
-static bool jsonl, paths, nul, tar, pipes, stats, contained;
+static const char *model, *background;
+static struct gv_rule_options given = {.fit = -1, .filter = -1};
+static bool jsonl, paths, nul, tar, pipes, stats, contained, fast;
 static struct gv_opt_list keep;
 static int64_t max_pixels, max_side, max_scans, max_memory;
 static int64_t every = 1, frames = 1;
@@ -23,17 +22,22 @@ static struct gv_source_law source;
 static struct gv_decode_law law = {.root = ".", .field = NULL};
 
 static const struct gv_opt opts[] = {
-    {"size", 's', GV_OPT_STR, &size, "HxW",
+    {"size", 's', GV_OPT_STR, &given.size, "HxW",
 	"height and width of the result; N is NxN", 0, 0, NULL},
     {"model", 'm', GV_OPT_STR, &model, "DIR", "take all of it from this model",
 	0, 0, NULL},
-    {"fit", 0, GV_OPT_WORD, &fit, NULL,
-	"how pictures of other proportions fit (squash)", 0, 0,
-	"squash|crop|pad"},
-    {"fill", 0, GV_OPT_STR, &fill, "R,G,B",
+    {"fit", 0, GV_OPT_WORD, &given.fit, NULL,
+	"how pictures of other proportions fit (squash)", 0, 0, GV_FIT_WORDS},
+    {"fill", 0, GV_OPT_STR, &given.fill, "R,G,B",
 	"colour beside a padded picture (122,116,104)", 0, 0, NULL},
-    {"filter", 0, GV_OPT_WORD, &filter, NULL, "what resizes (bicubic)", 0, 0,
-	"bicubic|bilinear|lanczos|nearest|box|hamming"},
+    {"filter", 0, GV_OPT_WORD, &given.filter, NULL, "what resizes (bicubic)", 0,
+	0, GV_FILTER_WORDS},
+    {"grids", 0, GV_OPT_STR, &given.grids, "RxC,...",
+	"--fit tile: rows and columns to choose from", 0, 0, NULL},
+    {"longest", 0, GV_OPT_INT, &given.longest, "N",
+	"--fit tile: Idefics 3's way, from a longer side of N", 1, 4096, NULL},
+    {"fast", 0, GV_OPT_FLAG, &fast, NULL,
+	"decode large JPEGs to a part of their size: not exact", 0, 0, NULL},
     {"background", 0, GV_OPT_STR, &background, "COLOUR",
 	"R,G,B, white or black behind transparent pictures, or none", 0, 0,
 	NULL},
@@ -211,68 +215,22 @@ decode(struct shared *s, struct gv_out *o, struct gv_error *e)
 
 /* ---- the command line -------------------------------------------------- */
 
-/* "64x48", height first, or "64". */
-static void
-parse_size(const char *s)
-{
-	char *end;
-	long h = strtol(s, &end, 10), w = h;
-
-	if (*end == 'x' && end[1] >= '0' && end[1] <= '9')
-		w = strtol(end + 1, &end, 10);
-	if (*s < '0' || *s > '9' || *end)
-		cli_usage("--size '%s' is neither HxW nor N", s);
-	if (h < 1 || w < 1 || h > MAX_SIZE || w > MAX_SIZE)
-		cli_usage(
-		    "--size '%s' is not between 1 and %d pixels", s, MAX_SIZE);
-	law.rule.height = (int32_t)h;
-	law.rule.width = (int32_t)w;
-}
-
-static void
-parse_colour(uint8_t to[3], const char *option, const char *s)
-{
-	int n = 0, i;
-	unsigned c[3];
-
-	if (strlen(s) > 11 ||
-	    sscanf(s, "%u,%u,%u%n", &c[0], &c[1], &c[2], &n) != 3 || s[n] ||
-	    strpbrk(s, "+- \t") || c[0] > 255 || c[1] > 255 || c[2] > 255)
-		cli_usage("%s '%s' is not R,G,B of 0 to 255", option, s);
-	for (i = 0; i < 3; i++)
-		to[i] = (uint8_t)c[i];
-}
-
-/* The rule of --size, --fit, --fill and --filter.  What pads is the mean colour
- * of CLIP's pictures, as LLaVA rounds it. */
-static void
-rule_of_options(struct gv_image_rule *rule)
-{
-	parse_size(size);
-	rule->fit = fit < 0 ? GV_FIT_SQUASH : (enum gv_fit)fit;
-	rule->filter = filter < 0 ? GV_BICUBIC : (enum gv_filter)filter;
-	if (rule->fit != GV_FIT_SQUASH && rule->height != rule->width)
-		cli_usage("--fit %s makes squares, not %dx%d",
-		    gv_fit_name(rule->fit), rule->height, rule->width);
-	rule->edge = rule->fit == GV_FIT_SQUASH ? 0 : rule->height;
-	if (fill && rule->fit != GV_FIT_PAD)
-		cli_usage("--fill is for --fit pad");
-	if (rule->fit == GV_FIT_PAD)
-		parse_colour(rule->fill, "--fill", fill ? fill : "122,116,104");
-}
-
 static void
 choose_rule(void)
 {
 	struct gv_config c;
 	struct gv_error e = {0};
+	bool tiled;
 
-	if (!size == !model)
+	if (!given.size == !model)
 		cli_usage("needs one of --size and --model (see --help)");
-	if (model && (fit >= 0 || filter >= 0 || fill))
+	tiled = given.fit == GV_FIT_WORD_TILE;
+	if (model && ((given.fit >= 0 && !tiled) || given.filter >= 0 ||
+			 given.fill || given.grids || given.longest))
 		cli_usage("--model brings its own fit, fill and filter");
-	if (size) {
-		rule_of_options(&law.rule);
+	if (given.size) {
+		if (gv_rule_of_options(&law.rule, &law.tiles, &given, &e))
+			cli_die(&e);
 		return;
 	}
 	if (gv_config_open(&c, model, &e))
@@ -282,6 +240,14 @@ choose_rule(void)
 		cli_die(&e);
 	}
 	law.rule = c.rule;
+	if (tiled && c.tiles.way == GV_TILE_NONE) {
+		gv_fail(&e, GV_ERR_MATCH,
+		    "'%s' was not made for tiles, as its processor says",
+		    model);
+		cli_die(&e);
+	}
+	if (tiled)
+		law.tiles = c.tiles;
 	gv_config_free(&c);
 }
 
@@ -290,6 +256,7 @@ static void
 choose_background(void)
 {
 	const char *s = background ? background : model ? "none" : "white";
+	struct gv_error e = {0};
 
 	law.limits.over = strcmp(s, "none") != 0;
 	if (!law.limits.over)
@@ -297,7 +264,8 @@ choose_background(void)
 	s = !strcmp(s, "white")   ? "255,255,255"
 	    : !strcmp(s, "black") ? "0,0,0"
 				  : s;
-	parse_colour(law.limits.under, "--background", s);
+	if (gv_rule_colour(law.limits.under, "--background", s, &e))
+		cli_die(&e);
 }
 
 static void
@@ -370,6 +338,9 @@ main(int argc, char **argv)
 		n = 1;
 	}
 	choose_rule();
+	if (fast && law.tiles.way)
+		cli_usage("--fast is not for tiles");
+	law.rule.fast = fast;
 	choose_background();
 	choose_source(n, operand);
 	l->max_pixels = (uint64_t)max_pixels;

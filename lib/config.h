@@ -31,7 +31,7 @@
 #define GV_CONFIG_H
 
 #include "err.h"
-#include "image.h"
+#include "tile.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -198,6 +198,7 @@ struct gv_config {
 	int32_t image_token; /* image_token_id; -1 without images */
 	/* preprocessor_config.json; if absent squash to vision.image */
 	struct gv_image_rule rule;
+	struct gv_tile_rule tiles; /* what its processor makes besides */
 	int32_t eos[8]; /* generation_config.json, else config.json */
 	int neos;
 	struct gv_sampling_config sampling;

@@ -6,8 +6,6 @@
 
 #include <math.h>
 
-#define MAX_SIDE 32768
-
 /* Processor classes by the start of their names, which end in ImageProcessor,
  * FeatureExtractor or those with Fast or Pil: what holds where their files say
  * nothing. */
@@ -15,16 +13,18 @@ static const struct processor {
 	const char *name;
 	bool crop; /* resize the shorter side and cut out the centre */
 	bool any_size; /* images of many sizes; we squash to one */
+	enum gv_tile_way tiles; /* or divide them, where that is asked for */
 	enum gv_filter filter;
 } processors[] = {
-    {"Siglip", false, false, GV_BICUBIC},
-    {"CLIP", true, false, GV_BICUBIC},
-    {"Llava", true, false, GV_BICUBIC},
-    {"Bit", true, false, GV_BICUBIC},
-    {"ViT", false, false, GV_BILINEAR},
-    {"Idefics2", false, true, GV_BILINEAR},
-    {"Idefics3", false, true, GV_LANCZOS},
-    {"SmolVLM", false, true, GV_LANCZOS},
+    {"Siglip", false, false, GV_TILE_NONE, GV_BICUBIC},
+    {"CLIP", true, false, GV_TILE_NONE, GV_BICUBIC},
+    {"Llava", true, false, GV_TILE_NONE, GV_BICUBIC},
+    {"LlavaNext", false, true, GV_TILE_GRID, GV_BICUBIC},
+    {"Bit", true, false, GV_TILE_NONE, GV_BICUBIC},
+    {"ViT", false, false, GV_TILE_NONE, GV_BILINEAR},
+    {"Idefics2", false, true, GV_TILE_NONE, GV_BILINEAR},
+    {"Idefics3", false, true, GV_TILE_SPLIT, GV_LANCZOS},
+    {"SmolVLM", false, true, GV_TILE_SPLIT, GV_LANCZOS},
 };
 #define NPROCESSORS (sizeof processors / sizeof *processors)
 
@@ -37,8 +37,8 @@ processor_of(const struct gv_vision_config *v, const char *name)
 	static const struct {
 		const char *tower;
 		int processor;
-	} own[] = {{"clip_vision_model", 1}, {"idefics2", 5}, {"idefics3", 6},
-	    {"smolvlm", 7}};
+	} own[] = {{"clip_vision_model", 1}, {"idefics2", 6}, {"idefics3", 7},
+	    {"smolvlm", 8}};
 	size_t i, j;
 
 	for (i = 0; !name && i < sizeof own / sizeof *own; i++)
@@ -66,6 +66,7 @@ gv_config_rule(struct gv_config *c)
 	int32_t side = (int32_t)c->vision.image;
 
 	memset(&c->rule, 0, sizeof c->rule);
+	memset(&c->tiles, 0, sizeof c->tiles);
 	c->rule.height = c->rule.width = side;
 	c->rule.fit = p->crop ? GV_FIT_CROP : GV_FIT_SQUASH;
 	c->rule.filter = p->filter;
@@ -96,15 +97,15 @@ read_sides(const struct gv_obj *s, const char *key, const char *at, int64_t *h,
 	if (!v)
 		return 0;
 	if (json_is_integer(v)) {
-		if (gv_obj_int(s, key, 1, MAX_SIDE, h))
+		if (gv_obj_int(s, key, 1, GV_MAX_SIDE, h))
 			return s->e->code;
 		*w = *h;
 		return 0;
 	}
 	if (!json_is_object(v))
 		return gv_obj_bad(s, key, "a size");
-	return gv_obj_int(&in, "height", 1, MAX_SIDE, h) ||
-		       gv_obj_int(&in, "width", 1, MAX_SIDE, w)
+	return gv_obj_int(&in, "height", 1, GV_MAX_SIDE, h) ||
+		       gv_obj_int(&in, "width", 1, GV_MAX_SIDE, w)
 		   ? s->e->code
 		   : 0;
 }
@@ -154,20 +155,27 @@ parse_crop(struct gv_config *c, const struct gv_obj *s, int64_t edge, bool crop)
 
 /* Images of any size, which we squash to one: that of the tower. */
 static int
-parse_any_size(struct gv_config *c, const struct gv_obj *s)
+parse_any_size(
+    struct gv_config *c, const struct gv_obj *s, const struct processor *p)
 {
-	struct gv_obj in = {
-	    gv_obj_get(s, "max_image_size"), "max_image_size.", s->e};
+	bool grids = p->tiles == GV_TILE_GRID;
+	const char *key = grids ? "crop_size" : "max_image_size";
+	struct gv_obj in = {gv_obj_get(s, key), "", s->e};
 	int64_t side = c->vision.image;
 
-	if (in.o && !json_is_object(in.o))
-		return gv_obj_bad(s, "max_image_size", "a size");
-	if (gv_obj_int(&in, "longest_edge", 1, MAX_SIDE, &side))
-		return s->e->code;
+	if (grids && json_is_integer(in.o))
+		side = json_integer_value(in.o);
+	else if (in.o && !json_is_object(in.o))
+		return gv_obj_bad(s, key, "a size");
+	else if (gv_obj_int(&in, grids ? "height" : "longest_edge", 1,
+		     GV_MAX_SIDE, &side))
+		return gv_fail_in(s->e, "'%s'", key);
 	as_interpolated(c, &side);
-	return side == c->vision.image
-		   ? 0
-		   : wrong_size(c, s, "max_image_size", side, side);
+	if (side != c->vision.image)
+		return wrong_size(c, s, key, side, side);
+	return grids      ? gv_config_grids(c, s)
+	       : p->tiles ? gv_config_split(c, s)
+			  : 0;
 }
 
 static int
@@ -180,13 +188,13 @@ parse_size(struct gv_config *c, const struct gv_obj *s,
 	bool found, shortest = json_is_integer(v) && p->crop;
 
 	if (p->any_size)
-		return parse_any_size(c, s);
+		return parse_any_size(c, s, p);
 	if (two_sides(c, s, "size", "size.", &h, &w, &found))
 		return s->e->code;
 	if (shortest) {
 		edge = h;
 	} else if (gv_obj_get(&in, "shortest_edge")) {
-		if (gv_obj_int(&in, "shortest_edge", 1, MAX_SIDE, &edge))
+		if (gv_obj_int(&in, "shortest_edge", 1, GV_MAX_SIDE, &edge))
 			return s->e->code;
 		as_interpolated(c, &edge);
 		if (gv_obj_get(&in, "longest_edge"))
@@ -312,6 +320,7 @@ gv_config_preprocessor(struct gv_config *c, const struct gv_obj *s)
 	c->rule.fit = pad ? GV_FIT_PAD : crop ? GV_FIT_CROP : GV_FIT_SQUASH;
 	c->rule.filter = p->filter;
 	c->rule.edge = 0;
+	memset(&c->tiles, 0, sizeof c->tiles);
 	if (parse_size(c, s, p, crop, pad) ||
 	    gv_obj_int(s, "resample", 0, 5, &pil) ||
 	    parse_three(s, "image_mean", -1000, v->mean) ||

@@ -89,6 +89,11 @@ const char *gv_config_act_name(enum gv_act act);
 /* config_pixels.c: how pixels are prepared for c->vision: what holds without a
  * file, and what a file's object says. */
 void gv_config_rule(struct gv_config *c);
+#define GV_MAX_SIDE 32768 /* pixels, in a processor's sizes */
+/* c->tiles as Idefics 3's processor makes them, unless its file turns them
+ * off, and as LLaVA-NeXT's does. */
+int gv_config_split(struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
+int gv_config_grids(struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
 int gv_config_preprocessor(
     struct gv_config *c, const struct gv_obj *s) GV_USE_RESULT;
 

@@ -11,19 +11,26 @@
 #include <pthread.h>
 #include <strings.h>
 
-/* Makers rest here between records: as many as threads were at work at once,
+/* What a thread at work needs, and keeps from record to record. */
+struct tools {
+	struct gv_maker *maker;
+	uint8_t *file; /* the one that is decoded */
+	size_t file_cap;
+};
+
+/* Tools rest here between records: as many as threads were at work at once,
  * since what they keep is large. */
 struct gv_decoder {
 	const struct gv_decode_law *law;
 	pthread_mutex_t lock; /* for all below */
-	struct gv_maker **resting;
+	struct tools *resting;
 	size_t n, cap;
 };
 
 /* A record under way. */
 struct job {
 	const struct gv_decode_law *law;
-	struct gv_maker *maker;
+	struct tools tools;
 };
 
 static uint64_t
@@ -43,25 +50,24 @@ no_memory(struct gv_decoded *d)
 
 /* ---- one picture --------------------------------------------------------- */
 
-/* Room for n pictures. */
+/* Room for n squares and as many pictures. */
 static int
 reserve(struct gv_decoded *d, size_t n, const struct gv_decode_law *law)
 {
 	int32_t h = law->rule.height, w = law->rule.width;
 	size_t each = (size_t)h * (size_t)w * 3;
-	void *px = d->px, *before = d->before;
+	struct gv_error *e = &d->error;
 
-	if (n > (GV_MAX_RECORD - 65536) / (each + 8))
-		return gv_fail(&d->error, GV_ERR_LIMIT,
+	if (n > (GV_MAX_RECORD - 65536) / (each + 16))
+		return gv_fail(e, GV_ERR_LIMIT,
 		    "%zu pictures of %dx%d are more than a record holds", n, h,
 		    w);
-	if (gv_grow(&px, &d->px_cap, n * each + 1, 1))
-		return no_memory(d);
-	d->px = px;
-	if (gv_grow(&before, &d->before_cap, 2 * n + 1, sizeof(int32_t)))
-		return no_memory(d);
-	d->before = before;
-	return 0;
+	(void)!gv_room(&d->px, &d->px_cap, n * each + 1, 1, e);
+	(void)!gv_room(
+	    &d->before, &d->before_cap, 2 * n + 1, sizeof *d->before, e);
+	(void)!gv_room(
+	    &d->tiles, &d->tiles_cap, 2 * n + 1, sizeof *d->tiles, e);
+	return e->code;
 }
 
 static int
@@ -77,31 +83,66 @@ add_id(struct gv_decoded *d, const uint8_t *data, size_t n)
 	return 0;
 }
 
+/* The squares of a picture that is to be divided; t->n of them. */
+static int
+add_tiles(struct gv_decoded *d, struct gv_tiles *t, int32_t size[2],
+    const uint8_t *data, size_t n, struct job *j)
+{
+	const struct gv_decode_law *law = j->law;
+	size_t each = (size_t)law->rule.height * (size_t)law->rule.width * 3;
+	struct gv_error *e = &d->error;
+	uint64_t start = now_ns(), decoded;
+	struct gv_image im;
+
+	if (gv_image_decode(&im, data, n, &law->limits, e))
+		return e->code;
+	decoded = now_ns();
+	size[0] = im.height;
+	size[1] = im.width;
+	if (!gv_tiles_plan(t, &law->rule, &law->tiles, im.height, im.width,
+		&law->limits, e) &&
+	    !reserve(d, (size_t)(d->n + t->n), law))
+		(void)!gv_tiles_make(d->px + (size_t)d->n * each, t, &im,
+		    &law->rule, law->tiles.way, e);
+	d->decode_ns += decoded - start;
+	d->resize_ns += now_ns() - decoded;
+	gv_image_free(&im);
+	return e->code;
+}
+
 /* Adds the picture in a file's bytes. */
 static int
-add_bytes(
-    struct gv_decoded *d, const uint8_t *data, size_t n, const struct job *j)
+add_bytes(struct gv_decoded *d, const uint8_t *data, size_t n, struct job *j)
 {
 	const struct gv_image_rule *rule = &j->law->rule;
 	size_t each = (size_t)rule->height * (size_t)rule->width * 3;
+	struct gv_tiles t = {.n = 1};
 	int32_t size[2];
-	uint64_t t = now_ns();
+	uint64_t start = now_ns();
+	int r;
 
 	if (j->law->id && add_id(d, data, n))
 		return d->error.code;
-	d->read_ns += now_ns() - t;
-	if (gv_maker_make(j->maker, d->px + (size_t)d->n * each, size, data, n,
-		&d->error))
-		return d->error.code;
-	memcpy(d->before + 2 * d->n, size, sizeof size);
+	d->read_ns += now_ns() - start;
+	if (j->law->tiles.way == GV_TILE_NONE)
+		r = gv_maker_make(j->tools.maker, d->px + (size_t)d->n * each,
+		    size, data, n, &d->error);
+	else
+		r = add_tiles(d, &t, size, data, n, j);
+	if (r)
+		return r;
+	memcpy(d->before + 2 * d->pictures, size, sizeof size);
+	d->tiles[2 * d->pictures] = t.rows;
+	d->tiles[2 * d->pictures + 1] = t.cols;
 	d->bytes += n;
-	d->n++;
+	d->pictures++;
+	d->n += t.n;
 	return 0;
 }
 
 /* Adds the picture at `path`. */
 static int
-add_file(struct gv_decoded *d, const char *path, const struct job *j)
+add_file(struct gv_decoded *d, const char *path, struct job *j)
 {
 	bool relative = *path != '/' && strcmp(j->law->root, ".") != 0;
 	size_t cap = strlen(j->law->root) + strlen(path) + 2, n = 0;
@@ -115,10 +156,11 @@ add_file(struct gv_decoded *d, const char *path, const struct job *j)
 		snprintf(full, cap, "%s/%s", j->law->root, path);
 	else
 		memcpy(full, path, strlen(path) + 1);
-	r = gv_image_load(&d->file, &d->file_cap, &n, full, &d->error);
+	r = gv_image_load(
+	    &j->tools.file, &j->tools.file_cap, &n, full, &d->error);
 	d->read_ns += now_ns() - t;
 	if (!r)
-		r = add_bytes(d, d->file, n, j);
+		r = add_bytes(d, j->tools.file, n, j);
 	if (r)
 		gv_fail_in(&d->error, "'%s'",
 		    gv_quote(q, sizeof q, full, strlen(full)));
@@ -128,24 +170,24 @@ add_file(struct gv_decoded *d, const char *path, const struct job *j)
 
 /* Adds the picture whose bytes are in base64. */
 static int
-add_base64(struct gv_decoded *d, const char *s, const struct job *j)
+add_base64(struct gv_decoded *d, const char *s, struct job *j)
 {
 	size_t n = 0, len = strlen(s);
-	void *p = d->file;
+	void *p = j->tools.file;
 	uint64_t t = now_ns();
 
-	if (gv_grow(&p, &d->file_cap, GV_BASE64_ROOM(len), 1))
+	if (gv_grow(&p, &j->tools.file_cap, GV_BASE64_ROOM(len), 1))
 		return no_memory(d);
-	d->file = p;
-	if (!gv_base64_decode(d->file, &n, s, len))
+	j->tools.file = p;
+	if (!gv_base64_decode(j->tools.file, &n, s, len))
 		return gv_fail(&d->error, GV_ERR_FORMAT, "damaged base64");
 	d->read_ns += now_ns() - t;
-	return add_bytes(d, d->file, n, j);
+	return add_bytes(d, j->tools.file, n, j);
 }
 
 /* Adds the picture in "data:[TYPE][;PARAMETER]...;base64,BYTES". */
 static int
-add_url(struct gv_decoded *d, const char *s, const struct job *j)
+add_url(struct gv_decoded *d, const char *s, struct job *j)
 {
 	static const char mark[] = ";base64";
 	const char *comma = strchr(s, ',');
@@ -171,8 +213,7 @@ is_elsewhere(const char *s)
 }
 
 static int
-add_ref(
-    struct gv_decoded *d, const struct gv_image_ref *ref, const struct job *j)
+add_ref(struct gv_decoded *d, const struct gv_image_ref *ref, struct job *j)
 {
 	char q[300];
 
@@ -222,7 +263,7 @@ key_of(struct gv_decoded *d, const json_t *o)
 
 /* All pictures that a value names. */
 static int
-add_named(struct gv_decoded *d, const json_t *v, const struct job *j)
+add_named(struct gv_decoded *d, const json_t *v, struct job *j)
 {
 	size_t i;
 
@@ -238,7 +279,7 @@ add_named(struct gv_decoded *d, const json_t *v, const struct job *j)
 
 /* Carries along the wanted keys of an object that have no value yet. */
 static void
-keep_keys(struct gv_decoded *d, json_t *o, const struct job *j)
+keep_keys(struct gv_decoded *d, json_t *o, struct job *j)
 {
 	size_t i;
 
@@ -259,7 +300,7 @@ object(json_t **o, struct gv_decoded *d, const uint8_t *s, size_t n)
 }
 
 static void
-line(struct gv_decoded *d, const struct gv_source_rec *r, const struct job *j)
+line(struct gv_decoded *d, const struct gv_source_rec *r, struct job *j)
 {
 	json_t *o = NULL;
 
@@ -275,7 +316,7 @@ line(struct gv_decoded *d, const struct gv_source_rec *r, const struct job *j)
  * keys are wanted, too; any other as text. */
 static int
 keep_part(struct gv_decoded *d, const uint8_t *p, const struct gv_part *part,
-    const struct job *j)
+    struct job *j)
 {
 	json_t *v = NULL;
 	size_t i;
@@ -304,7 +345,7 @@ keep_part(struct gv_decoded *d, const uint8_t *p, const struct gv_part *part,
 }
 
 static void
-parts(struct gv_decoded *d, const struct gv_source_rec *r, const struct job *j)
+parts(struct gv_decoded *d, const struct gv_source_rec *r, struct job *j)
 {
 	size_t i, n = 0;
 
@@ -336,7 +377,7 @@ reset(struct gv_decoded *d, const struct gv_decode_law *law)
 
 	gv_error_clear(&d->error);
 	d->key[0] = '\0';
-	d->n = 0;
+	d->n = d->pictures = 0;
 	d->bytes = d->read_ns = d->decode_ns = d->resize_ns = 0;
 	if (!d->kept && law->nkeep) {
 		d->kept = gv_alloc(law->nkeep, sizeof *d->kept);
@@ -352,41 +393,50 @@ reset(struct gv_decoded *d, const struct gv_decode_law *law)
 							       : 0;
 }
 
-/* A maker that rests, or a new one. */
-static int
-wake(struct gv_decoder *c, struct gv_maker **m, struct gv_error *e)
+static void
+drop(struct tools *t)
 {
-	*m = NULL;
+	gv_maker_close(&t->maker);
+	gv_free(t->file);
+}
+
+/* Tools that rest, or new ones. */
+static int
+wake(struct gv_decoder *c, struct tools *t, struct gv_error *e)
+{
+	*t = (struct tools){0};
 	pthread_mutex_lock(&c->lock);
 	if (c->n)
-		*m = c->resting[--c->n];
+		*t = c->resting[--c->n];
 	pthread_mutex_unlock(&c->lock);
-	if (*m)
+	if (t->maker)
 		return 0;
-	return gv_maker_open(m, &c->law->rule, &c->law->limits, e);
+	return gv_maker_open(&t->maker, &c->law->rule, &c->law->limits, e);
 }
 
 static void
-rest(struct gv_decoder *c, struct gv_maker *m)
+rest(struct gv_decoder *c, struct tools *t)
 {
 	void *p;
+	bool kept;
 
 	pthread_mutex_lock(&c->lock);
 	p = c->resting;
-	if (!gv_grow(&p, &c->cap, c->n + 1, sizeof(struct gv_maker *))) {
+	kept = !gv_grow(&p, &c->cap, c->n + 1, sizeof *c->resting);
+	if (kept) {
 		c->resting = p;
-		c->resting[c->n++] = m;
-		m = NULL;
+		c->resting[c->n++] = *t;
 	}
 	pthread_mutex_unlock(&c->lock);
-	gv_maker_close(&m);
+	if (!kept)
+		drop(t);
 }
 
 void
 gv_decoder_rec(
     struct gv_decoder *c, struct gv_decoded *d, const struct gv_source_rec *r)
 {
-	struct job j = {c->law, NULL};
+	struct job j = {.law = c->law};
 	struct gv_image_cost before, after;
 
 	if (reset(d, c->law))
@@ -394,19 +444,19 @@ gv_decoder_rec(
 	memcpy(d->key, r->key, sizeof d->key);
 	if (r->error.code)
 		d->error = r->error;
-	if (d->error.code || wake(c, &j.maker, &d->error))
+	if (d->error.code || wake(c, &j.tools, &d->error))
 		return;
-	before = gv_maker_cost(j.maker);
+	before = gv_maker_cost(j.tools.maker);
 	if (r->kind == GV_SOURCE_LINE)
 		line(d, r, &j);
 	else if (r->kind == GV_SOURCE_PARTS)
 		parts(d, r, &j);
 	else if (!reserve(d, 1, c->law))
 		(void)!add_file(d, (const char *)r->buf, &j);
-	after = gv_maker_cost(j.maker);
-	d->decode_ns = after.decode_ns - before.decode_ns;
-	d->resize_ns = after.resize_ns - before.resize_ns;
-	rest(c, j.maker);
+	after = gv_maker_cost(j.tools.maker);
+	d->decode_ns += after.decode_ns - before.decode_ns;
+	d->resize_ns += after.resize_ns - before.resize_ns;
+	rest(c, &j.tools);
 }
 
 int
@@ -431,7 +481,7 @@ gv_decoder_close(struct gv_decoder **cp)
 	if (!c)
 		return;
 	while (c->n)
-		gv_maker_close(&c->resting[--c->n]);
+		drop(&c->resting[--c->n]);
 	pthread_mutex_destroy(&c->lock);
 	gv_free(c->resting);
 	gv_free(c);
@@ -449,7 +499,7 @@ gv_decoded_free(struct gv_decoded *d)
 	gv_free(d->kept);
 	gv_free(d->px);
 	gv_free(d->before);
-	gv_free(d->file);
+	gv_free(d->tiles);
 	gv_free(d->refs.ref);
 	memset(d, 0, sizeof *d);
 }

@@ -6,6 +6,7 @@
 #include "image.h"
 #include "image_refs.h"
 #include "source.h"
+#include "tile.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,6 +14,7 @@ extern "C" {
 
 struct gv_decode_law {
 	struct gv_image_rule rule;
+	struct gv_tile_rule tiles; /* way GV_TILE_NONE: a picture is one */
 	struct gv_image_limits limits;
 	const char *root; /* where relative paths start */
 	const char *field; /* of a JSON line: what names its pictures */
@@ -25,17 +27,17 @@ struct gv_decode_law {
  * an empty one. */
 struct gv_decoded {
 	char key[GV_MAX_KEY + 1];
-	int64_t n; /* pictures */
+	int64_t n; /* squares: more than pictures where there are tiles */
 	uint8_t *px; /* (n,H,W,3) */
-	int32_t *before; /* (n,2), height and width of each as it was */
-	json_t *id; /* list of n texts: "sha256:" and the file's hash */
+	int64_t pictures;
+	int32_t *before; /* (pictures,2), height and width of each as it was */
+	int32_t *tiles; /* (pictures,2), rows and columns; 0, 0: one square */
+	json_t *id; /* a text of each: "sha256:" and the file's hash */
 	json_t **kept; /* nkeep values, JSON's null where there is none */
 	struct gv_error error; /* why there are none */
 	uint64_t bytes; /* of picture files that were read */
 	uint64_t read_ns, decode_ns, resize_ns; /* of this thread's CPU time */
-	size_t px_cap, before_cap; /* what the buffers hold */
-	uint8_t *file; /* out of a file or base64 */
-	size_t file_cap;
+	size_t px_cap, before_cap, tiles_cap; /* what the buffers hold */
 	struct gv_image_refs refs;
 	size_t nkept;
 };

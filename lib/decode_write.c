@@ -16,6 +16,25 @@ add_colour(json_t *args, const char *option, const uint8_t c[3])
 	json_array_append_new(args, json_string(text));
 }
 
+static void
+add_tiles(json_t *args, const struct gv_tile_rule *t)
+{
+	char text[GV_MAX_GRIDS * 6] = "";
+	size_t n = 0;
+	int32_t i;
+
+	if (t->way == GV_TILE_SPLIT)
+		snprintf(text, sizeof text, "%d", t->longest);
+	for (i = 0; i < t->grids; i++, n = strlen(text))
+		snprintf(text + n, sizeof text - n, "%s%dx%d", n ? "," : "",
+		    t->grid[i].rows, t->grid[i].cols);
+	if (!t->way)
+		return;
+	json_array_append_new(args,
+	    json_string(t->way == GV_TILE_SPLIT ? "--longest" : "--grids"));
+	json_array_append_new(args, json_string(text));
+}
+
 /* What would do the same by options, but for an edge longer than the sides,
  * which only models have. */
 static json_t *
@@ -27,7 +46,9 @@ arguments(const struct gv_decode_law *law)
 
 	snprintf(wanted, sizeof wanted, "%dx%d", rule->height, rule->width);
 	args = json_pack("[s, s, s, s, s, s]", "--size", wanted, "--fit",
-	    gv_fit_name(rule->fit), "--filter", gv_filter_name(rule->filter));
+	    law->tiles.way ? "tile" : gv_fit_name(rule->fit), "--filter",
+	    gv_filter_name(rule->filter));
+	add_tiles(args, &law->tiles);
 	if (rule->fit == GV_FIT_PAD)
 		add_colour(args, "--fill", rule->fill);
 	if (!law->limits.over) {
@@ -36,9 +57,19 @@ arguments(const struct gv_decode_law *law)
 	} else if (memcmp(law->limits.under, "\377\377\377", 3) != 0) {
 		add_colour(args, "--background", law->limits.under);
 	}
+	if (rule->fast)
+		json_array_append_new(args, json_string("--fast"));
 	if (law->limits.lenient)
 		json_array_append_new(args, json_string("--lenient"));
 	return args;
+}
+
+static const char *
+rule_text(char *dst, size_t cap, const struct gv_decode_law *law)
+{
+	if (law->tiles.way == GV_TILE_NONE)
+		return gv_image_rule_text(dst, cap, &law->rule);
+	return gv_tile_rule_text(dst, cap, &law->rule, &law->tiles);
 }
 
 int
@@ -55,14 +86,17 @@ gv_decode_begin(struct gv_writer **w, struct gv_out *o,
 	snprintf(
 	    spec, sizeof spec, "U8 (N,%d,%d,3)", rule->height, rule->width);
 	(void)!gv_schema_field(&s, "image", spec, "", e);
-	(void)!gv_schema_field(&s, "image_size", "I32 (N,2)", "px", e);
+	(void)!gv_schema_field(&s, "image_size",
+	    law->tiles.way ? "I32 (P,2)" : "I32 (N,2)", "px", e);
+	if (law->tiles.way)
+		(void)!gv_schema_field(&s, "tiles", "I32 (P,2)", "", e);
 	if (law->id)
 		(void)!gv_schema_field(&s, "image_id", "plain", "", e);
 	for (i = 0; i < law->nkeep; i++)
 		(void)!gv_schema_field(&s, law->keep[i], "plain", "", e);
 	if (!e->code && !gv_schema_prog(&s, prog, arguments(law),
 			    json_pack("{s: s}", "preprocess",
-				gv_image_rule_text(text, sizeof text, rule)),
+				rule_text(text, sizeof text, law)),
 			    e))
 		(void)!gv_writer_open(w, o, &s, e);
 	gv_schema_free(&s);
@@ -74,13 +108,15 @@ gv_decode_put(struct gv_writer *w, const struct gv_decode_law *law,
     const struct gv_decoded *d, struct gv_error *e)
 {
 	const int64_t image[4] = {d->n, law->rule.height, law->rule.width, 3};
-	const int64_t before[2] = {d->n, 2};
+	const int64_t each[2] = {d->pictures, 2};
 	json_t *none = json_null();
 	size_t i;
 
 	if (gv_writer_begin(w, d->key, e) ||
 	    gv_writer_tensor(w, "image", 4, image, d->px, e) ||
-	    gv_writer_tensor(w, "image_size", 2, before, d->before, e) ||
+	    gv_writer_tensor(w, "image_size", 2, each, d->before, e) ||
+	    (law->tiles.way &&
+		gv_writer_tensor(w, "tiles", 2, each, d->tiles, e)) ||
 	    (law->id && gv_writer_json(w, "image_id", d->id, e)))
 		return e->code;
 	for (i = 0; i < law->nkeep; i++)

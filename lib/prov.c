@@ -90,6 +90,23 @@ shorten(char out[GV_DIGEST], const char *digest)
 	return gv_quote(out, GV_DIGEST, digest, hex && n > 12 ? 12 : n);
 }
 
+/* Pixels that the model takes besides those of its rule: the tiles that its own
+ * processor makes, and those of its rule that somebody wanted fast. */
+static bool
+takes(const struct gv_config *c, const char *name, const char *have)
+{
+	struct gv_image_rule fast = c->rule;
+	char a[GV_DIGEST] = "", b[GV_DIGEST];
+
+	if (strcmp(name, "preprocess") != 0)
+		return false;
+	fast.fast = true;
+	gv_image_rule_text(b, sizeof b, &fast);
+	if (c->tiles.way != GV_TILE_NONE)
+		gv_tile_rule_text(a, sizeof a, &c->rule, &c->tiles);
+	return !strcmp(have, a) || !strcmp(have, b);
+}
+
 int
 gv_prov_check(const struct gv_schema *s, const struct gv_facts *f,
     const char *name, struct gv_error *e)
@@ -102,7 +119,7 @@ gv_prov_check(const struct gv_schema *s, const struct gv_facts *f,
 		return 0;
 	if (value(want, f, n, e))
 		return e->code;
-	if (!*want || !strcmp(want, have))
+	if (!*want || !strcmp(want, have) || takes(f->config, name, have))
 		return 0;
 	return gv_fail(e, GV_ERR_MATCH,
 	    "made with another %s (%s) than the model's (%s)", n->whose,

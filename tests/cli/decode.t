@@ -326,6 +326,41 @@ is "its provenance" "$(stat pad.gv '.prog[0] | [.args, .digests]')" \
 	'[["--size","24x24","--fit","pad","--filter","bicubic","--fill","1,2,3"],{"preprocess":"24x24 pad 1 2 3 bicubic"}]'
 is "what pads is the colour" \
 	"$(gv-cat pad.gv | od -An -v -tu1 | tr -s ' \n' ' ' | grep -c '1 2 3 1 2 3 1 2 3')" 1
+
+# ---- tiles
+mkdir smol
+cp "$SRC"/tests/golden/family/smolvlm/* smol
+jq '.do_image_splitting = true | .size.longest_edge = 48' \
+	"$SRC/tests/golden/family/smolvlm/preprocessor_config.json" \
+	>smol/preprocessor_config.json
+ok "tiles as a model wants them" gv-decode -m smol --fit tile -o tiles.gv \
+	"$G/base-420.jpg" "$G/one.jpg"
+is "their provenance" "$(stat tiles.gv '.prog[0] | [.args[2:8], .digests]')" \
+	'[["--fit","tile","--filter","lanczos","--longest","48"],{"preprocess":"24x24 tile lanczos of 48"}]'
+is "the same by options" "$(gv-decode -s 24 --fit tile --filter lanczos \
+	--longest 48 --background none "$G/base-420.jpg" "$G/one.jpg" |
+	cmp - tiles.gv && echo yes)" yes
+printf '{"id": 1, "image": ["base-420.jpg", "one.jpg"]}\n{"id": 2}\n' >l.jsonl
+ok "two pictures of a record" gv-decode -m smol --fit tile --root "$G" \
+	-o two.gv l.jsonl
+is "have a size each and all their tiles" "$(gv-stat two.gv | sed -n \
+	's/^  \([a-z_]*\) *[A-Z0-9]* *(\(.*\)) .*/\1 \2/p')" "image 0-10,24,24,3
+image_size 0-2,2
+tiles 0-2,2"
+ok "an encoder takes them, since its processor would make them" sh -c \
+	"gv-encode-vision -q --stage full -m smol -o e.gv two.gv"
+is "and keeps what belongs to them" "$(stat e.gv '[.fields[].name]')" \
+	'["image_size","tiles","embeds"]'
+gv-decode -s 24 --fit tile --longest 72 --filter lanczos "$P" >t72.gv
+must_fail 1 "not tiles by another rule" \
+	gv-encode-vision -q --stage full -m smol -o x.gv t72.gv
+must_fail 1 "a model without tiles" gv-decode --fit tile \
+	-m "$SRC/tests/golden/family/llava" "$P"
+must_fail 2 "a model and grids" gv-decode --fit tile --grids 2x2 -m smol "$P"
+must_fail 2 "grids without tiles" gv-decode -s 8 --grids 2x2 "$P"
+must_fail 2 "grids that are none" gv-decode -s 8 --fit tile --grids 2 "$P"
+must_fail 1 "too many tiles" gv-decode -s 8 --fit tile --longest 4096 "$P"
+
 must_fail 2 "crop to what is no square" gv-decode -s 8x9 --fit crop a.jpg
 must_fail 2 "a colour and no padding" gv-decode -s 8 --fill 1,2,3 a.jpg
 must_fail 2 "a colour of two numbers" gv-decode -s 8 --fit pad --fill 1,2 a.jpg

@@ -75,10 +75,11 @@ def cases():
                 n += 1
 
 
-pattern = source("pattern")
-with open(os.path.join(sys.argv[1], "fit.txt"), "w") as t:
-    for w, h, kind, seed, fit, side, edge, f in cases():
-        b = processed(pattern(w, h, kind, seed), fit, side, edge, f)
-        print(w, h, kind, seed, fit, side, edge, FILTERS[f],
-              "%08x" % zlib.crc32(b), file=t)
-print("make_fit: transformers", transformers.__version__)
+if __name__ == "__main__":
+    pattern = source("pattern")
+    with open(os.path.join(sys.argv[1], "fit.txt"), "w") as t:
+        for w, h, kind, seed, fit, side, edge, f in cases():
+            b = processed(pattern(w, h, kind, seed), fit, side, edge, f)
+            print(w, h, kind, seed, fit, side, edge, FILTERS[f],
+                  "%08x" % zlib.crc32(b), file=t)
+    print("make_fit: transformers", transformers.__version__)
