@@ -9,8 +9,8 @@
  *   chatml	<|im_start|>ROLE\nTEXT<|im_end|>\n ...
  *   smollm2	the same, with SmolLM2's system message where there is none
  *   qwen2.5	the same with Qwen's, tools, <tool_call> and <tool_response>
- *   qwen3	the same without one, and thoughts: <think>\n...\n</think>\n\n in
- *		front of answers behind the last question, and of no others
+ *   qwen3	the same without one, and thoughts, <think>\n...\n</think>\n\n,
+ *		in front of answers behind the last question, and of no others
  *   llama3	<|begin_of_text|><|start_header_id|>ROLE<|end_header_id|>\n\n
  *		TEXT<|eot_id|> ..., TEXT without blanks at its ends
  *   llama3.1	the same (3.2 and 3.3, too), with a system message that always
@@ -112,8 +112,8 @@ int gv_chat(const struct gv_tokenizer *t, const struct gv_chat_how *how,
 /* Renders a plain document, all of it trained on.  With <|bos|> (nano) that
  * token begins it, and is also the target at its end: the next document's
  * start.  Else it ends with <|endoftext|> or the eos_token, and begins with
- * the bos_token where tokenizer_config.json says "add_bos_token".  A long one is
- * encoded by gv_encode_threads(). */
+ * the bos_token where tokenizer_config.json says "add_bos_token".  A long one
+ * is encoded by gv_encode_threads(). */
 int gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
     size_t threads, struct gv_rendered *r, struct gv_error *e) GV_USE_RESULT;
 

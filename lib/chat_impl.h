@@ -96,8 +96,8 @@ bool gv_role_is(const json_t *message, const char *role);
 const char *gv_pen_role(
     struct gv_pen *p, const json_t *message, const char *list);
 
-/* Writes a message's content.  `image` writes one of its images: gv_pen_image(),
- * or that with what frames it. */
+/* Writes a message's content.  `image` writes one of its images:
+ * gv_pen_image(), or that with what frames it. */
 typedef int gv_pen_image_fn(struct gv_pen *p);
 int gv_pen_content(struct gv_pen *p, const json_t *message,
     gv_pen_image_fn *image, bool trim) GV_USE_RESULT;

@@ -9,14 +9,16 @@
 static int
 room(struct gv_rendered *r, size_t more, struct gv_error *e)
 {
-	size_t target = r->cap, bytes = r->cap;
+	int32_t **list[] = {&r->target, &r->bytes, &r->token};
+	size_t cap = r->cap, i;
 
-	if (r->n + more <= r->cap)
-		return 0;
-	if (gv_room(&r->target, &target, r->n + more, sizeof *r->target, e) ||
-	    gv_room(&r->bytes, &bytes, r->n + more, sizeof *r->bytes, e))
-		return e->code;
-	return gv_room(&r->token, &r->cap, r->n + more, sizeof *r->token, e);
+	for (i = 0; i < 3 && r->n + more > r->cap; i++) {
+		cap = r->cap;
+		if (gv_room(list[i], &cap, r->n + more, sizeof(int32_t), e))
+			return e->code;
+	}
+	r->cap = cap;
+	return 0;
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "documents.h"
 #include "mem.h"
+#include "render_images.h"
 #include "utf8.h"
 #include "banned.h"
 
@@ -52,119 +53,6 @@ take_key(struct gv_record *r, const json_t *o, struct gv_error *e)
 		    GV_MAX_KEY);
 	snprintf(r->key, sizeof r->key, "%s", json_string_value(id));
 	return 0;
-}
-
-/* How many images the line names: "image" is a path or a list of paths. */
-static int
-count_images(const json_t *o, size_t *n, struct gv_error *e)
-{
-	const json_t *v = json_object_get(o, "image");
-	size_t i;
-
-	*n = 0;
-	if (!v || json_is_null(v))
-		return 0;
-	if (json_is_string(v)) {
-		*n = 1;
-		return 0;
-	}
-	if (!json_is_array(v))
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "'image' is neither a path nor a list of paths");
-	for (i = 0; i < json_array_size(v); i++)
-		if (!json_is_string(json_array_get(v, i)))
-			return gv_fail(e, GV_ERR_FORMAT,
-			    "'image' holds something that is not a path");
-	*n = json_array_size(v);
-	return 0;
-}
-
-/* ---- placing images ------------------------------------------------------ */
-
-static size_t
-placed(const json_t *messages)
-{
-	size_t n = 0, i, k;
-
-	for (i = 0; i < json_array_size(messages); i++) {
-		const json_t *c =
-		    json_object_get(json_array_get(messages, i), "content");
-
-		for (k = 0; k < json_array_size(c); k++) {
-			const char *type = json_string_value(
-			    json_object_get(json_array_get(c, k), "type"));
-
-			n += type && !strcmp(type, "image");
-		}
-	}
-	return n;
-}
-
-/* Content with n images in front: a new list, or NULL without memory. */
-static json_t *
-with_images(json_t *content, size_t n)
-{
-	json_t *list = json_array();
-	int bad = !list;
-	size_t i;
-
-	for (i = 0; i < n && !bad; i++)
-		bad = json_array_append_new(
-		    list, json_pack("{s:s}", "type", "image"));
-	if (!bad && json_is_array(content))
-		bad = json_array_extend(list, content);
-	else if (!bad)
-		bad = json_array_append_new(list,
-		    json_pack("{s:s, s:O}", "type", "text", "text", content));
-	if (bad) {
-		json_decref(list);
-		return NULL;
-	}
-	return list;
-}
-
-/* Makes *out the messages with the line's images in them: `messages` itself
- * (a new reference) where they are, or a copy. */
-static int
-place(json_t *messages, size_t images, json_t **out, struct gv_error *e)
-{
-	size_t here = placed(messages), n = json_array_size(messages), i;
-
-	*out = NULL;
-	if (images && here && here != images)
-		return gv_fail(e, GV_ERR_MATCH,
-		    "%zu images in 'image', but %zu in the messages", images,
-		    here);
-	if (!images || here) {
-		*out = json_incref(messages);
-		return 0;
-	}
-	for (i = 0; i < n; i++) {
-		json_t *m = json_array_get(messages, i), *c, *copy;
-		const char *role =
-		    json_string_value(json_object_get(m, "role"));
-
-		if (!role || strcmp(role, "user"))
-			continue;
-		c = json_object_get(m, "content");
-		if (!json_is_string(c) && !json_is_array(c))
-			break;
-		c = with_images(c, images);
-		copy = json_copy(m);
-		*out = json_copy(messages);
-		if (!c || !copy || !*out ||
-		    json_object_set(copy, "content", c) ||
-		    json_array_set(*out, i, copy)) {
-			json_decref(*out);
-			*out = NULL;
-			no_memory(e);
-		}
-		json_decref(c);
-		json_decref(copy);
-		return e->code;
-	}
-	return gv_fail(e, GV_ERR_FORMAT,
-	    "no user message with content to put the images in");
 }
 
 /* ---- sequences ----------------------------------------------------------- */
@@ -233,12 +121,12 @@ conversation(const struct gv_render *how, json_t *messages, const json_t *tools,
 	json_t *m;
 	int rc;
 
-	if (place(messages, images, &m, e) || begin(r, e)) {
+	if (gv_images_place(messages, images, &m, e) || begin(r, e)) {
 		json_decref(m);
 		return e->code;
 	}
 	chat.prompt = how->mode == GV_RENDER_PROMPT;
-	if (find_tiles(how, r->key, placed(m), &chat, e)) {
+	if (find_tiles(how, r->key, gv_images_placed(m), &chat, e)) {
 		json_decref(m);
 		return e->code;
 	}
@@ -421,7 +309,7 @@ gv_render(const struct gv_render *how, const char *line, size_t n,
 		return document(how, line, n, r, e);
 	if (gv_docs_parse(&o, line, n, e))
 		return e->code;
-	if (take_key(r, o, e) || count_images(o, &images, e))
+	if (take_key(r, o, e) || gv_line_images(o, &images, e))
 		goto done;
 	switch (how->mode) {
 	case GV_RENDER_CHAT:

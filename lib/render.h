@@ -34,8 +34,7 @@ struct gv_render {
 	enum gv_render_mode mode;
 	struct gv_chat_how chat; /* image_rows 0: not known; prompt: by mode */
 	int64_t max_length; /* tokens a sequence has at most; 0: any */
-	size_t
-	    threads; /* that a long document takes; gv_render_open() sets it */
+	size_t threads; /* for a long document; gv_render_open() sets it */
 	const struct gv_tile_table *tiles; /* of images by key, or NULL */
 	bool strict; /* a document that isn't UTF-8 is GV_ERR_FORMAT */
 	const char *const *keep; /* keys of a prompt's line to keep, besides */

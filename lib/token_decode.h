@@ -25,8 +25,8 @@ struct gv_tokens_text {
 int gv_tokens_decode(const struct gv_tokens_text *to, const char *file,
     struct gv_error *e) GV_USE_RESULT;
 
-/* Decodes lines of decimal ids ("-": standard input) of any length.  An id's text
- * is written out before the next id is waited for, but for the bytes of a
+/* Decodes lines of decimal ids ("-": standard input) of any length.  An id's
+ * text is written out before the next id is waited for, but for the bytes of a
  * character that is not whole yet. */
 int gv_tokens_decode_ids(const struct gv_tokens_text *to, const char *file,
     struct gv_error *e) GV_USE_RESULT;

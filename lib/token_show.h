@@ -1,4 +1,4 @@
-/* Records of tokens, printed for eyes: every token, and which are trained on. */
+/* Records of tokens, printed for eyes, and which of them are trained on. */
 #ifndef GV_TOKEN_SHOW_H
 #define GV_TOKEN_SHOW_H
 

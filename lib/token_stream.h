@@ -21,8 +21,8 @@ int gv_tokens_rows(
     const char *dir, int *rows, struct gv_error *e) GV_USE_RESULT;
 
 /* Starts a stream of kind "tokens" for the records that `how` renders; their
- * fields are described in gv-tokenize(1).  The provenance chain says how in that
- * program's options. */
+ * fields are described in gv-tokenize(1).  The provenance chain says how, in
+ * that program's options. */
 int gv_tokens_open(struct gv_writer **w, struct gv_out *o,
     const struct gv_render *how, enum gv_docs_form form,
     struct gv_error *e) GV_USE_RESULT;

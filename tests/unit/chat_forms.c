@@ -200,13 +200,14 @@ llama_targets(const struct gv_tokenizer *t)
 static void
 llava_targets(const struct gv_tokenizer *t)
 {
+	static const char several[] =
+	    "[" SYS("\"S\u2581\"") "," USER(
+		"[{\"type\":\"text\",\"text\":\"\u00e9\U0001f642?\"},"
+		"{\"type\":\"image\"}]") "," BOT("\"z \"") "," USER("\"\u4e2d"
+								    "\"") "," BOT("\"y\"") "]";
 	struct gv_chat_how how = {.form = "llava", .image_rows = 2};
 
-	trained_is(t, &how,
-	    "[" SYS("\"S\xe2\x96\x81\"") "," USER(
-		"[{\"type\":\"text\",\"text\":\"\xc3\xa9\xf0\x9f\x99\x82?\"},"
-		"{\"type\":\"image\"}]") "," BOT("\"z \"") "," USER("\"\xe4\xb8"
-								    "\xad\"") "," BOT("\"y\"") "]",
+	trained_is(t, &how, several,
 	    "<s> S  USER: <image><image> \n\xc3\xa9\xf0\x9f\x99\x82? ASSISTANT:"
 	    "{ z </s>} USER: \xe4\xb8\xad ASSISTANT:{ y</s>}",
 	    "text behind the colon, and </s>");
