@@ -201,10 +201,13 @@ static void
 llava_targets(const struct gv_tokenizer *t)
 {
 	static const char several[] =
-	    "[" SYS("\"S\u2581\"") "," USER(
-		"[{\"type\":\"text\",\"text\":\"\u00e9\U0001f642?\"},"
-		"{\"type\":\"image\"}]") "," BOT("\"z \"") "," USER("\"\u4e2d"
-								    "\"") "," BOT("\"y\"") "]";
+	    "[{\"role\":\"system\",\"content\":\"S\u2581\"},"
+	    "{\"role\":\"user\",\"content\":["
+	    "{\"type\":\"text\",\"text\":\"\u00e9\U0001f642?\"},"
+	    "{\"type\":\"image\"}]},"
+	    "{\"role\":\"assistant\",\"content\":\"z \"},"
+	    "{\"role\":\"user\",\"content\":\"\u4e2d\"},"
+	    "{\"role\":\"assistant\",\"content\":\"y\"}]";
 	struct gv_chat_how how = {.form = "llava", .image_rows = 2};
 
 	trained_is(t, &how, several,
