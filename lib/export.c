@@ -16,7 +16,7 @@ struct sum {
 	bool fresh;
 };
 
-static size_t
+static void
 count(struct sum *s, const struct gv_item *it)
 {
 	size_t n = 0;
@@ -27,7 +27,6 @@ count(struct sum *s, const struct gv_item *it)
 	s->parameters += n;
 	s->bytes += n * gv_dtype_size(it->dtype);
 	s->fresh = it->fresh;
-	return n;
 }
 
 static json_t *

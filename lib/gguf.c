@@ -103,6 +103,26 @@ take_string(
 	return 0;
 }
 
+/* Memory for n things of `size` that the head promises, if there may be so many
+ * and the file has the `least` bytes that each takes. */
+static void *
+promised(struct cursor *c, uint64_t n, const char *what, uint64_t most,
+    size_t least, size_t size)
+{
+	void *p;
+
+	if (n > most || n > c->left / least) {
+		gv_fail(c->e, n > most ? GV_ERR_LIMIT : GV_ERR_CUT,
+		    "'%s': its head promises %llu %s", c->path,
+		    (unsigned long long)n, what);
+		return NULL;
+	}
+	p = gv_alloc((size_t)n, size);
+	if (!p)
+		gv_fail(c->e, GV_ERR_NOMEM, "out of memory for '%s'", c->path);
+	return p;
+}
+
 /* ---- pairs --------------------------------------------------------------- */
 
 static size_t
@@ -211,15 +231,10 @@ read_pairs(struct gv_gguf *g, struct cursor *c, uint64_t n)
 	char q[64];
 	size_t i;
 
-	if (n > GV_GGUF_MAX_PAIRS || n > c->left / MIN_PAIR)
-		return gv_fail(c->e,
-		    n > GV_GGUF_MAX_PAIRS ? GV_ERR_LIMIT : GV_ERR_CUT,
-		    "'%s': its head promises %llu pairs", c->path,
-		    (unsigned long long)n);
-	g->pair = gv_alloc((size_t)n, sizeof *g->pair);
+	g->pair = promised(
+	    c, n, "pairs", GV_GGUF_MAX_PAIRS, MIN_PAIR, sizeof *g->pair);
 	if (!g->pair)
-		return gv_fail(
-		    c->e, GV_ERR_NOMEM, "out of memory for '%s'", c->path);
+		return c->e->code;
 	for (; g->pairs < n; g->pairs++)
 		if (take_pair(c, &g->pair[g->pairs]))
 			return c->e->code;
@@ -355,15 +370,10 @@ read_tensors(struct gv_gguf *g, struct cursor *c, uint64_t n)
 {
 	size_t i;
 
-	if (n > GV_GGUF_MAX_TENSORS || n > c->left / MIN_TENSOR)
-		return gv_fail(c->e,
-		    n > GV_GGUF_MAX_TENSORS ? GV_ERR_LIMIT : GV_ERR_CUT,
-		    "'%s': its head promises %llu tensors", c->path,
-		    (unsigned long long)n);
-	g->entry = gv_alloc((size_t)n, sizeof *g->entry);
+	g->entry = promised(
+	    c, n, "tensors", GV_GGUF_MAX_TENSORS, MIN_TENSOR, sizeof *g->entry);
 	if (!g->entry)
-		return gv_fail(
-		    c->e, GV_ERR_NOMEM, "out of memory for '%s'", c->path);
+		return c->e->code;
 	while (g->n < n)
 		if (take_tensor(c, &g->entry[g->n++]))
 			return c->e->code;

@@ -5,13 +5,11 @@
 
 #include "blocks.h"
 #include "digest.h"
-#include "dir.h"
-#include "golden.h"
 #include "mem.h"
+#include "scratch.h"
 
 #include <sys/stat.h>
 
-static char root[] = "/tmp/gv-export-XXXXXX";
 static const char *argv0;
 
 static const struct family {
@@ -26,12 +24,6 @@ static const struct family {
     {"idefics2", "mistral", "siglip_vision_model"},
     {"idefics3", "llama", "siglip_vision_model"},
 };
-
-static void
-in_root(char path[GV_PATH_MAX], const char *name)
-{
-	snprintf(path, GV_PATH_MAX, "%s/%s", root, name);
-}
 
 static void
 digest(char out[GV_DIGEST], const char *dir, enum gv_part part)
@@ -67,7 +59,7 @@ part_alone(const struct family *f, const char *dir, enum gv_part part)
 	const char *type = part == GV_LANGUAGE ? f->text : f->tower;
 	struct gv_error e = {0};
 
-	in_root(to, "part");
+	in_scratch(to, "part");
 	if (!type) {
 		is_int(gv_export(dir, to, &law, NULL, &e), GV_ERR_MATCH,
 		    "%s has no %s part", f->name, gv_part_name(part));
@@ -114,7 +106,7 @@ test_families(void)
 	for (i = 0; i < sizeof families / sizeof *families; i++) {
 		golden_find(
 		    dir, argv0, "GV_FAMILY", "family", families[i].name);
-		in_root(to, "whole");
+		in_scratch(to, "whole");
 		whole(&families[i], dir, to);
 		part_alone(&families[i], to, GV_LANGUAGE);
 		part_alone(&families[i], to, GV_VISION);
@@ -172,7 +164,7 @@ test_dtypes(void)
 	int i;
 
 	golden_find(dir, argv0, "GV_FAMILY", "family", "qwen3");
-	in_root(to, "dtype");
+	in_scratch(to, "dtype");
 	for (i = 0; i < 3; i++) {
 		struct gv_export_law law = {GV_PARTS, types[i], 0};
 
@@ -196,7 +188,7 @@ test_shards(void)
 	json_t *report = NULL;
 
 	golden_find(dir, argv0, "GV_FAMILY", "family", "qwen3");
-	in_root(to, "shards");
+	in_scratch(to, "shards");
 	must(gv_export(dir, to, &law, &report, &e), &e);
 	must(gv_st_open_dir(&st, to, &e), &e);
 	n = gv_st_files(st);
@@ -213,7 +205,7 @@ test_shards(void)
 	is_str(b, a, "they hold the same numbers");
 
 	law.shard_bytes = 0;
-	in_root(dir, "single");
+	in_scratch(dir, "single");
 	must(gv_export(to, dir, &law, NULL, &e), &e);
 	must(gv_st_open_dir(&st, dir, &e), &e);
 	is_int((long long)gv_st_files(st), 1, "one file again");
@@ -222,7 +214,7 @@ test_shards(void)
 	is_str(b, a, "with the same numbers");
 
 	law.shard_bytes = 1;
-	in_root(to, "each");
+	in_scratch(to, "each");
 	must(gv_export(dir, to, &law, &report, &e), &e);
 	must(gv_st_open_dir(&st, to, &e), &e);
 	is_int((long long)gv_st_files(st), (long long)gv_st_count(st),
@@ -264,8 +256,8 @@ test_rows(void)
 	list.v[2].shape[0] += 2;
 	list.v[2].row = mean;
 	list.v[2].fill = 5;
-	must(gv_shards_write(root, &list, 0, &e), &e);
-	must(gv_st_open_dir(&st, root, &e), &e);
+	must(gv_shards_write(scratch, &list, 0, &e), &e);
+	must(gv_st_open_dir(&st, scratch, &e), &e);
 
 	/* head h, half s, pair j: row (j,s) of the file is row (s,j) */
 	out = gv_st_find(st, "paired");
@@ -308,16 +300,16 @@ test_faults(void)
 	v[1][2] = 65519;
 	must(gv_tensor_set(&t, GV_F32, 2, shape, v, &e), &e);
 	must(gv_items_add(&list, "large", &src, GV_F16, &e), &e);
-	is_int(gv_shards_write(root, &list, 0, &e), 0, "F16 holds 65519");
+	is_int(gv_shards_write(scratch, &list, 0, &e), 0, "F16 holds 65519");
 	v[1][2] = -65520;
-	is_int(gv_shards_write(root, &list, 0, &e), GV_ERR_LIMIT,
+	is_int(gv_shards_write(scratch, &list, 0, &e), GV_ERR_LIMIT,
 	    "but not -65520");
 	ok(strstr(e.msg, "'large'") != NULL, "which is named");
 	gv_error_clear(&e);
 	gv_items_free(&list);
 
 	golden_find(dir, argv0, "GV_FAMILY", "family", "idefics2");
-	in_root(to, "fault");
+	in_scratch(to, "fault");
 	is_int(gv_export(dir, to, &law, NULL, &e), GV_ERR_NOSUP,
 	    "a resampler is no model");
 	gv_error_clear(&e);
@@ -325,7 +317,7 @@ test_faults(void)
 	is_int(gv_export("/nowhere", to, &law, NULL, &e), GV_ERR_SYS,
 	    "no such model");
 	gv_error_clear(&e);
-	in_root(to, "full");
+	in_scratch(to, "full");
 	must(mkdir(to, 0777), &e);
 	snprintf(path, sizeof path, "%s/thesis", to);
 	fclose(fopen(path, "w"));
@@ -337,16 +329,14 @@ test_faults(void)
 int
 main(int argc, char **argv)
 {
-	struct gv_error e = {0};
 
 	argv0 = argc > 0 ? argv[0] : "";
-	if (!mkdtemp(root))
-		bail(root, "cannot be made");
+	scratch_make();
 	test_families();
 	test_dtypes();
 	test_shards();
 	test_rows();
 	test_faults();
-	must(gv_remove_tree(root, &e), &e);
+	scratch_remove();
 	return done();
 }

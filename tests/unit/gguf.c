@@ -3,15 +3,12 @@
 #include "gguf.h"
 
 #include "blocks.h"
-#include "dir.h"
-#include "golden.h"
 #include "philox.h"
+#include "scratch.h"
 #include "token.h"
 
 #include <fcntl.h>
 #include <stdint.h>
-
-static char root[] = "/tmp/gv-gguf-XXXXXX";
 
 /* ---- writing ------------------------------------------------------------- */
 
@@ -607,32 +604,18 @@ damage(void)
 	    opened);
 }
 
-/* The absolute path of a golden directory, before this program leaves. */
-static const char *
-golden(const char *argv0, const char *set, const char *name)
-{
-	static char path[4][MOST_DIR];
-	static size_t n;
-	char dir[MOST_DIR];
-
-	golden_find(dir, argv0, "GV_GOLDEN_GGUF", set, name);
-	if (!realpath(dir, path[n]))
-		bail(dir, "has no path");
-	return path[n++];
-}
-
 int
 main(int argc, char **argv)
 {
 	const char *self = argc ? argv[0] : "";
-	const char *quants = golden(self, "blocks", ".");
-	const char *llama = golden(self, "family", "llama2");
-	const char *smollm = golden(self, "family", "smollm2");
-	const char *qwen = golden(self, "model", "tied");
-	struct gv_error e = {0};
+	const char *quants = golden_path(self, "GV_GOLDEN_GGUF", "blocks", ".");
+	const char *llama =
+	    golden_path(self, "GV_GOLDEN_GGUF", "family", "llama2");
+	const char *smollm =
+	    golden_path(self, "GV_GOLDEN_GGUF", "family", "smollm2");
+	const char *qwen = golden_path(self, "GV_GOLDEN_GGUF", "model", "tied");
 
-	if (!mkdtemp(root) || chdir(root))
-		bail(root, "cannot be made");
+	scratch_enter();
 	blocks(quants);
 	through(llama);
 	through(smollm);
@@ -641,6 +624,6 @@ main(int argc, char **argv)
 	faults();
 	promises();
 	damage();
-	ok(!chdir("/") && !gv_remove_tree(root, &e), "remove everything");
+	scratch_remove();
 	return done();
 }

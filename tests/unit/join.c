@@ -4,26 +4,18 @@
 #include "join.h"
 
 #include "bpe_train.h"
-#include "dir.h"
 #include "export.h"
-#include "golden.h"
 #include "mem.h"
 #include "positions.h"
+#include "scratch.h"
 #include "token.h"
 
 #include <sys/stat.h>
 
-static char root[] = "/tmp/gv-join-XXXXXX";
 static const char *argv0;
 
 static const char words[] =
     "what is the shape in the image? what colour is it? red green blue";
-
-static void
-in_root(char path[GV_PATH_MAX], const char *name)
-{
-	snprintf(path, GV_PATH_MAX, "%s/%s", root, name);
-}
 
 static void
 tower(char dir[MOST_DIR], const char *name)
@@ -46,7 +38,7 @@ make_text(const char *name, bool tied, int padding)
 	char dir[GV_PATH_MAX];
 	json_t *o;
 
-	in_root(dir, name);
+	in_scratch(dir, name);
 	must(mkdir(dir, 0777), &e);
 	must(gv_bpe_train_open(&b, &law, &e), &e);
 	must(gv_bpe_train_add(b, words, sizeof words - 1, &e), &e);
@@ -78,9 +70,9 @@ join(const char *text, const char *vision, const char *to,
 	json_t *o = NULL;
 	int r;
 
-	in_root(a, text);
+	in_scratch(a, text);
 	tower(b, vision);
-	in_root(c, to);
+	in_scratch(c, to);
 	r = gv_join(a, b, c, law, &o, e);
 	if (report)
 		*report = o;
@@ -143,8 +135,8 @@ test_numbers(void)
 	    "no new token");
 	is_int(json_integer_value(json_object_get(o, "rows")), 0, "no row");
 	json_decref(o);
-	in_root(text, "text");
-	in_root(dir, "both");
+	in_scratch(text, "text");
+	in_scratch(dir, "both");
 	tower(vision, "siglip");
 	all = open_st(dir);
 	t = open_st(text);
@@ -160,7 +152,7 @@ test_numbers(void)
 	a = gv_st_find(all, "resampler.latents");
 	is_int((long long)a->shape[0], 5, "as many latents as --set says");
 
-	in_root(dir, "again");
+	in_scratch(dir, "again");
 	must(join("text", "siglip", "again", &law, NULL, &e), &e);
 	again = open_st(dir);
 	is_int(differing(again, "", all), 0, "the same seed, the same numbers");
@@ -248,8 +240,8 @@ test_token(const char *name, bool tied, int padding, const char *vocab)
 	int32_t id;
 
 	make_text(name, tied, padding);
-	in_root(text, name);
-	in_root(dir, "token");
+	in_scratch(text, name);
+	in_scratch(dir, "token");
 	is_int(join(name, "clip", "token", &law, NULL, &e), 0, "%s%s%s", name,
 	    e.code ? ": " : "", e.msg);
 	id = check_tokens(dir, text);
@@ -284,7 +276,7 @@ test_features(void)
 	struct gv_error e = {0};
 	struct gv_config c;
 
-	in_root(dir, "features");
+	in_scratch(dir, "features");
 	must(join("text", "clip", "features", &law, NULL, &e), &e);
 	must(gv_config_open(&c, dir, &e), &e);
 	is_int((long long)(c.vision.L - c.vision.layer), 1,
@@ -332,8 +324,8 @@ test_leaving(void)
 	struct gv_config a, b;
 	size_t i;
 
-	in_root(dir, "within");
-	in_root(alone, "alone");
+	in_scratch(dir, "within");
+	in_scratch(alone, "alone");
 	for (i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct gv_join_law law = {.resampler = "none",
 		    .set = cases[i].set,
@@ -371,7 +363,7 @@ test_positions(void)
 
 	is_int(join("text", "clip", "larger", &law, NULL, &e), 0,
 	    "larger images%s%s", e.code ? ": " : "", e.msg);
-	in_root(dir, "larger");
+	in_scratch(dir, "larger");
 	tower(vision, "clip");
 	all = open_st(dir);
 	v = open_st(vision);
@@ -410,7 +402,7 @@ refused(int code, const char *text, const char *vision, const char *set,
 	ok(strstr(e.msg, why) != NULL, "by name");
 	if (!strstr(e.msg, why))
 		printf("# %s\n", e.msg);
-	in_root(dir, "refused");
+	in_scratch(dir, "refused");
 	ok(access(dir, F_OK), "and nothing is there");
 }
 
@@ -435,11 +427,9 @@ test_faults(void)
 int
 main(int argc, char **argv)
 {
-	struct gv_error e = {0};
 
 	argv0 = argc > 0 ? argv[0] : "";
-	if (!mkdtemp(root))
-		bail(root, "cannot be made");
+	scratch_make();
 	make_text("text", true, 0);
 	test_numbers();
 	test_token("tied", true, 0, NULL);
@@ -450,6 +440,6 @@ main(int argc, char **argv)
 	test_leaving();
 	test_positions();
 	test_faults();
-	must(gv_remove_tree(root, &e), &e);
+	scratch_remove();
 	return done();
 }

@@ -2,12 +2,9 @@
  * read as the same model. */
 #include "names.h"
 
-#include "dir.h"
-#include "golden.h"
+#include "scratch.h"
 
 #include <sys/stat.h>
-
-static char root[] = "/tmp/gv-names-XXXXXX";
 
 /* As transformers 5.23 and 4 write them, the hub has them, llama.cpp and
  * nanochat spell them. */
@@ -342,37 +339,24 @@ mapped(struct gvk *k, const char *dir)
 	}
 }
 
-static const char *
-golden(const char *argv0, const char *name)
-{
-	static char path[3][MOST_DIR];
-	static size_t n;
-	char dir[MOST_DIR];
-
-	golden_dir(dir, argv0, name);
-	if (!realpath(dir, path[n]))
-		bail(dir, "has no path");
-	return path[n++];
-}
-
 int
 main(int argc, char **argv)
 {
 	const char *self = argc ? argv[0] : "";
-	const char *tied = golden(self, "tied");
-	const char *untied = golden(self, "untied");
-	const char *vlm = golden(self, "perceiver");
+	const char *tied = golden_path(self, "GV_GOLDEN", "model", "tied");
+	const char *untied = golden_path(self, "GV_GOLDEN", "model", "untied");
+	const char *vlm = golden_path(self, "GV_GOLDEN", "model", "perceiver");
 	struct gv_error e = {0};
 	struct gvk *k;
 
-	if (!mkdtemp(root) || chdir(root) || mkdir("d", 0777))
-		bail(root, "cannot be made");
+	scratch_enter();
+	must(mkdir("d", 0777), &e);
 	spellings();
 	must(gv_backend_open(&k, "cpu", 2, &e), &e);
 	files(k, tied, untied, vlm);
 	mapped(k, tied);
 	mapped(k, vlm);
 	gvk_close(&k);
-	ok(!chdir("/") && !gv_remove_tree(root, &e), "remove everything");
+	scratch_remove();
 	return done();
 }
