@@ -237,6 +237,9 @@ take_token(struct gv_tokenizer *t, const char *s, size_t n, int64_t id,
 	n = spell(t, t->blob + t->blob_bytes, s, n, &flags);
 	if (take_id(t, id, n, flags, e))
 		return e->code;
+	if (byte >= 0 && t->byte_id[byte] >= 0)
+		return gv_fail(e, GV_ERR_FORMAT,
+		    "the token of byte 0x%02X is there twice", (unsigned)byte);
 	if (byte >= 0)
 		t->byte_id[byte] = (int32_t)id;
 	return 0;
