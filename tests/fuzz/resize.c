@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 40, BITS = 22 };
+enum { MOST = 24, BITS = 22 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -136,8 +136,8 @@ def tars():
 
 def resizes():
     r = random.Random(3)
-    for i, (h, w, H, W) in enumerate(((9, 9, 9, 9), (39, 3, 2, 37), (1, 1, 39, 39),
-                                      (39, 39, 1, 1), (32, 24, 15, 16), (15, 16, 39, 7))):
+    for i, (h, w, H, W) in enumerate(((9, 9, 9, 9), (23, 3, 2, 22), (1, 1, 23, 23),
+                                      (23, 23, 1, 1), (22, 16, 11, 12), (11, 12, 23, 7))):
         for f in range(6):
             put("resize", f"{i}{f}", bytes((h, w, H, W, f, i % 3, 0, 0))
                 + bytes(r.choice((0, 255, r.randrange(256))) for _ in range(97)))
