@@ -2,13 +2,10 @@
 #include "cli.h"
 #include "image.h"
 #include "mem.h"
-#include "stream.h"
+#include "preview.h"
 
 #include <cairo.h>
-#include <ctype.h>
 #include <string.h>
-
-#define PREVIEW 8 /* numbers of a tensor that are printed */
 
 static struct gv_opt_common common;
 static int64_t sheet, columns, head = -1;
@@ -33,208 +30,6 @@ static const struct gv_opt_prog prog = {
     GV_OPT_C_OUTPUT,
     opts,
 };
-
-/* ---- values ------------------------------------------------------------ */
-
-static const struct gv_value *
-field(const struct gv_reader *r, const struct gv_rec *rec, const char *name)
-{
-	int i = gv_reader_has(r, name);
-
-	return i >= 0 && rec->v[i].present ? &rec->v[i] : NULL;
-}
-
-/* A number that is plain or the only element of a tensor. */
-static bool
-number(const struct gv_value *v, double *out)
-{
-	struct gv_error e = {0};
-	size_t n;
-	float f;
-
-	if (!v)
-		return false;
-	if (v->plain)
-		return !gv_value_f64(v, out);
-	if (!gv_shape_count(v->t.shape, v->t.rank, &n) || n != 1 ||
-	    gv_to_f32(&f, v->t.data, v->t.dtype, 1, &e))
-		return false;
-	*out = (double)f;
-	return true;
-}
-
-/* A JSON value as text to read: strings without quotes, the text parts of a
- * message, lists joined.  Appends to `dst`. */
-static void
-flatten(char *dst, size_t cap, const json_t *o)
-{
-	size_t n = strlen(dst), i;
-	const json_t *part;
-	char *s;
-
-	if (json_is_string(o)) {
-		gv_quote(dst + n, cap - n, json_string_value(o),
-		    json_string_length(o));
-	} else if (json_is_array(o)) {
-		json_array_foreach(o, i, part)
-		{
-			n = strlen(dst);
-			if (n && n + 3 < cap && !json_is_object(part))
-				memcpy(dst + n, ", ", 3);
-			flatten(dst, cap, part);
-		}
-	} else if (json_is_object(o)) {
-		flatten(dst, cap, json_object_get(o, "text"));
-	} else if (o) {
-		s = json_dumps(o, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-		snprintf(dst + n, cap - n, "%s", s ? s : "");
-		free(s);
-	}
-}
-
-/* A plain field flattened; "" if there is none.  Newlines become spaces, or
- * gv_quote() would show them as \x0a. */
-static void
-text_of(char *dst, size_t cap, const struct gv_value *v)
-{
-	const char *s;
-	size_t n, i;
-	json_t *o;
-	char *copy;
-
-	dst[0] = '\0';
-	if (!v || !v->plain)
-		return;
-	if (!gv_value_text(v, &s, &n)) {
-		copy = gv_strndup(s, n);
-		for (i = 0; copy && i < n; i++)
-			if (isspace((unsigned char)copy[i]))
-				copy[i] = ' ';
-		if (copy)
-			gv_quote(dst, cap, copy, n);
-		gv_free(copy);
-	} else if (!gv_value_json(v, &o)) {
-		flatten(dst, cap, o);
-		json_decref(o);
-	}
-}
-
-/* What was asked: `question`, or the last message of the user. */
-static void
-question_of(
-    char *dst, size_t cap, const struct gv_reader *r, const struct gv_rec *rec)
-{
-	const struct gv_value *v = field(r, rec, "messages");
-	const json_t *m;
-	json_t *o;
-	size_t i;
-
-	text_of(dst, cap, field(r, rec, "question"));
-	if (dst[0] || !v || !v->plain || gv_value_json(v, &o))
-		return;
-	json_array_foreach(o, i, m)
-	{
-		const char *role =
-		    json_string_value(json_object_get(m, "role"));
-
-		if (role && !strcmp(role, "user")) {
-			dst[0] = '\0';
-			flatten(dst, cap, json_object_get(m, "content"));
-		}
-	}
-	json_decref(o);
-}
-
-/* ---- as text ----------------------------------------------------------- */
-
-static double
-element(const struct gv_tensor *t, size_t i)
-{
-	const uint8_t *p = t->data;
-	struct gv_error e = {0};
-	int64_t wide;
-	float f = 0;
-
-	p += i * gv_dtype_size(t->dtype);
-	switch (t->dtype) {
-	case GV_BOOL:
-		return *p;
-	case GV_I8:
-		return *(const int8_t *)p;
-	case GV_I64:
-		memcpy(&wide, p, sizeof wide);
-		return (double)wide;
-	default:
-		(void)!gv_to_f32(&f, p, t->dtype, 1, &e);
-		return (double)f;
-	}
-}
-
-static int
-print_tensor(struct gv_out *o, const struct gv_tensor *t, struct gv_error *e)
-{
-	char shape[128];
-	size_t n, i;
-	int r = gv_out_printf(o, e, "%s %s", gv_dtype_name(t->dtype),
-	    gv_shape_text(shape, sizeof shape, t->shape, t->rank));
-
-	if (!gv_shape_count(t->shape, t->rank, &n) || t->dtype == GV_F8_E4M3)
-		n = 0;
-	for (i = 0; !r && i < n && i < PREVIEW; i++)
-		r = gv_out_printf(o, e, " %.6g", element(t, i));
-	if (!r && n > PREVIEW)
-		r = gv_out_printf(o, e, " ...");
-	return r;
-}
-
-/* One line a field, cut at `cap` bytes unless -v. */
-static int
-print_plain(struct gv_out *o, const struct gv_value *v, struct gv_error *e)
-{
-	size_t n, cap = common.verbose ? 1 << 20 : 200;
-	char *s = NULL, *line;
-	json_t *j;
-	int r;
-
-	if (gv_value_json(v, &j))
-		return gv_out_printf(o, e, "(binary)");
-	s = json_dumps(j, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-	json_decref(j);
-	line = gv_alloc(cap, 1);
-	if (!s || !line) {
-		r = gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	} else {
-		n = strlen(s);
-		r = gv_out_printf(o, e, "%s", gv_quote(line, cap, s, n));
-	}
-	free(s);
-	gv_free(line);
-	return r;
-}
-
-static int
-print_record(struct gv_out *o, const struct gv_schema *s,
-    const struct gv_rec *rec, struct gv_error *e)
-{
-	char key[GV_MAX_KEY + 1];
-	size_t i;
-
-	if (gv_out_printf(o, e, "record %llu '%s'\n",
-		(unsigned long long)rec->n,
-		gv_quote(key, sizeof key, rec->key, strlen(rec->key))))
-		return e->code;
-	for (i = 0; i < s->nfields; i++) {
-		const struct gv_value *v = &rec->v[i];
-
-		if (gv_out_printf(o, e, "  %-12s ", s->fields[i].name) ||
-		    (!v->present   ? gv_out_printf(o, e, "-")
-			: v->plain ? print_plain(o, v, e)
-				   : print_tensor(o, &v->t, e)) ||
-		    gv_out_printf(o, e, "\n"))
-			return e->code;
-	}
-	return 0;
-}
 
 /* ---- as a sheet -------------------------------------------------------- */
 
@@ -636,7 +431,7 @@ static int
 fill_tile(struct tile *t, const struct gv_reader *r, const struct gv_rec *rec,
     struct gv_error *e)
 {
-	const struct gv_value *v = field(r, rec, "image");
+	const struct gv_value *v = gv_preview_field(r, rec, "image");
 	size_t bytes;
 
 	if (v && (v->plain || v->t.dtype != GV_U8 || v->t.rank != 4 ||
@@ -654,10 +449,13 @@ fill_tile(struct tile *t, const struct gv_reader *r, const struct gv_rec *rec,
 			return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 		memcpy(t->im.px, v->t.data, bytes);
 	}
-	question_of(t->question, sizeof t->question, r, rec);
-	text_of(t->answer, sizeof t->answer, field(r, rec, "text"));
-	text_of(t->right, sizeof t->right, field(r, rec, "answers"));
-	t->judged = number(field(r, rec, "reward"), &t->reward);
+	gv_preview_question(t->question, sizeof t->question, r, rec);
+	gv_preview_text(
+	    t->answer, sizeof t->answer, gv_preview_field(r, rec, "text"));
+	gv_preview_text(
+	    t->right, sizeof t->right, gv_preview_field(r, rec, "answers"));
+	t->judged =
+	    gv_preview_number(gv_preview_field(r, rec, "reward"), &t->reward);
 	return 0;
 }
 
@@ -683,7 +481,8 @@ look(struct view *v, const char *path, struct gv_error *e)
 	while ((got = gv_reader_next(r, &rec, e)) > 0) {
 		uint64_t n = v->all.records++;
 
-		if (number(field(r, &rec, "reward"), &reward)) {
+		if (gv_preview_number(
+			gv_preview_field(r, &rec, "reward"), &reward)) {
 			v->all.reward += reward;
 			v->all.judged++;
 			v->all.right += reward == 1;
@@ -692,7 +491,8 @@ look(struct view *v, const char *path, struct gv_error *e)
 		if (sheet && n < (uint64_t)sheet)
 			got = fill_tile(&v->tile[v->tiles++], r, &rec, e);
 		else if (!sheet && (head < 0 || n < (uint64_t)head))
-			got = print_record(v->o, gv_reader_schema(r), &rec, e);
+			got = gv_preview_record(v->o, gv_reader_schema(r), &rec,
+			    common.verbose > 0, e);
 		if (got < 0)
 			break;
 	}

@@ -329,7 +329,6 @@ test_faults(void)
 int
 main(int argc, char **argv)
 {
-
 	argv0 = argc > 0 ? argv[0] : "";
 	scratch_make();
 	test_families();

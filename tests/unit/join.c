@@ -427,7 +427,6 @@ test_faults(void)
 int
 main(int argc, char **argv)
 {
-
 	argv0 = argc > 0 ? argv[0] : "";
 	scratch_make();
 	make_text("text", true, 0);
