@@ -28,9 +28,13 @@ if (kl > 0) {
 }
 set title "tokens held back by the clip; length"
 set y2tics
+stats log using ($5 + $6) every ::1 name "clip" nooutput
+if (clip_max == 0) { set yrange [0:1] }
+set y2range [0:1<*]
 plot log using 1:5 title "low", log using 1:6 title "high", \
      log using 1:7 axes x1y2 title "length (right)"
 set title "|trainer's log-probability - sampler's| [nat]; lag [steps]"
+set yrange [*:*]
 set logscale y
 set format y "%.0e"
 plot log using 1:($9 > 0 ? $9 : NaN) title "gap", \

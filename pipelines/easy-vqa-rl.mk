@@ -36,12 +36,12 @@ OUT	= $(TOP)/$(SEED)
 BIN	= build/bin
 COPY	= $(firstword $(wildcard build/demo/easy-vqa/*.whl $(TOP)/*/data/*.whl))
 
-# The course: 2,000 steps of 8 pictures with what is in them; at most 1,600 of 8
+# The course: 2,000 steps of 8 pictures with what is in them; at most 1,400 of 8
 # with questions of all kinds, to the first checkpoint that answers so many of
 # 1,000 that were held out; then 120 of 64 questions, answered 8 times each, by
 # rewards alone.
 NAMES	= 2000
-SFT	= 1600
+SFT	= 1400
 ENOUGH	= 0.77
 TOO_MUCH = 0.82
 STEPS	= 120
@@ -114,8 +114,8 @@ $(OUT)/all/model.safetensors: $(OUT)/mixed.gv $(OUT)/names/model.safetensors \
 	rm -rf $(OUT)/all $(OUT)/all.run
 	gv-shuf -q --seed $(SEED) --epochs 4 $< |
 	gv-train -q -m $(OUT)/names -o $(OUT)/all --batch 8 --steps $(SFT) \
-	    --train $(call parts,5e-4) --warmup 0.05 --schedule constant \
-	    --weight-decay 0.05 --save-every 25 --keep $(SFT) --keep-run
+	    --train $(call parts,5e-4) --warmup 80 --schedule constant \
+	    --weight-decay 0.05 --save-every 50 --keep $(SFT) --keep-run
 
 $(OUT)/sft/model.safetensors: $(OUT)/all/model.safetensors $(OUT)/sample.gv \
     | $(BIN)/gv-rollout $(BIN)/gv-reward
