@@ -54,6 +54,7 @@ length(const struct gv_tokenizer *t, int32_t token)
 }
 
 #define FEW_WORDS 16 /* of 64 places, on the stack */
+#define SHORT_RUN 15 /* bytes that the search is as fast for */
 
 static bool
 is_dead(const uint64_t *dead, size_t at)
@@ -127,6 +128,10 @@ gv_bpe_match(const struct gv_tokenizer *t, const char *s, size_t n,
 	uint64_t few[FEW_WORDS], *dead = few;
 	size_t words = n / 64 + 1, at = 0, first = out->n, step = 1;
 
+	*done = false;
+	if (n > SHORT_RUN && !t->chars && !memcmp(s, s + 1, n - 1) &&
+	    (gv_bpe_run(t, *s, n, out, done, e) || *done))
+		return e->code;
 	if (words > FEW_WORDS && !(dead = gv_alloc(words, sizeof *dead)))
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	if (dead == few)

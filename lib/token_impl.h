@@ -4,8 +4,8 @@
  * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
  * it), token_threads.c (long texts), bpe.c (from these to ids), bpe_index.c,
- * bpe_match.c and bpe_merge.c (the merges of a piece), chat_form.c (the model's
- * chat template).  Not part of the library's interface.
+ * bpe_match.c, bpe_run.c and bpe_merge.c (the merges of a piece), chat_form.c
+ * (the model's chat template).  Not part of the library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H

@@ -267,6 +267,40 @@ long_texts(void)
 	free(s);
 }
 
+/* One letter again and again, of every length. */
+static void
+runs(void)
+{
+	struct draw r = {5};
+	char s[MOST_TEXT * 2];
+	int i, k, wrong = 0, tried = 0;
+	struct words w;
+	bool done;
+
+	memset(s, 'a', sizeof s);
+	for (i = 0; i < 40; i++) {
+		struct gv_tokenizer *t;
+
+		add_letters(&w);
+		while (w.toks < LETTERS + 8) {
+			int n = w.toks - LETTERS + 1;
+			int a = (int)draw(&r, (uint32_t)n);
+			int b = (int)draw(&r, (uint32_t)n);
+
+			a += a ? LETTERS - 1 : 0;
+			b += b ? LETTERS - 1 : 0;
+			if (join(&w, a, b) >= 0)
+				add_merge(&w, a, b);
+		}
+		t = open_words(&w, false);
+		for (k = 1; t->made && k < (int)sizeof s; k++, tried++)
+			wrong += !same(t, s, (size_t)k, &done) || !done;
+		gv_tokenizer_close(&t);
+	}
+	ok(tried > 10000 && !wrong, "%d of %d runs of one letter differ", wrong,
+	    tried);
+}
+
 int
 main(void)
 {
@@ -279,6 +313,7 @@ main(void)
 	taken = compare(SHUFFLED, 300);
 	ok(taken > 0 && taken < 150, "of any order, some are");
 	is_int(compare(CHARS, 60), 60, "characters are");
+	runs();
 	unknown();
 	long_texts();
 	cleanup();
