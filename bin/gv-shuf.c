@@ -6,7 +6,7 @@
  */
 #include "cli.h"
 #include "mem.h"
-#include "philox.h"
+#include "mix.h"
 #include "stream.h"
 
 #include <inttypes.h>
@@ -37,29 +37,19 @@ static const struct gv_opt_prog prog = {
 struct input {
 	struct gv_reader *r;
 	const char *weight_text; /* as given, or NULL */
-	double weight;
-	uint64_t first, count; /* its records in the pool of all */
 };
 
-/* Records in an order that passes through them again and again. */
-struct pool {
-	uint64_t *order;
-	uint64_t first, count; /* records first .. first + count - 1 */
-	uint64_t at; /* next in order */
-	uint64_t pass;
-	uint64_t stream; /* of random numbers */
-};
-
+/* By input. */
 static struct input *in;
+static double *weight;
+static uint64_t *count;
 static int nin;
-static struct pool *pools;
-static int npools;
 
 /* ---- inputs -------------------------------------------------------------- */
 
 /* "FILE:WEIGHT", unless a file has that very name. */
 static void
-split_weight(char *arg, struct input *i)
+split_weight(char *arg, int i)
 {
 	char *colon = strrchr(arg, ':');
 	double w;
@@ -69,19 +59,18 @@ split_weight(char *arg, struct input *i)
 	if (!(w > 0))
 		cli_usage("the weight of '%s' is not above 0", arg);
 	*colon = '\0';
-	i->weight_text = colon + 1;
-	i->weight = w;
+	in[i].weight_text = colon + 1;
+	weight[i] = w;
 }
 
 static void
 open_all(char **args, struct gv_error *e)
 {
 	const struct gv_schema *s;
-	uint64_t total = 0;
 	int i, weighted = 0, standard = 0;
 
 	for (i = 0; i < nin; i++) {
-		split_weight(args[i], &in[i]);
+		split_weight(args[i], i);
 		weighted += in[i].weight_text != NULL;
 		standard += !strcmp(args[i], "-");
 	}
@@ -94,7 +83,7 @@ open_all(char **args, struct gv_error *e)
 	for (i = 0; i < nin; i++) {
 		if (gv_reader_open(&in[i].r, args[i], e) ||
 		    gv_reader_spool(in[i].r, e) ||
-		    gv_reader_index(in[i].r, &in[i].count, e))
+		    gv_reader_index(in[i].r, &count[i], e))
 			return;
 		s = gv_reader_schema(in[0].r);
 		if (gv_schema_same(s, gv_reader_schema(in[i].r), e) ||
@@ -104,102 +93,30 @@ open_all(char **args, struct gv_error *e)
 			return;
 		}
 		cli_say(1, "'%s': %" PRIu64 " records", gv_reader_name(in[i].r),
-		    in[i].count);
-		in[i].first = total;
-		total += in[i].count;
+		    count[i]);
 	}
 }
 
-/* The input that holds record `i` of all. */
-static struct input *
-holder(uint64_t i)
-{
-	int lo = 0, hi = nin - 1;
-
-	while (lo < hi) {
-		int mid = (lo + hi + 1) / 2;
-
-		if (in[mid].first <= i)
-			lo = mid;
-		else
-			hi = mid - 1;
-	}
-	return &in[lo];
-}
-
-/* ---- order --------------------------------------------------------------- */
-
-/* Random numbers of a pool (0: of the draws) and pass: both are part of the
- * purpose, so that no two share numbers. */
-static void
-numbers(struct gv_rng *g, uint64_t stream, uint64_t pass)
-{
-	gv_rng_init(g, (uint64_t)common.seed,
-	    GV_PURPOSE_SHUFFLE | stream << 8 | pass << 32);
-}
-
-/* Fisher and Yates.  Each pass starts from the records' own order, so that it
- * depends on nothing but seed and number. */
-static void
-shuffle(struct pool *p)
-{
-	struct gv_rng g;
-	uint64_t i, j, t;
-
-	numbers(&g, p->stream, p->pass++);
-	for (i = 0; i < p->count; i++)
-		p->order[i] = p->first + i;
-	for (i = p->count; i > 1; i--) {
-		j = gv_rng_below(&g, i);
-		t = p->order[i - 1];
-		p->order[i - 1] = p->order[j];
-		p->order[j] = t;
-	}
-	p->at = 0;
-}
-
+/* What there is to draw from: it may be nothing if nothing is wanted. */
 static int
-make_pools(struct gv_error *e)
+open_mix(struct gv_mix **m, uint64_t *total, struct gv_error *e)
 {
+	bool weighted = in[0].weight_text != NULL;
 	int i;
 
-	npools = in[0].weight_text ? nin : 1;
-	pools = gv_alloc((size_t)npools, sizeof *pools);
-	if (!pools)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	for (i = 0; i < npools; i++) {
-		struct pool *p = &pools[i];
-
-		p->stream = (uint64_t)i + 1;
-		p->first = in[i].first;
-		p->count = npools > 1 || nin == 1
-			       ? in[i].count
-			       : in[nin - 1].first + in[nin - 1].count;
-		p->order = gv_alloc((size_t)p->count, sizeof *p->order);
-		if (!p->order)
-			return gv_fail(e, GV_ERR_NOMEM,
-			    "out of memory for %" PRIu64 " records", p->count);
-		p->at = p->count;
-		if (records && !p->count)
+	for (*total = 0, i = 0; i < nin; i++) {
+		*total += count[i];
+		if (weighted && !count[i])
 			return gv_fail(e, GV_ERR_MATCH,
 			    "'%s' has no records to draw from",
 			    gv_reader_name(in[i].r));
 	}
-	return 0;
-}
-
-static struct pool *
-draw(struct gv_rng *g)
-{
-	double sum = 0, x;
-	int i;
-
-	for (i = 0; i < npools; i++)
-		sum += in[i].weight;
-	x = npools > 1 ? gv_rng_f64(g) * sum : 0;
-	for (i = 0; i < npools - 1 && x >= in[i].weight; i++)
-		x -= in[i].weight;
-	return &pools[i];
+	if (records && !*total)
+		return gv_fail(e, GV_ERR_MATCH,
+		    "'%s' has no records to draw from",
+		    gv_reader_name(in[0].r));
+	return gv_mix_open(m, count, weighted ? weight : NULL, (size_t)nin,
+	    (uint64_t)common.seed, e);
 }
 
 /* ---- output -------------------------------------------------------------- */
@@ -240,32 +157,39 @@ begin(struct gv_schema *s, struct gv_error *e)
 }
 
 static int
-write_all(struct gv_writer *w, struct gv_error *e)
+write_all(
+    struct gv_mix *m, uint64_t total, struct gv_writer *w, struct gv_error *e)
 {
-	uint64_t want =
-	    records ? (uint64_t)records : (uint64_t)epochs * pools->count;
-	struct gv_rng draws;
+	uint64_t want = records ? (uint64_t)records : (uint64_t)epochs * total;
 	struct gv_rec rec;
-	uint64_t n;
+	uint64_t n, k;
+	size_t i;
 
 	if (head && (uint64_t)head < want)
 		want = (uint64_t)head;
-	numbers(&draws, 0, 0);
 	for (n = 0; n < want; n++) {
-		struct pool *p = draw(&draws);
-		struct input *i;
-		uint64_t k;
-
-		if (p->at == p->count)
-			shuffle(p);
-		k = p->order[p->at++];
-		i = holder(k);
-		if (gv_reader_at(i->r, k - i->first, &rec, e) ||
+		gv_mix_next(m, &i, &k);
+		if (gv_reader_at(in[i].r, k, &rec, e) ||
 		    gv_writer_rec(w, &rec, e))
 			return e->code;
 		cli_progress("record %" PRIu64 " of %" PRIu64, n, want);
 	}
 	return 0;
+}
+
+static void
+make_inputs(int n)
+{
+	struct gv_error e = {0};
+
+	nin = n;
+	in = gv_alloc((size_t)n, sizeof *in);
+	weight = gv_alloc((size_t)n, sizeof *weight);
+	count = gv_alloc((size_t)n, sizeof *count);
+	if (in && weight && count)
+		return;
+	gv_fail(&e, GV_ERR_NOMEM, "out of memory");
+	cli_die(&e);
 }
 
 int
@@ -276,34 +200,30 @@ main(int argc, char **argv)
 	struct gv_writer *w = NULL;
 	struct gv_error e = {0};
 	struct gv_out *o = NULL;
-	uint64_t bad = 0;
+	struct gv_mix *m = NULL;
+	uint64_t bad = 0, total;
 	int n = cli_start(&prog, &common, argc, argv), i;
 
-	nin = n ? n : 1;
-	in = gv_alloc((size_t)nin, sizeof *in);
-	if (!in) {
-		gv_fail(&e, GV_ERR_NOMEM, "out of memory");
-		cli_die(&e);
-	}
+	make_inputs(n ? n : 1);
 	if (epochs && records)
 		cli_usage("--epochs and --records exclude each other");
 	open_all(n ? argv + 1 : none, &e);
 	if (!epochs && !records)
 		epochs = 1;
-	if (e.code || make_pools(&e) || begin(&s, &e) ||
+	if (e.code || open_mix(&m, &total, &e) || begin(&s, &e) ||
 	    gv_out_open(&o, common.output, true, common.force, &e) ||
-	    gv_writer_open(&w, o, &s, &e) || write_all(w, &e))
+	    gv_writer_open(&w, o, &s, &e) || write_all(m, total, w, &e))
 		cli_die(&e);
 	for (i = 0; i < nin; i++)
 		bad += gv_reader_bad(in[i].r);
 	if (gv_writer_close(&w, bad, &e) || gv_out_commit(&o, &e))
 		cli_die(&e);
-	for (i = 0; i < npools; i++)
-		gv_free(pools[i].order);
 	for (i = 0; i < nin; i++)
 		gv_reader_close(&in[i].r);
+	gv_mix_close(&m);
 	gv_schema_free(&s);
-	gv_free(pools);
 	gv_free(in);
+	gv_free(weight);
+	gv_free(count);
 	return cli_finish();
 }
