@@ -2,6 +2,7 @@
 #include "image_priv.h"
 
 #include "mem.h"
+#include "ycc.h"
 
 #include <ctype.h>
 #include <setjmp.h>
@@ -11,6 +12,19 @@
 #include <jerror.h>
 
 #include "banned.h" /* jerror.h has macros with banned names */
+
+/* Rows of the components as they are stored, from libjpeg's "raw" interface: of
+ * luma 16 v of them, of chroma 16, where v is 2 if chroma has half as many rows.
+ * Row y of component c is row[c][y % how many]: two rows of blocks, since the
+ * first and last rows of one are made with chroma of its neighbours. */
+struct planes {
+	const struct gv_ycc *ycc; /* NULL: libjpeg makes pixels itself */
+	int v;
+	uint8_t *row[3][4 * DCTSIZE];
+	uint8_t *wide[2]; /* a row of chroma at full width */
+	uint16_t *sum; /* see gv_ycc */
+	uint8_t *memory; /* of all that */
+};
 
 /* A decoder's life.  What must survive longjmp() is in here, not in locals
  * that a register may hold. */
@@ -27,6 +41,7 @@ struct job {
 	int orientation;
 	struct gv_taker *to;
 	uint8_t *cmyk; /* GV_STRIP rows of 4 samples a pixel */
+	struct planes planes;
 };
 
 static _Noreturn void
@@ -219,20 +234,136 @@ read_rows(struct job *j)
 	}
 }
 
+/* Whether the picture is of the usual kind, whose chroma has half the columns,
+ * half of both, or all.  Below three columns libjpeg doesn't interpolate. */
+static bool
+usual(const struct jpeg_decompress_struct *c)
+{
+	const jpeg_component_info *luma, *cb, *cr;
+
+	if (c->jpeg_color_space != JCS_YCbCr || c->num_components != 3)
+		return false;
+	luma = c->comp_info;
+	cb = luma + 1;
+	cr = luma + 2;
+	return cb->h_samp_factor == 1 && cb->v_samp_factor == 1 &&
+	       cr->h_samp_factor == 1 && cr->v_samp_factor == 1 &&
+	       luma->h_samp_factor <= 2 &&
+	       luma->v_samp_factor <= luma->h_samp_factor &&
+	       (luma->h_samp_factor == 1 || c->image_width > 4);
+}
+
+/* Memory for planes: what libjpeg writes, and what is made of a row. */
+static int
+open_planes(struct job *j)
+{
+	const jpeg_component_info *comp = j->c.comp_info;
+	struct planes *p = &j->planes;
+	size_t w[3], at = 0, all = 0;
+	int rows[3], c, i;
+
+	p->v = comp[0].v_samp_factor;
+	for (c = 0; c < 3; c++) {
+		rows[c] = 2 * DCTSIZE * comp[c].v_samp_factor;
+		w[c] = (size_t)comp[c].width_in_blocks * DCTSIZE + GV_YCC_SLACK;
+		all += (size_t)rows[c] * w[c];
+	}
+	p->memory = gv_alloc(all + 6 * w[1], 1);
+	if (!p->memory)
+		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
+	for (c = 0; c < 3; c++)
+		for (i = 0; i < rows[c]; i++, at += w[c])
+			p->row[c][i] = p->memory + at;
+	p->sum = (uint16_t *)(void *)(p->memory + at);
+	p->wide[0] = p->memory + at + 2 * w[1];
+	p->wide[1] = p->wide[0] + 2 * w[1];
+	p->ycc = gv_ycc(GV_IMAGE_BEST);
+	return 0;
+}
+
+/* Component c for row y of the picture. */
+static const uint8_t *
+chroma(struct job *j, int c, JDIMENSION y)
+{
+	const jpeg_component_info *comp = &j->c.comp_info[c];
+	const struct planes *p = &j->planes;
+	JDIMENSION last = comp->downsampled_height - 1;
+	JDIMENSION near = y / (JDIMENSION)p->v, far = near;
+	size_t n = comp->downsampled_width;
+
+	if (j->c.max_h_samp_factor == 1)
+		return p->row[c][y % (2 * DCTSIZE)];
+	if (y % 2 && near < last)
+		far++;
+	else if (y % 2 == 0 && near > 0)
+		far--;
+	p->ycc->sum(p->sum, p->row[c][near % (2 * DCTSIZE)],
+	    p->v == 2 ? p->row[c][far % (2 * DCTSIZE)] : NULL, n);
+	p->ycc->spread(p->wide[c - 1], p->sum, n, p->v == 2);
+	return p->wide[c - 1];
+}
+
+/* Makes pixels of rows y .. end - 1 and hands them over. */
+static void
+give_rows(struct job *j, JDIMENSION y, JDIMENSION end)
+{
+	struct planes *p = &j->planes;
+	JDIMENSION luma = 2 * DCTSIZE * (JDIMENSION)p->v, i, n;
+	size_t stride;
+	int32_t room;
+
+	for (; y < end; y += n) {
+		uint8_t *d = j->to->room(j->to, &room, &stride);
+
+		n = end - y < (JDIMENSION)room ? end - y : (JDIMENSION)room;
+		for (i = 0; i < n; i++, d += stride) {
+			const uint8_t *cb = chroma(j, 1, y + i);
+			const uint8_t *cr = chroma(j, 2, y + i);
+
+			p->ycc->rgb(d, p->row[0][(y + i) % luma], cb, cr,
+			    j->c.output_width);
+		}
+		j->to->take(j->to, (int32_t)n);
+	}
+}
+
+/* The last row of a row of blocks waits for the chroma of the next one, where
+ * there is one. */
+static void
+read_planes(struct job *j)
+{
+	struct planes *p = &j->planes;
+	JDIMENSION lines = DCTSIZE * (JDIMENSION)p->v, y = 0, end;
+	JSAMPARRAY half[3];
+	int odd, c;
+
+	for (odd = 0; y < j->c.output_height; odd ^= 1, y = end) {
+		for (c = 0; c < 3; c++)
+			half[c] = p->row[c] + odd * DCTSIZE * (c ? 1 : p->v);
+		jpeg_read_raw_data(&j->c, half, lines);
+		end = j->c.output_scanline - (p->v == 2);
+		if (j->c.output_scanline >= j->c.output_height)
+			end = j->c.output_height;
+		give_rows(j, y, end);
+	}
+}
+
 /* Before the first row: what rows shall be like. */
 static int
 choose_output(struct job *j)
 {
 	int32_t h = (int32_t)j->c.image_height, w = (int32_t)j->c.image_width;
 	bool cmyk = j->c.num_components == 4;
+	unsigned shrink = 1;
 
 	j->orientation = exif(j);
 	j->c.out_color_space = cmyk          ? JCS_CMYK
 			       : j->to->wide ? JCS_EXT_RGBX
 					     : JCS_RGB;
 	if (j->to->shrink)
-		j->c.scale_denom *=
-		    (unsigned)j->to->shrink(j->to, h, w, j->orientation);
+		shrink = (unsigned)j->to->shrink(j->to, h, w, j->orientation);
+	j->c.scale_denom *= shrink;
+	j->c.raw_data_out = j->to->wide && shrink == 1 && usual(&j->c);
 	if (cmyk && !(j->cmyk = gv_alloc((size_t)w * GV_STRIP, 4)))
 		return gv_fail(j->e, GV_ERR_NOMEM, "out of memory");
 	return 0;
@@ -257,7 +388,12 @@ decode(struct job *j, const void *data, size_t n)
 	    (int32_t)j->c.output_width, four ? 4 : 3, j->orientation, j->e);
 	if (r)
 		return r;
-	read_rows(j);
+	if (j->c.raw_data_out && open_planes(j))
+		return j->e->code;
+	if (j->c.raw_data_out)
+		read_planes(j);
+	else
+		read_rows(j);
 	jpeg_finish_decompress(&j->c);
 	return 0;
 }
@@ -279,6 +415,7 @@ gv_jpeg_decode(struct gv_taker *to, int *orientation, const void *data,
 		*e = mine;
 	*orientation = j.orientation;
 	gv_free(j.cmyk);
+	gv_free(j.planes.memory);
 	jpeg_destroy_decompress(&j.c);
 	return r;
 }

@@ -226,11 +226,10 @@ axis_fill(struct gv_axis *a, const struct wanted *g, struct taps *t)
 	}
 }
 
-/* Makes an axis, or keeps it if it is the same.  Three outputs too many are
- * there, without a quad: columns are made four at a time. */
+/* Makes an axis.  Three outputs too many are there, without a quad: columns are
+ * made four at a time. */
 static int
-axis_for(struct gv_axis *a, struct wanted *made, const struct wanted *g,
-    struct gv_error *e)
+axis_init(struct gv_axis *a, const struct wanted *g, struct gv_error *e)
 {
 	double scale = (double)g->in / g->out.total;
 	int32_t taps =
@@ -238,9 +237,6 @@ axis_for(struct gv_axis *a, struct wanted *made, const struct wanted *g,
 	size_t n = (size_t)g->out.n + 3;
 	struct taps t = {0};
 
-	if (a->coef && same(made, g))
-		return 0;
-	axis_free(a);
 	taps = 2 * taps + 1;
 	a->out = g->out.n;
 	a->cap = (taps + 6) / 4;
@@ -255,7 +251,6 @@ axis_for(struct gv_axis *a, struct wanted *made, const struct wanted *g,
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	} else {
 		axis_fill(a, g, &t);
-		*made = *g;
 	}
 	gv_free(t.w);
 	gv_free(t.k);
@@ -270,14 +265,23 @@ struct room {
 	size_t cap;
 };
 
+/* Axes are kept: most pictures of a set have one of a few sizes. */
+#define AXES 8
+struct made {
+	struct wanted of;
+	struct gv_axis axis;
+	uint64_t used; /* when; 0: there is none */
+};
+
 struct gv_resizer {
 	const struct gv_passes *passes;
 	int32_t h, at, done; /* rows of the picture; that have come; of the
 			      * result that are there */
 	int32_t need[2]; /* of the picture's rows: first, and end */
 	int32_t left, quads; /* of columns that are needed */
-	struct wanted made_x, made_y; /* what ax and ay hold */
-	struct gv_axis ax, ay;
+	struct made made[AXES];
+	uint64_t clock; /* the last number in made[].used */
+	const struct gv_axis *ax, *ay; /* two of them */
 	struct room strip; /* GV_STRIP rows as they come, then 15 bytes */
 	struct room lanes; /* the same as quads of columns */
 	struct room ring; /* quads of rows, by their number modulo `quads` */
@@ -291,6 +295,28 @@ struct gv_resizer {
 	struct gv_resizer *next; /* takes the rows and resizes columns */
 	bool chained; /* `next` is in use */
 };
+
+/* An axis that is there, or a new one in place of that which has been used
+ * longest ago; NULL without memory. */
+static const struct gv_axis *
+axis_for(struct gv_resizer *r, const struct wanted *g, struct gv_error *e)
+{
+	struct made *m = r->made, *oldest = m;
+
+	for (; m < r->made + AXES && (!m->used || !same(&m->of, g)); m++)
+		if (m->used < oldest->used)
+			oldest = m;
+	if (m == r->made + AXES) {
+		m = oldest;
+		axis_free(&m->axis);
+		m->used = 0;
+		if (axis_init(&m->axis, g, e))
+			return NULL;
+		m->of = *g;
+	}
+	m->used = ++r->clock;
+	return &m->axis;
+}
 
 /* Room for n things of so many bytes, of which nothing is kept. */
 static bool
@@ -312,7 +338,7 @@ make_room(struct room *r, size_t n, size_t size)
 static void
 find_needs(struct gv_resizer *r)
 {
-	const struct gv_axis *x = &r->ax, *y = &r->ay;
+	const struct gv_axis *x = r->ax, *y = r->ay;
 	int32_t right = 0, i;
 
 	r->need[0] = r->h;
@@ -337,17 +363,17 @@ find_needs(struct gv_resizer *r)
 static int
 reserve(struct gv_resizer *r, struct gv_error *e)
 {
-	size_t line = 3 * gv_plane(r->ax.out), ring = 1;
+	size_t line = 3 * gv_plane(r->ax->out), ring = 1;
 	void *q = r->q;
 
-	while (ring < (size_t)r->ay.cap + GV_STRIP / 4)
+	while (ring < (size_t)r->ay->cap + GV_STRIP / 4)
 		ring *= 2;
 	r->mask = (int32_t)ring - 1;
 	if (!make_room(&r->strip, r->stride + 2, GV_STRIP) ||
 	    !make_room(&r->lanes, (size_t)r->quads * 3, GV_VECTOR) ||
 	    !make_room(&r->line, line, 1) ||
 	    !make_room(&r->ring, line * 4, ring) ||
-	    gv_grow(&q, &r->q_cap, (size_t)r->ay.cap, sizeof *r->q))
+	    gv_grow(&q, &r->q_cap, (size_t)r->ay->cap, sizeof *r->q))
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r->q = q;
 	return 0;
@@ -371,8 +397,7 @@ open_one(struct gv_resizer *r, const struct gv_resize *what, uint8_t *dst,
 	r->px_bytes = what->px_bytes;
 	r->stride = (size_t)what->w * (size_t)what->px_bytes;
 	r->dst = dst;
-	if (axis_for(&r->ax, &r->made_x, &x, e) ||
-	    axis_for(&r->ay, &r->made_y, &y, e))
+	if (!(r->ax = axis_for(r, &x, e)) || !(r->ay = axis_for(r, &y, e)))
 		return e->code;
 	find_needs(r);
 	return reserve(r, e);
@@ -416,7 +441,7 @@ gv_resizer_room(struct gv_resizer *r, int32_t *n)
 static uint8_t *
 in_ring(struct gv_resizer *r, int32_t quad)
 {
-	return r->ring.p + (size_t)(quad & r->mask) * 12 * gv_plane(r->ax.out);
+	return r->ring.p + (size_t)(quad & r->mask) * 12 * gv_plane(r->ax->out);
 }
 
 /* The strip that ends with the last row that came, into the ring: a few columns
@@ -425,7 +450,7 @@ static void
 across(struct gv_resizer *r)
 {
 	enum { SOME = 16 };
-	const struct gv_axis *a = &r->ax;
+	const struct gv_axis *a = r->ax;
 	int32_t y = (r->at - 1) / GV_STRIP * GV_STRIP, x, end, have, want, i;
 	size_t plane = (size_t)r->quads * GV_VECTOR;
 	size_t step = 4 * (size_t)r->px_bytes;
@@ -452,13 +477,13 @@ across(struct gv_resizer *r)
 static void
 down(struct gv_resizer *r)
 {
-	size_t plane = gv_plane(r->ax.out), n = (size_t)r->ax.out;
+	size_t plane = gv_plane(r->ax->out), n = (size_t)r->ax->out;
 	int32_t y = r->done++, i;
 	uint8_t *dst = r->chained ? gv_resizer_room(r->next, &i) : r->dst;
 
-	for (i = 0; i < r->ay.quads[y]; i++)
-		r->q[i] = in_ring(r, r->ay.first[y] + i);
-	r->passes->rows(r->line.p, r->q, 3 * plane, &r->ay, y);
+	for (i = 0; i < r->ay->quads[y]; i++)
+		r->q[i] = in_ring(r, r->ay->first[y] + i);
+	r->passes->rows(r->line.p, r->q, 3 * plane, r->ay, y);
 	r->passes->weave(dst, r->line.p, plane, n);
 	if (r->chained)
 		gv_resizer_take(r->next, 1);
@@ -473,7 +498,7 @@ gv_resizer_take(struct gv_resizer *r, int32_t n)
 	if (r->at % GV_STRIP && r->at < r->h)
 		return;
 	across(r);
-	while (r->done < r->ay.out && r->ay.end[r->done] <= r->at)
+	while (r->done < r->ay->out && r->ay->end[r->done] <= r->at)
 		down(r);
 }
 
@@ -481,12 +506,13 @@ void
 gv_resizer_close(struct gv_resizer **rp)
 {
 	struct gv_resizer *r = *rp;
+	int i;
 
 	if (!r)
 		return;
 	gv_resizer_close(&r->next);
-	axis_free(&r->ax);
-	axis_free(&r->ay);
+	for (i = 0; i < AXES; i++)
+		axis_free(&r->made[i].axis);
 	gv_free(r->strip.p);
 	gv_free(r->lanes.p);
 	gv_free(r->ring.p);

@@ -81,7 +81,7 @@ def load():
     so = os.path.join(tempfile.mkdtemp(), "image.so")
     objs = [f"{build}/lib/{n}.o" for n in
             "err mem io image image_jpeg image_png fit resize "
-            "resize_pass".split()]
+            "resize_pass ycc".split()]
     subprocess.check_call(["cc", "-shared", "-o", so, *objs,
                            "-ljpeg", "-lpng16", "-lm"])
     return ctypes.CDLL(so)
