@@ -9,7 +9,7 @@ def rarer: (.name | test(" (no|not) ")) != (.answer == "yes");
 
 [(.types // .tasks[0].types)[]
  | .answer = (.type | capture(" (?<a>yes|no)$").a // "")
- | .name = (.type | rtrimstr(" " + .answer))]
+ | .answer as $answer | .name = (.type | rtrimstr(" " + $answer))]
 | (group_by(.name)
    | sort_by(.[0].answer == "", .[0].name)[]
    | [.[0].name]

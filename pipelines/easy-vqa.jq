@@ -36,8 +36,8 @@ def spread($n): length as $l | [.[range($n) * $l / $n | floor]];
 def even($n):
 	[group_by(wording)[]
 	 | if .[0] | yesno then
-		group_by(.[1]) | (map(length) | min) as $least
-		| .[] | spread($least)
+		[map(select(.[1] == "no")), map(select(.[1] == "yes"))]
+		| (map(length) | min) as $least | .[] | spread($least)
 	   else spread(length / $n | floor) end]
 	| add;
 

@@ -19,3 +19,8 @@ recipe	= $(MAKE) --no-print-directory -f $(HERE)$1.mk BIN=$(BIN)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
+
+# Programs are order-only prerequisites, and are built elsewhere.
+$(BIN)/gv-%:
+	@echo '$@ is not built: make' >&2
+	exit 1

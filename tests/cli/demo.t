@@ -67,6 +67,17 @@ must_fail 2 'without a model there is no recipe' make --no-print-directory \
 	-C "$SRC" -f pipelines/grpo.mk
 rm -r m held.gv
 
+# Even where there is nothing yet, no data and no program.
+ok "rewards on easy-VQA can be planned" make --no-print-directory -n -C "$SRC" \
+	-f pipelines/easy-vqa-rl.mk BIN="$T/bin" TOP="$T/top"
+plan=$(tr -s ' \\\n' ' ' <"$T/.out")
+case $plan in
+*" 'include \"easy-vqa\"; rewarded' "*" -f pipelines/grpo.mk "*) r=0 ;;
+*) r=1 ;;
+esac
+tap_point $r "... from data to GRPO"
+ok "... and nothing is made" test ! -e top
+
 # ---- the lists
 lists="$T/out/train.jsonl $T/out/text.jsonl $T/out/test.jsonl
 	$T/out/right.jsonl $T/out/other.jsonl $T/out/grey.jsonl"
@@ -94,6 +105,40 @@ is "a second time there is nothing to do" \
 	"$(demo $lists | grep -vc 'up to date')" 0
 is "a stage says what it has cost" \
 	"$(grep -cE '^[0-9.]+ [0-9.]+$' out/cost/train.jsonl)" 1
+
+# ---- lists for rewards
+list() { jq -c -L "$SRC/pipelines" "include \"easy-vqa\"; $1"; }
+# as [question, answer, picture], picture 10 held out
+cat >q.json <<'END'
+[["is there a red shape?","no",1], ["is there a teal shape?","no",2],
+ ["is there a blue shape?","no",3], ["is there a gray shape?","yes",4],
+ ["is no circle present?","yes",5], ["what is it?","circle",6],
+ ["what is it?","triangle",7], ["what color is it?","red",7],
+ ["is there a red shape?","yes",10]]
+END
+is "a tenth of the pictures is held out" \
+	"$(list validation <q.json | jq -r '"\(.id) \(.question_type)"')" \
+	'10 is there a COLOUR shape? yes'
+is "of a wording there are as many of each answer" \
+	"$(list 'learned | even(1) | map(.[2]) | sort' <q.json)" '[1,4,6,7,7]'
+is "... and fewer of the others" \
+	"$(list 'learned | even(2) | map(.[2]) | sort' <q.json)" '[1,4,6]'
+is "naming asks for no yes or no" \
+	"$(list naming <q.json | jq -c '.conversations | length' |
+		tr '\n' ' ')" '1 2 '
+is "who guesses by the wording is right at the commoner answer" "$(echo '
+{"tasks": [{"types": [
+ {"type": "is there a SHAPE? yes", "n": 1, "accuracy": 0},
+ {"type": "is there a SHAPE? no", "n": 3, "accuracy": 1},
+ {"type": "is no SHAPE present? yes", "n": 1, "accuracy": 0.6},
+ {"type": "is no SHAPE present? no", "n": 3, "accuracy": 0.5},
+ {"type": "what is it?", "n": 2, "accuracy": 0.5}]}]}' |
+	jq -rf "$SRC/pipelines/easy-vqa-wording.jq" | tr '\t' ' ')" \
+	'is no SHAPE present? - 0.6 0.5
+is there a SHAPE? - 0 1
+what is it? 0.5 - -
+the commoner answer 0.9 - -
+the rarer answer 0.375 - -'
 
 # ---- vocabulary, tokens and pixels
 ok "vocabulary, model, tokens, pixels" demo "$T/out/train.gv" \
