@@ -50,8 +50,9 @@ echo
 	echo after
 	wordings "$objective/right.json"
 } | awk -F '\t' '
-	function part(x) { return sprintf(" %6s", x == "-" ? "" :
-	    sprintf("%.1f", 100 * x)) }
+	function part(x) {
+		return x == "-" ? "       " : sprintf(" %6.1f", 100 * x)
+	}
 	$1 == "after" { after = 1; next }
 	!after { before[$1] = part($2) part($3) part($4); next }
 	{ printf "%-44s%s  %s\n", $1, before[$1],
