@@ -168,7 +168,7 @@ $B/tests/fuzz/%.t: tests/fuzz/%.c $B/tests/fuzz/replay.o $(ARCHIVES)
 
 # build/fuzz/NAME -max_len=65536 NEW tests/fuzz/corpus/NAME looks for more; its
 # kernels are the usual ones.
-SANITIZE = address,undefined
+SANITIZE = address,undefined -fno-sanitize-recover=all
 FUZZ_O	:= $(LIB_C:lib/%.c=$B/fuzz/lib/%.o)
 $B/fuzz/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
