@@ -15,12 +15,29 @@ gv_inputs_open(
 	return 0;
 }
 
+static void
+tie(const struct gv_inputs *in)
+{
+	if (in->now && in->tied)
+		gv_reader_tie(in->now, in->tied);
+	else if (in->now)
+		gv_reader_watch(in->now, in->watched);
+}
+
 void
 gv_inputs_tie(struct gv_inputs *in, struct gv_out *o)
 {
 	in->tied = o;
-	if (in->now)
-		gv_reader_tie(in->now, o);
+	in->watched = NULL;
+	tie(in);
+}
+
+void
+gv_inputs_watch(struct gv_inputs *in, const struct gv_out *o)
+{
+	in->tied = NULL;
+	in->watched = o;
+	tie(in);
 }
 
 /* Ends the present input and opens the next: 1, or 0 if there is none. */
@@ -37,7 +54,7 @@ advance(struct gv_inputs *in, struct gv_error *e)
 		return 0;
 	if (gv_reader_open(&in->now, in->path[in->at++], e))
 		return e->code;
-	gv_reader_tie(in->now, in->tied);
+	tie(in);
 	b = gv_reader_schema(in->now);
 	if (gv_schema_same(a, b, e) || gv_schema_agree(a, b, e))
 		return gv_fail_in(e, "cannot join '%s' to '%s'",

@@ -16,6 +16,7 @@ struct gv_inputs {
 	char *const *path;
 	int n, at; /* operands, and how many have been opened */
 	struct gv_out *tied; /* as gv_reader_tie() has it */
+	const struct gv_out *watched; /* and gv_reader_watch() */
 	uint64_t records; /* read so far */
 	uint64_t bad; /* that earlier programs let pass, of read inputs */
 };
@@ -25,8 +26,9 @@ struct gv_inputs {
 int gv_inputs_open(struct gv_inputs *in, char *const *path, int n,
     struct gv_error *e) GV_USE_RESULT;
 
-/* gv_reader_tie() for all of them. */
+/* gv_reader_tie() and gv_reader_watch() for all of them. */
 void gv_inputs_tie(struct gv_inputs *in, struct gv_out *o);
+void gv_inputs_watch(struct gv_inputs *in, const struct gv_out *o);
 
 /* As gv_reader_next(), through all inputs; rec->n counts through them, too.
  * The record is valid until the next call. */

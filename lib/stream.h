@@ -152,6 +152,10 @@ int gv_reader_next(
  * is to be closed before `o`.  NULL unties. */
 void gv_reader_tie(struct gv_reader *r, struct gv_out *o);
 
+/* The same without writing anything out: for a reader in a thread that doesn't
+ * write `o`. */
+void gv_reader_watch(struct gv_reader *r, const struct gv_out *o);
+
 /* As gv_reader_next, without checking payload CRC or handing out the record:
  * for resuming.  On a mapped file this is a jump a record. */
 int gv_reader_skip(

@@ -24,6 +24,7 @@ struct gv_reader {
 	size_t start, fill, cap;
 	bool eof;
 	struct gv_out *tied; /* written out before a wait */
+	const struct gv_out *watched; /* no wait is longer than its reader is */
 
 	struct gv_walk w; /* over the current object */
 	uint64_t offset; /* of the current object in the input */

@@ -89,6 +89,14 @@ void
 gv_reader_tie(struct gv_reader *r, struct gv_out *o)
 {
 	r->tied = o;
+	r->watched = o;
+}
+
+void
+gv_reader_watch(struct gv_reader *r, const struct gv_out *o)
+{
+	r->tied = NULL;
+	r->watched = o;
 }
 
 /* Where there is nothing to read yet, lets the output go, and waits as long as
@@ -98,11 +106,11 @@ wait_tied(struct gv_reader *r)
 {
 	struct pollfd p = {r->fd, POLLIN, 0};
 
-	if (!r->tied || poll(&p, 1, 0) != 0)
+	if (!r->watched || poll(&p, 1, 0) != 0)
 		return 0;
-	if (gv_out_flush(r->tied, &r->error))
+	if (r->tied && gv_out_flush(r->tied, &r->error))
 		return r->error.code;
-	return gv_out_wait(r->tied, r->fd, &r->error);
+	return gv_out_wait(r->watched, r->fd, &r->error);
 }
 
 /* Makes room at the end of the buffer for what is missing, but never more

@@ -57,6 +57,7 @@ is "$n cuts, and none passes" "$bad" 0
 cp a.gv good.gv
 bad_input gv-cat -o out.gv
 bad_output gv-cat good.gv
+unread good.gv gv-cat
 must_fail 1 "a directory for output" gv-cat a.gv -o dir
 ok "a reader that goes away is no error message" sh -c \
     'for i in 1 2 3 4 5 6; do cat ab.gv ab.gv ab.gv ab.gv >y; cp y ab.gv; done

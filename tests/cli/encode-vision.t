@@ -66,7 +66,7 @@ for b in 1 2 3 100; do
 	ok "the same keys with --batch $b" cmp keys.1 keys.$b
 	ok "the same rows with --batch $b" rows rows.1 rows.$b
 done
-jq -c 'if length > 0 then .[5] += 0.001 end' rows.1 >rows.bad
+jq -c 'if length > 0 then .[5] += 0.001 else . end' rows.1 >rows.bad
 is "... and not with a small fault" "$(rows rows.1 rows.bad)" false
 ok "the same bytes from standard input" sh -c 'enc full <i.gv | cmp - e.gv'
 ok "two inputs" enc full -o two.gv i.gv i.gv
@@ -98,4 +98,5 @@ must_fail 1 "a stream without pixels" enc full -o out.gv p.gv
 must_fail 2 "no stage" gv-encode-vision -m "$MODEL" i.gv
 must_fail 2 "a stage that isn't one" enc half i.gv
 bad_stream i.gv gv-encode-vision --stage full -m "$MODEL"
+unread i.gv gv-encode-vision --stage full -m "$MODEL"
 finish

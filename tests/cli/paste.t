@@ -87,4 +87,5 @@ must_fail 2 "one stream" gv-paste good.gv
 must_fail 2 "standard input twice" gv-paste - -
 bad_input gv-paste --prefer-first -o out.gv
 bad_output gv-paste good.gv images.gv
+unread good.gv gv-paste - images.gv
 finish

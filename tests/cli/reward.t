@@ -269,6 +269,7 @@ must_fail 2 "no program" gv-reward --task exec in.gv
 echo '{"text": "a"}' | mk text=plain >none.gv
 must_fail 1 "no field answers" gv-reward --task exact none.gv
 bad_input gv-reward --task exact
+unread good.gv gv-reward --task exact
 head -c 700 in.gv >cut.gv
 must_fail 1 "a cut stream" gv-reward --task exact -o cut-out.gv cut.gv
 ok "leaves no output" test ! -e cut-out.gv

@@ -280,4 +280,6 @@ must_fail 2 "a group of none" roll --group 0 pi.gv
 must_fail 2 "a negative temperature" roll --temperature -1 pi.gv
 bad_stream pi.gv gv-rollout -m "$MODEL"
 bad_stream si.gv gv-rollout --score -m "$MODEL"
+unread pi.gv gv-rollout -m "$MODEL"
+unread si.gv gv-rollout --score -m "$MODEL"
 finish

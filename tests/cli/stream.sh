@@ -92,6 +92,23 @@ bad_input() {
 	    "$(find . -name out.gv -o -name '*.tmp')" ""
 }
 
+# unread FILE PROG ARG...: a filter whose input rests before its END, and whose
+# reader goes while it waits.
+unread() {
+	file=$1
+	shift
+	[ -p rests ] || mkfifo rests
+	exec 9<>rests
+	head -c -64 "$file" >&9 &
+	(
+		timeout 20 "$@" <rests
+		echo $? >unread.rc
+	) | sleep 0.3
+	exec 9>&-
+	is "$1: doesn't wait for input when nobody reads its output" \
+	    "$(cat unread.rc)" 141
+}
+
 # bad_output PROG ARG...: standard output closed, full, or gone.
 bad_output() {
 	must_fail 1 "$1: standard output closed" sh -c '"$@" >&-' sh "$@"
