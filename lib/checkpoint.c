@@ -24,7 +24,7 @@ gv_model_copy_files(const char *from, const char *to, struct gv_error *e)
 	static const char *const names[] = {"tokenizer.json",
 	    "tokenizer_config.json", "special_tokens_map.json",
 	    "added_tokens.json", "vocab.json", "merges.txt",
-	    "chat_template.jinja"};
+	    "chat_template.jinja", "chat_template.json"};
 	char a[GV_PATH_MAX], b[GV_PATH_MAX];
 	size_t i;
 
