@@ -248,7 +248,7 @@ read_words(struct gv_bpe_train *b, const struct gv_pieces_fit *fit,
 {
 	struct gv_piece x;
 	int32_t of_byte[256];
-	size_t at = 0, i;
+	size_t at = 0, also = fit->also, i;
 	int got;
 
 	for (i = 0; i < 256; i++)
@@ -262,8 +262,11 @@ read_words(struct gv_bpe_train *b, const struct gv_pieces_fit *fit,
 	while ((got = gv_pieces_next(b->pieces, &x, e)) > 0) {
 		struct gv_bpe_word *v = &w->word[w->words];
 
-		if (x.count < fit->least)
-			continue;
+		if (x.count < fit->least) {
+			if (x.count + 1 < fit->least || !also)
+				continue;
+			also--;
+		}
 		v->at = at;
 		v->n = (uint32_t)x.n;
 		v->count = x.count;

@@ -16,8 +16,8 @@
  * So the result depends on the documents alone, not on their order or the
  * number of threads, and is that of Hugging Face's BpeTrainer with
  * min_frequency 2, but for this: a piece longer than 1 KiB counts as several,
- * so tokens are at most that long, and where memory is short the rarest pieces
- * are left out.
+ * so tokens are at most that long, and where memory is short some of the rarest
+ * pieces are left out: which ones depends on the text and the memory alone.
  */
 #ifndef GV_BPE_TRAIN_H
 #define GV_BPE_TRAIN_H
@@ -79,7 +79,7 @@ int gv_bpe_train_add(struct gv_bpe_train *b, const char *s, size_t n,
 struct gv_bpe_result {
 	int32_t size; /* ids, special tokens included */
 	size_t pieces; /* distinct ones that were learned from */
-	uint64_t least; /* these occurred so often or more; 1: all of them */
+	uint64_t least; /* of those that occur so often, all; 1: of all */
 	double left_out; /* the others' share of the text's pieces */
 };
 

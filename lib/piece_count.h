@@ -62,17 +62,19 @@ int gv_pieces_walk(struct gv_pieces *p, struct gv_error *e) GV_USE_RESULT;
 int gv_pieces_next(struct gv_pieces *p, struct gv_piece *piece,
     struct gv_error *e) GV_USE_RESULT;
 
-/* What a choice of the more frequent pieces comes to. */
+/* A choice of the more frequent pieces: all that were counted at least `least`
+ * times, and of those that were counted once less the first `also` of a walk.
+ */
 struct gv_pieces_fit {
-	uint64_t least; /* they were counted at least this often, 1: all */
+	uint64_t least; /* 1: all pieces */
+	size_t also;
 	size_t pieces, bytes; /* how many, and how long together */
-	uint64_t total, left; /* pieces of text, and how many of them are left
-			       * out */
+	uint64_t total, left; /* pieces of the text, and how many of them are
+			       * not of the choice */
 };
 
-/* The smallest count such that all pieces that have it or more would fit into
- * `memory`, where a piece of n bytes takes each + n * byte.  GV_ERR_LIMIT if
- * that is so for none. */
+/* As many as fit into `memory`, where a piece of n bytes takes each + n * byte.
+ * GV_ERR_LIMIT if not even those fit that were counted 65536 times or more. */
 int gv_pieces_fit(struct gv_pieces *p, size_t memory, size_t each, size_t byte,
     struct gv_pieces_fit *fit, struct gv_error *e) GV_USE_RESULT;
 

@@ -261,6 +261,37 @@ fill_bins(struct gv_pieces *p, struct bin *bin, struct gv_error *e)
 	return got;
 }
 
+/* Do `pieces` of that many bytes together fit? */
+static bool
+fits(size_t pieces, size_t bytes, size_t memory, size_t each, size_t byte)
+{
+	return bytes <= memory / byte &&
+	       pieces <= (memory - bytes * byte) / each;
+}
+
+/* Adds what still fits of the pieces that were counted `count` times. */
+static int
+add_some(struct gv_pieces *p, uint64_t count, size_t memory, size_t each,
+    size_t byte, struct gv_pieces_fit *f, struct gv_error *e)
+{
+	struct gv_piece x;
+	int got;
+
+	if (gv_pieces_walk(p, e))
+		return e->code;
+	while ((got = gv_pieces_next(p, &x, e)) > 0) {
+		if (x.count != count)
+			continue;
+		if (!fits(f->pieces + 1, f->bytes + x.n, memory, each, byte))
+			break;
+		f->also++;
+		f->pieces++;
+		f->bytes += x.n;
+		f->left -= count;
+	}
+	return got < 0 ? got : 0;
+}
+
 int
 gv_pieces_fit(struct gv_pieces *p, size_t memory, size_t each, size_t byte,
     struct gv_pieces_fit *fit, struct gv_error *e)
@@ -279,8 +310,7 @@ gv_pieces_fit(struct gv_pieces *p, size_t memory, size_t each, size_t byte,
 		size_t pieces = f.pieces + bin[i].pieces;
 		size_t bytes = f.bytes + bin[i].bytes;
 
-		if (bytes > memory / byte ||
-		    pieces > (memory - bytes * byte) / each)
+		if (!fits(pieces, bytes, memory, each, byte))
 			break;
 		f.pieces = pieces;
 		f.bytes = bytes;
@@ -297,6 +327,8 @@ gv_pieces_fit(struct gv_pieces *p, size_t memory, size_t each, size_t byte,
 		    "the words that occur %zu times or more don't fit into "
 		    "%zu bytes of memory",
 		    MOST_COUNT, memory);
+	if (f.least > 1 && add_some(p, f.least - 1, memory, each, byte, &f, e))
+		return e->code;
 	*fit = f;
 	return 0;
 }

@@ -165,6 +165,30 @@ gv_learn_close(struct gv_learn **l)
 /* ---- writing ------------------------------------------------------------- */
 
 int
+gv_learn_check(const char *dir, struct gv_error *e)
+{
+	size_t n = strlen(dir);
+	char *parent;
+	int rc;
+
+	if (!access(dir, F_OK))
+		return access(dir, W_OK | X_OK)
+			   ? gv_fail(
+				 e, GV_ERR_SYS, "cannot write to '%s':", dir)
+			   : 0;
+	while (n && dir[n - 1] == '/')
+		n--;
+	while (n && dir[n - 1] != '/')
+		n--;
+	parent = n ? gv_strndup(dir, n) : gv_strdup(".");
+	if (!parent)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	rc = access(parent, W_OK | X_OK);
+	gv_free(parent);
+	return rc ? gv_fail(e, GV_ERR_SYS, "cannot make '%s':", dir) : 0;
+}
+
+int
 gv_learn_write(struct gv_bpe_train *b, const char *dir, struct gv_error *e)
 {
 	struct gv_dir *d;

@@ -31,6 +31,10 @@ int gv_learn_next(
     struct gv_learn *l, uint64_t *bytes, struct gv_error *e) GV_USE_RESULT;
 void gv_learn_close(struct gv_learn **l);
 
+/* Fails at once where gv_learn_write() would when all has been learned: where
+ * `dir` can't be written or made. */
+int gv_learn_check(const char *dir, struct gv_error *e) GV_USE_RESULT;
+
 /* Writes what was learned.  A new directory appears with all its files; in one
  * that is there, as that of a model, each file is replaced. */
 int gv_learn_write(
