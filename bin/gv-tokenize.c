@@ -125,17 +125,18 @@ put_all(struct gv_render_files *f, struct gv_writer *w,
 
 	while ((got = gv_render_next(f, &r, &bad, &e)) > 0) {
 		if (!r) {
-			if ((int64_t)passed >= common.max_errors)
+			if ((int64_t)passed++ >= common.max_errors)
 				cli_die(&bad);
 			cli_warn("%s", bad.msg);
-			passed++;
-			continue;
+		} else {
+			if (w ? gv_tokens_put(w, &how, r, &e)
+			      : gv_tokens_show(view, r, &e))
+				cli_die(&e);
+			records++;
+			tokens += r->seq.n;
 		}
-		if (w ? gv_tokens_put(w, &how, r, &e)
-		      : gv_tokens_show(view, r, &e))
+		if (gv_render_rests(f) && gv_out_flush(view->out, &e))
 			cli_die(&e);
-		records++;
-		tokens += r->seq.n;
 		if (w)
 			cli_progress("%" PRIu64 " records, %" PRIu64 " tokens",
 			    records, tokens);

@@ -126,7 +126,8 @@ read_whole(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 	return e->code;
 }
 
-/* Lines of the current file until the batch is full or the file at its end. */
+/* Lines of the current file until the batch is full, the file at its end, or
+ * nothing more to be had without waiting. */
 static int
 read_lines(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 {
@@ -137,6 +138,9 @@ read_lines(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 	if (!d->lines && gv_lines_open(&d->lines, b->file, MAX_LINE, e))
 		return e->code;
 	while (b->docs < GV_DOCS_BATCH && b->n < BATCH) {
+		b->rests = b->docs && gv_lines_rests(d->lines);
+		if (b->rests)
+			return 0;
 		got = gv_lines_next(d->lines, &s, &n, e);
 		if (got < 0)
 			return got;
@@ -232,6 +236,7 @@ int
 gv_docs_next(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 {
 	b->n = b->docs = 0;
+	b->rests = false;
 	while (!b->docs && !d->late.code && d->at < d->files)
 		(void)!read_some(d, b, &d->late);
 	if (b->docs)

@@ -41,6 +41,7 @@ struct gv_docs_batch {
 	const char *file;
 	bool json; /* the documents are lines that should be JSON objects */
 	bool lines; /* ... are lines of any kind */
+	bool rests; /* the input had no more to give, for now */
 	char *text;
 	size_t n, cap, docs;
 	struct gv_doc {

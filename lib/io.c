@@ -567,6 +567,17 @@ gv_lines_next(
 	return 1;
 }
 
+bool
+gv_lines_rests(const struct gv_lines *l)
+{
+	struct pollfd p = {l->fd, POLLIN, 0};
+
+	if (l->eof ||
+	    (l->fill > l->at && memchr(l->buf + l->at, '\n', l->fill - l->at)))
+		return false;
+	return poll(&p, 1, 0) == 0;
+}
+
 uint64_t
 gv_lines_number(const struct gv_lines *l)
 {

@@ -85,6 +85,10 @@ int gv_render_open(struct gv_render_files **f, const struct gv_render *how,
  * 0 at the end; an error where reading fails. */
 int gv_render_next(struct gv_render_files *f, const struct gv_record **rec,
     struct gv_error *bad, struct gv_error *e) GV_USE_RESULT;
+
+/* Is the document that was rendered last all that the input gave so far?  Then
+ * what was made of it should not be held back. */
+bool gv_render_rests(const struct gv_render_files *f);
 void gv_render_close(struct gv_render_files **f);
 
 #ifdef __cplusplus

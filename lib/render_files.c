@@ -112,6 +112,12 @@ gv_render_next(struct gv_render_files *f, const struct gv_record **rec,
 		   : 1;
 }
 
+bool
+gv_render_rests(const struct gv_render_files *f)
+{
+	return f->b->docs.rests && f->given == f->b->docs.docs;
+}
+
 void
 gv_render_close(struct gv_render_files **f)
 {

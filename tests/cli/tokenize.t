@@ -404,6 +404,22 @@ exec 3>&-
 wait
 is "... or when the line ends" "$(od -An -tx1 text | tr -d ' \n')" \
 	61c3a9c30a61c30a
+for t in 1 3; do
+	gv-tokenize -m nano --text --threads $t ids |
+		gv-tokenize -m nano --decode >text &
+	exec 3>ids
+	echo one >&3
+	ok "lines are tokenized as they come, $t threads" has text one
+	printf 'two\nthr' >&3
+	ok "... whole ones" has text "one
+two"
+	echo ee >&3
+	exec 3>&-
+	wait
+	is "... all of them" "$(cat text)" "one
+two
+three"
+done
 gv-tokenize -m nano --decode ids >text &
 exec 3>ids
 cat t.gv >&3
