@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "clock.h"
+#include "coproc.h"
 #include "dir.h"
 #include "io.h"
 #include "version.h"
@@ -24,6 +25,7 @@ static volatile sig_atomic_t stop_seen;
 static void
 clean_up(void)
 {
+	gv_coproc_cleanup();
 	gv_out_cleanup();
 	gv_dir_cleanup();
 }

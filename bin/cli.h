@@ -19,8 +19,8 @@
 
 /* Parses the command line; ends the process for --help, --version and wrong
  * usage.  Returns the number of operands.  SIGINT, SIGTERM and SIGHUP remove
- * unfinished outputs before they end the process; SIGPIPE stays the silent
- * death of a filter. */
+ * unfinished outputs, and kill programs that were started, before they end the
+ * process; SIGPIPE stays the silent death of a filter. */
 int cli_start(const struct gv_opt_prog *p, struct gv_opt_common *c, int argc,
     char **argv);
 
@@ -34,7 +34,8 @@ void cli_die_of(int sig); /* by the signal's default action */
 
 /* Ends with "prog: message" and the exit code that belongs to the error: 2
  * for GV_ERR_USAGE, 75 for GV_ERR_DEVICE, else 1.  GV_ERR_PIPE dies as by
- * SIGPIPE.  Removes unfinished outputs. */
+ * SIGPIPE.  Removes unfinished outputs, and kills programs that were started.
+ */
 _Noreturn void cli_die(const struct gv_error *e);
 _Noreturn void cli_usage(const char *fmt, ...) GV_PRINTF(1, 2);
 

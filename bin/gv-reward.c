@@ -259,14 +259,6 @@ finish(struct run *r, struct gv_error *e)
 	return gv_out_commit(&r->o, e);
 }
 
-/* Ends with the error, and the program that judges before it. */
-static _Noreturn void
-die(struct run *r, const struct gv_error *e)
-{
-	gv_reward_set_close(&r->rewards);
-	cli_die(e);
-}
-
 static int64_t ks[GV_TALLY_KS];
 
 static void
@@ -309,11 +301,11 @@ main(int argc, char **argv)
 	if (gv_inputs_open(&r.in, argv + 1, n, &e) || find_fields(&r, &e) ||
 	    gv_out_open(
 		&r.o, common.output, !summary && !make_df, common.force, &e))
-		die(&r, &e);
+		cli_die(&e);
 	gv_inputs_tie(&r.in, r.o);
 	if (make_df ? write_df(&r, &e)
 		    : begin(&r, &e) || each_record(&r, &e) || finish(&r, &e))
-		die(&r, &e);
+		cli_die(&e);
 	gv_tally_close(&r.tally);
 	gv_reward_set_close(&r.rewards);
 	gv_inputs_close(&r.in);

@@ -9,8 +9,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define MAX_RUNNING 16
 
 /* ---- time ---------------------------------------------------------------- */
 
@@ -35,6 +38,38 @@ left(int64_t until)
 	int64_t ms = until - now_ms();
 
 	return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+/* ---- those that run ------------------------------------------------------ */
+
+/* Groups that a dying process must kill, 0: a free slot.  One that finds none
+ * is killed without its children, by the kernel. */
+static _Atomic(pid_t) running[MAX_RUNNING];
+
+void
+gv_coproc_cleanup(void)
+{
+	int i;
+
+	for (i = 0; i < MAX_RUNNING; i++) {
+		pid_t group = atomic_load(&running[i]);
+
+		if (group)
+			kill(-group, SIGKILL);
+	}
+}
+
+static void
+replace(pid_t from, pid_t to)
+{
+	int i;
+
+	for (i = 0; i < MAX_RUNNING; i++) {
+		pid_t was = from;
+
+		if (atomic_compare_exchange_strong(&running[i], &was, to))
+			return;
+	}
 }
 
 /* ---- the start ----------------------------------------------------------- */
@@ -79,6 +114,7 @@ gv_coproc_open(struct gv_coproc **out, const char *command,
 		gv_free(c);
 		return e->code;
 	}
+	replace(0, c->pid);
 	*out = c;
 	return 0;
 }
@@ -131,6 +167,7 @@ kill_it(struct gv_coproc *c)
 {
 	if (c->pid) {
 		kill(-c->pid, SIGKILL);
+		replace(c->pid, 0);
 		while (waitpid(c->pid, &c->status, 0) < 0 && errno == EINTR)
 			;
 		c->pid = 0;

@@ -70,6 +70,10 @@ int gv_coproc_finish(struct gv_coproc *c, struct gv_error *e) GV_USE_RESULT;
 
 void gv_coproc_close(struct gv_coproc **c);
 
+/* Kills the groups of all programs that run; async-signal-safe, for a handler
+ * that is about to end the process. */
+void gv_coproc_cleanup(void);
+
 #ifdef __cplusplus
 }
 #endif

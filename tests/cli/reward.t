@@ -245,16 +245,29 @@ said "is told so" "it said: MemoryError"
 bad_program "that hangs" "no answer in 0.5 s" 'exec sleep 100'
 bad_program "that doesn't flush" "no answer in 0.5 s" \
 	'cat >/dev/null; yes 1'
-ok "a program is ended with all that it started when the output fails" sh -c '
-	gv-reward --task "exec:sleep 1234 & echo \$! >pid; while read -r l; do
-		echo 1; done" in.gv >/dev/full 2>/dev/null
-	[ $? -eq 1 ] || exit 1
+# ended STATUS WANTED: so it is, and what the program started is there no more.
+ended() {
+	[ "$1" -eq "$2" ] || return 1
 	for i in 1 2 3 4 5 6 7 8 9; do
 		grep -s "^State:[^a-zA-Z]*[^Z	 ]" "/proc/$(cat pid)/status" ||
-			exit 0
+			return 0
 		sleep 0.2
 	done
-	exit 1'
+	return 1
+}
+gv-reward --task 'exec:sleep 1234 & echo $! >pid; while read -r l; do
+	echo 1; done' in.gv >/dev/full 2>/dev/null
+ok "a program is ended with all that it started when the output fails" ended $? 1
+rm pid
+gv-reward --task 'exec:sleep 1234 & echo $! >pid; read -r l; sleep 1234' \
+	in.gv >/dev/null 2>&1 &
+judge=$!
+for i in 1 2 3 4 5 6 7 8 9; do
+	[ -s pid ] || sleep 0.2
+done
+kill -TERM $judge
+wait $judge
+ok "... and when a signal ends gv-reward" ended $? 143
 bad_program "that ends badly" "status 4" \
 	'while read -r l; do echo 1; done; exit 4'
 bad_program "that goes on at the end" "more than it was asked" \
