@@ -226,8 +226,8 @@ axis_fill(struct gv_axis *a, const struct wanted *g, struct taps *t)
 	}
 }
 
-/* Makes an axis.  Three outputs too many are there, without a quad: columns are
- * made four at a time. */
+/* Makes an axis.  Three outputs too many are there, without a quad, where the
+ * last one is: columns are made four at a time. */
 static int
 axis_init(struct gv_axis *a, const struct wanted *g, struct gv_error *e)
 {
@@ -236,6 +236,7 @@ axis_init(struct gv_axis *a, const struct wanted *g, struct gv_error *e)
 	    (int32_t)ceil(filters[g->filter].support * (scale < 1 ? 1 : scale));
 	size_t n = (size_t)g->out.n + 3;
 	struct taps t = {0};
+	int i;
 
 	taps = 2 * taps + 1;
 	a->out = g->out.n;
@@ -251,6 +252,8 @@ axis_init(struct gv_axis *a, const struct wanted *g, struct gv_error *e)
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	} else {
 		axis_fill(a, g, &t);
+		for (i = 0; i < 3; i++)
+			a->first[a->out + i] = a->first[a->out - 1];
 	}
 	gv_free(t.w);
 	gv_free(t.k);
