@@ -22,6 +22,7 @@ static int64_t top_k = -1;
 static double temperature = -1, top_p = -1, min_p = -1, penalty = -1;
 static struct gv_opt_list stops;
 static bool raw, records;
+static struct gv_chat_how how;
 
 static const struct gv_opt opts[] = {
     {"model", 'm', GV_OPT_STR, &model_dir, "DIR", "the model's directory", 0, 0,
@@ -30,6 +31,13 @@ static const struct gv_opt opts[] = {
 	"what to ask (standard input; a chat on a terminal)", 0, 0, NULL},
     {"raw", 0, GV_OPT_FLAG, &raw, NULL,
 	"complete the prompt as plain text, not as a chat", 0, 0, NULL},
+    {"template", 0, GV_OPT_STR, &how.form, "NAME",
+	"the chat template (the model's): chatml, qwen2.5, llama3.1, ...", 0, 0,
+	NULL},
+    {"no-thinking", 0, GV_OPT_FLAG, &how.no_thinking, NULL,
+	"qwen3: answers begin with an empty block of thoughts", 0, 0, NULL},
+    {"date", 0, GV_OPT_STR, &how.date, "TEXT",
+	"llama3.1: today's date (26 Jul 2024)", 0, 0, NULL},
     {"records", 0, GV_OPT_FLAG, &records, NULL,
 	"operands are streams of prompts; write JSON lines", 0, 0, NULL},
     {"score", 0, GV_OPT_STR, &answer, "TEXT",
@@ -395,7 +403,7 @@ run_text(struct run *r, char *const *path, int n, struct gv_error *e)
 	struct gv_gen_law law;
 
 	if (open_model(r, n ? GV_IN_IMAGE : GV_IN_NONE, e) ||
-	    gv_dialogue_open(&r->d, r->m, r->t, raw, e) ||
+	    gv_dialogue_open(&r->d, r->m, r->t, raw ? NULL : &how, e) ||
 	    (n && gv_dialogue_show(r->d, path, n, e)))
 		return e->code;
 	if (answer)
@@ -421,6 +429,8 @@ main(int argc, char **argv)
 	if (records && (prompt || raw || answer || common.json))
 		cli_usage("--records goes with none of -p, --raw, --score and "
 			  "--json");
+	if ((raw || records) && (how.form || how.no_thinking || how.date))
+		cli_usage("--template, --no-thinking and --date are for chats");
 	if (raw && n)
 		cli_usage("--raw takes no images");
 	if (records ? run_records(&r, argv + 1, n, &e)

@@ -14,6 +14,7 @@ struct gv_dialogue {
 	struct gv_model *m;
 	const struct gv_tokenizer *t;
 	bool raw;
+	struct gv_chat_how chat;
 	struct gv_tensor images; /* U8 (N,H,W,3); rank 0: none */
 	uint8_t *px;
 	json_t *messages; /* the turns so far */
@@ -25,10 +26,14 @@ struct gv_dialogue {
 
 int
 gv_dialogue_open(struct gv_dialogue **out, struct gv_model *m,
-    const struct gv_tokenizer *t, bool raw, struct gv_error *e)
+    const struct gv_tokenizer *t, const struct gv_chat_how *chat,
+    struct gv_error *e)
 {
-	struct gv_dialogue *d = gv_alloc(1, sizeof *d);
+	struct gv_dialogue *d;
 
+	if (chat && gv_chat_check(t, chat, e))
+		return e->code;
+	d = gv_alloc(1, sizeof *d);
 	if (d)
 		d->messages = json_array();
 	if (!d || !d->messages) {
@@ -37,7 +42,10 @@ gv_dialogue_open(struct gv_dialogue **out, struct gv_model *m,
 	}
 	d->m = m;
 	d->t = t;
-	d->raw = raw;
+	d->raw = !chat;
+	if (chat)
+		d->chat = *chat;
+	d->chat.image_rows = (int)m->cfg.R;
 	*out = d;
 	return 0;
 }
@@ -151,11 +159,11 @@ static int
 render(const struct gv_dialogue *d, const char *s, size_t n, bool open,
     struct gv_rendered *out, struct gv_error *e)
 {
-	const struct gv_chat_how how = {
-	    .image_rows = (int)d->m->cfg.R, .prompt = open};
+	struct gv_chat_how how = d->chat;
 
 	if (d->raw)
 		return render_raw(d, s, n, out, e);
+	how.prompt = open;
 	return gv_chat(d->t, &how, d->messages, NULL, out, e);
 }
 

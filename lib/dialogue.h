@@ -1,17 +1,19 @@
 /* A conversation with a model, about images or not: text in, text out.
  *
- *	gv_dialogue_open(&d, m, t, raw, e);
+ *	gv_dialogue_open(&d, m, t, &chat, e);
  *	gv_dialogue_show(d, path, n, e);	images, with the first turn
  *	gv_dialogue_law(d, &law, e);		how answers are drawn
  *	gv_dialogue_ask(d, text, n, &answer, e)	... any number of times
  *	gv_dialogue_close(&d);
  *
- * Each question and its answer are turns that the next question sees.  `raw`:
- * no turns, but plain text that the model goes on with, each anew.
+ * Each question and its answer are turns that the next question sees, written as
+ * `chat` says.  Where that is NULL there are no turns, but plain text that the
+ * model goes on with, each anew.
  */
 #ifndef GV_DIALOGUE_H
 #define GV_DIALOGUE_H
 
+#include "chat.h"
 #include "err.h"
 #include "gen.h"
 #include "model.h"
@@ -23,9 +25,11 @@ extern "C" {
 
 struct gv_dialogue;
 
-/* Model and tokenizer must outlive it. */
+/* Model, tokenizer and what *chat points to must outlive it; its image_rows and
+ * prompt are not looked at.  GV_ERR_NOSUP as gv_chat_check() has it. */
 int gv_dialogue_open(struct gv_dialogue **d, struct gv_model *m,
-    const struct gv_tokenizer *t, bool raw, struct gv_error *e) GV_USE_RESULT;
+    const struct gv_tokenizer *t, const struct gv_chat_how *chat,
+    struct gv_error *e) GV_USE_RESULT;
 void gv_dialogue_close(struct gv_dialogue **d); /* NULL is allowed */
 
 /* Reads n > 0 images, of any format that gv_image_read() knows, as the model

@@ -50,6 +50,19 @@ is "at most so many tokens" \
 		jq -c '[.tokens <= 3, .stop]')" '[true,"length"]'
 is "--json has the text" "$(say --json --temperature 0 -p "$ask" "$A" |
 	jq -r .text)" "$(cat greedy)"
+is "the model's template by its name" "$(say --temperature 0 -p "$ask" \
+	--template nano "$A")" "$(cat greedy)"
+must_fail 2 "a template that isn't there" gv-sample -m model --template x -p a
+must_fail 1 "one that the vocabulary can't write" gv-sample -m model \
+	--template llama3 -p a
+must_fail 2 "templates are for chats" gv-sample -m model --raw --template nano \
+	-p a
+cp -r "$MODEL" strange
+echo '[INST] {{ messages }}' >strange/chat_template.jinja
+must_fail 1 "a model's template that isn't known" gv-sample -m strange -p a
+said "... is refused" "--template"
+ok "... unless one is named" gv-sample -m strange --template nano -p a \
+	--max-tokens 2
 ok "plain text goes on" say --raw -p 'what is the'
 ok "output is UTF-8" sh -c 'for s in 1 2 3 4 5 6; do
 	gv-sample -m model --raw -p a --temperature 30 --seed $s; done |
