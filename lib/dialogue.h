@@ -6,9 +6,9 @@
  *	gv_dialogue_ask(d, text, n, &answer, e)	... any number of times
  *	gv_dialogue_close(&d);
  *
- * Each question and its answer are turns that the next question sees, written as
- * `chat` says.  Where that is NULL there are no turns, but plain text that the
- * model goes on with, each anew.
+ * Each question and its answer are turns that the next question sees, written
+ * as `chat` says.  Where that is NULL there are no turns, but plain text that
+ * the model goes on with, each anew.
  */
 #ifndef GV_DIALOGUE_H
 #define GV_DIALOGUE_H
