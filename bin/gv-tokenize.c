@@ -301,15 +301,16 @@ train(int argc, char **argv)
 		cli_usage("train needs --vocab N and -o DIR");
 	if (jsonl && lines)
 		cli_usage("--jsonl and --lines exclude each other");
-	if (gv_bpe_train_open(&b, &law, &e))
+	if (gv_bpe_train_open(&b, &law, &e) || gv_learn_check(dir, &e))
 		cli_die(&e);
 	learn_files(b, file, n);
 	if (gv_bpe_train_learn(b, &result, &e) || gv_learn_write(b, dir, &e))
 		cli_die(&e);
 	if (result.least > 1)
-		cli_warn("words that occur less than %" PRIu64 " times, %.2g "
-			 "%% of the text's, did not fit into the memory",
-		    result.least, result.left_out * 100);
+		cli_warn(
+		    "%.2g %% of the text's words, none of which occurs %" PRIu64
+		    " times, did not fit into the memory",
+		    result.left_out * 100, result.least);
 	cli_say(1, "a vocabulary of %d ids%s", (int)result.size,
 	    result.size < vocab
 		? ": no pair of tokens is left that occurs twice"

@@ -15,32 +15,10 @@
 
 #include "banned.h"
 
-#define MIN_FREQUENCY 2
-#define BLOCK_BYTES   ((size_t)1 << 20) /* of lists, allocated at a time */
-
-/* Words that hold a pair, or did; each once, ascending. */
-struct list {
-	struct list *next;
-	uint32_t n, cap;
-	uint32_t word[];
-};
-
-/* Memory for lists, which all live until the end: a merge shortens a word by
- * one and adds it to two lists, so there are at most three entries a byte. */
-struct block {
-	struct block *next;
-};
-
-struct pair {
-	int32_t a, b;
-	int64_t count;
-	struct list *first;
-};
-
 /* A pair that a pass over words comes upon. */
 struct found {
 	int64_t count;
-	struct list *list;
+	struct gv_bpe_list *list;
 	uint32_t words, last; /* how many hold it; the last of these, from 1 */
 	uint32_t pair;
 };
@@ -56,14 +34,7 @@ struct learner {
 	int32_t *token_slot; /* hash table of learned ids + 1 */
 	size_t token_mask;
 
-	struct pair *pair;
-	size_t pairs, pair_cap;
-	uint32_t *pair_slot; /* hash table of pair + 1 */
-	size_t pair_mask;
-	struct gv_bpe_heap heap;
-	struct block *block;
-	char *room; /* of the first block */
-	size_t left;
+	struct gv_bpe_pairs pairs;
 
 	/* While x and y are merged: the neighbour i in front of them is
 	 * found[2 * i], the one behind is found[2 * i + 1]. */
@@ -163,112 +134,7 @@ gv_learned_free(struct gv_learned *l)
 	memset(l, 0, sizeof *l);
 }
 
-/* ---- pairs --------------------------------------------------------------- */
-
-static size_t
-pair_place(const struct learner *b, int32_t x, int32_t y)
-{
-	uint64_t h =
-	    ((uint64_t)(uint32_t)x << 32 | (uint32_t)y) * 0x9e3779b97f4a7c15u;
-	size_t i = (size_t)(h >> 32) & b->pair_mask;
-
-	for (; b->pair_slot[i]; i = (i + 1) & b->pair_mask) {
-		const struct pair *p = &b->pair[b->pair_slot[i] - 1];
-
-		if (p->a == x && p->b == y)
-			break;
-	}
-	return i;
-}
-
-/* Doubles the table before it is more than half full. */
-static int
-pair_table(struct learner *b, struct gv_error *e)
-{
-	size_t size = b->pair_slot ? 2 * (b->pair_mask + 1) : 1 << 12, i;
-
-	if (b->pair_slot && 2 * b->pairs <= b->pair_mask)
-		return 0;
-	if (b->pairs >= UINT32_MAX / 4)
-		return gv_fail(e, GV_ERR_LIMIT, "more than 2^30 pairs");
-	gv_free(b->pair_slot);
-	b->pair_slot = gv_alloc(size, sizeof *b->pair_slot);
-	if (!b->pair_slot)
-		return no_memory(e);
-	b->pair_mask = size - 1;
-	for (i = 0; i < b->pairs; i++)
-		b->pair_slot[pair_place(b, b->pair[i].a, b->pair[i].b)] =
-		    (uint32_t)i + 1;
-	return 0;
-}
-
-/* `count` more of the pair (x, y), which is found or made; *at is its index. */
-static int
-add(struct learner *b, int32_t x, int32_t y, int64_t count, uint32_t *at,
-    struct gv_error *e)
-{
-	struct pair *p;
-	size_t i;
-
-	if (pair_table(b, e))
-		return e->code;
-	i = pair_place(b, x, y);
-	if (!b->pair_slot[i]) {
-		if (gv_room(&b->pair, &b->pair_cap, b->pairs + 1,
-			sizeof *b->pair, e))
-			return e->code;
-		p = &b->pair[b->pairs++];
-		memset(p, 0, sizeof *p);
-		p->a = x;
-		p->b = y;
-		b->pair_slot[i] = (uint32_t)b->pairs;
-	}
-	*at = b->pair_slot[i] - 1;
-	b->pair[*at].count += count;
-	return 0;
-}
-
-/* A list for the words of a pair, f->words of them. */
-static int
-add_list(struct learner *b, struct found *f, struct gv_error *e)
-{
-	size_t need = sizeof *f->list + f->words * sizeof *f->list->word;
-	struct pair *p = &b->pair[f->pair];
-
-	need = (need + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
-	if (need > b->left) {
-		size_t all = need + sizeof(struct block);
-		struct block *k;
-
-		if (all < BLOCK_BYTES)
-			all = BLOCK_BYTES;
-		k = gv_alloc(all, 1);
-		if (!k)
-			return no_memory(e);
-		k->next = b->block;
-		b->block = k;
-		b->room = (char *)(k + 1);
-		b->left = all - sizeof *k;
-	}
-	f->list = (struct list *)(void *)b->room;
-	b->room += need;
-	b->left -= need;
-	f->list->next = p->first;
-	f->list->n = 0;
-	f->list->cap = f->words;
-	p->first = f->list;
-	return 0;
-}
-
-static int
-push(struct learner *b, uint32_t i, struct gv_error *e)
-{
-	const struct pair *p = &b->pair[i];
-	struct gv_bpe_pair top = {p->count, p->a, p->b, i};
-
-	return p->count < MIN_FREQUENCY ? 0
-					: gv_bpe_heap_push(&b->heap, &top, e);
-}
+/* ---- the pairs of bytes -------------------------------------------------- */
 
 /* Word w holds the pair that f stands for, `count` times more; whether that is
  * new. */
@@ -282,8 +148,6 @@ find(struct found *f, uint32_t w, int64_t count)
 	f->words++;
 	return true;
 }
-
-/* ---- the pairs of bytes -------------------------------------------------- */
 
 /* Tells the pairs of all words; found[256 * x + y] is that of x and y. */
 static void
@@ -313,7 +177,8 @@ list_bytes(const struct gv_bpe_words *w, struct found *found)
 		const int32_t *id = w->id + v->at;
 
 		for (k = 0; k + 1 < v->n; k++) {
-			struct list *l = found[256 * id[k] + id[k + 1]].list;
+			struct gv_bpe_list *l =
+			    found[256 * id[k] + id[k + 1]].list;
 
 			if (!l->n || l->word[l->n - 1] != i)
 				l->word[l->n++] = (uint32_t)i;
@@ -325,6 +190,7 @@ static int
 start(struct learner *b, struct gv_error *e)
 {
 	struct found *found = gv_alloc(256 * 256, sizeof *found);
+	struct gv_bpe_pairs *p = &b->pairs;
 	int32_t i;
 
 	if (!found)
@@ -333,10 +199,13 @@ start(struct learner *b, struct gv_error *e)
 	for (i = 0; i < 256 * 256 && !e->code; i++) {
 		struct found *f = &found[i];
 
-		if (f->words &&
-		    !add(b, i / 256, i % 256, f->count, &f->pair, e) &&
-		    !add_list(b, f, e))
-			(void)!push(b, f->pair, e);
+		if (!f->words)
+			continue;
+		if (!gv_bpe_pairs_add(
+			p, i / 256, i % 256, f->count, &f->pair, e))
+			f->list = gv_bpe_pairs_list(p, f->pair, f->words, e);
+		if (f->list)
+			(void)!gv_bpe_pairs_push(p, f->pair, e);
 	}
 	if (!e->code)
 		list_bytes(b->w, found);
@@ -395,8 +264,8 @@ merge_word(struct learner *b, uint32_t w, int32_t x, int32_t y, int32_t z,
 /* Words are far apart: they are asked for from memory some steps ahead, and
  * their ids when they have come. */
 static int
-merge_list(struct learner *b, const struct list *list, int32_t x, int32_t y,
-    int32_t z, struct gv_error *e)
+merge_list(struct learner *b, const struct gv_bpe_list *list, int32_t x,
+    int32_t y, int32_t z, struct gv_error *e)
 {
 	const struct gv_bpe_words *w = b->w;
 	uint32_t i;
@@ -418,6 +287,7 @@ merge_list(struct learner *b, const struct list *list, int32_t x, int32_t y,
 static int
 settle(struct learner *b, int32_t x, int32_t y, int32_t z, struct gv_error *e)
 {
+	struct gv_bpe_pairs *p = &b->pairs;
 	uint32_t old;
 	size_t i;
 
@@ -426,23 +296,24 @@ settle(struct learner *b, int32_t x, int32_t y, int32_t z, struct gv_error *e)
 		int32_t o = (int32_t)(b->touched[i] / 2);
 		bool front = !(b->touched[i] & 1);
 
-		if (front ? add(b, o, x, -f->count, &old, e) ||
-				add(b, o, z, f->count, &f->pair, e)
-			  : add(b, y, o, -f->count, &old, e) ||
-				add(b, z, o, f->count, &f->pair, e))
+		if (gv_bpe_pairs_add(
+			p, front ? o : y, front ? x : o, -f->count, &old, e) ||
+		    gv_bpe_pairs_add(
+			p, front ? o : z, front ? z : o, f->count, &f->pair, e))
 			return e->code;
-		if (add_list(b, f, e))
+		f->list = gv_bpe_pairs_list(p, f->pair, f->words, e);
+		if (!f->list)
 			return e->code;
 	}
 	for (i = 0; i < b->entries; i++) {
-		struct list *l = b->found[b->entry[i].key].list;
+		struct gv_bpe_list *l = b->found[b->entry[i].key].list;
 
 		l->word[l->n++] = b->entry[i].word;
 	}
 	for (i = 0; i < b->touches; i++) {
 		struct found *f = &b->found[b->touched[i]];
 
-		if (push(b, f->pair, e))
+		if (gv_bpe_pairs_push(p, f->pair, e))
 			return e->code;
 		memset(f, 0, sizeof *f);
 	}
@@ -450,26 +321,28 @@ settle(struct learner *b, int32_t x, int32_t y, int32_t z, struct gv_error *e)
 	return 0;
 }
 
-/* The bytes of x and y together, in `both` of 2 * GV_MAX_PIECE. */
+/* The bytes of both tokens of a pair, in `both` of 2 * GV_MAX_PIECE. */
 static size_t
-spell(const struct gv_learned *l, int32_t x, int32_t y, char *both)
+spell(const struct gv_learned *l, const struct gv_bpe_pair *v, char *both)
 {
-	size_t nx = l->off[x + 1] - l->off[x], ny = l->off[y + 1] - l->off[y];
+	size_t na = l->off[v->a + 1] - l->off[v->a];
+	size_t nb = l->off[v->b + 1] - l->off[v->b];
 
-	memcpy(both, l->s + l->off[x], nx);
-	memcpy(both + nx, l->s + l->off[y], ny);
-	return nx + ny;
+	memcpy(both, l->s + l->off[v->a], na);
+	memcpy(both + na, l->s + l->off[v->b], nb);
+	return na + nb;
 }
 
+/* Makes the pair a token, which is spelled so. */
 static int
 merge(struct learner *b, uint32_t pair, const char *both, size_t n,
     struct gv_error *e)
 {
+	const struct gv_bpe_pair v = b->pairs.pair[pair];
 	struct gv_learned *l = b->out;
-	int32_t x = b->pair[pair].a, y = b->pair[pair].b, z;
-	const struct list *list;
+	const struct gv_bpe_list *list;
+	int32_t z = token(b, both, n, e);
 
-	z = token(b, both, n, e);
 	if (z < 0)
 		return e->code;
 	if (gv_room(
@@ -477,16 +350,16 @@ merge(struct learner *b, uint32_t pair, const char *both, size_t n,
 	    gv_room(
 		&l->right, &l->right_cap, l->merges + 1, sizeof *l->right, e))
 		return e->code;
-	l->left[l->merges] = x;
-	l->right[l->merges] = y;
+	l->left[l->merges] = v.a;
+	l->right[l->merges] = v.b;
 	l->merges++;
-	for (list = b->pair[pair].first; list; list = list->next)
-		if (merge_list(b, list, x, y, z, e))
+	for (list = v.first; list; list = list->next)
+		if (merge_list(b, list, v.a, v.b, z, e))
 			return e->code;
-	if (settle(b, x, y, z, e))
+	if (settle(b, v.a, v.b, z, e))
 		return e->code;
-	b->pair[pair].first = NULL;
-	b->pair[pair].count = 0;
+	b->pairs.pair[pair].first = NULL;
+	b->pairs.pair[pair].count = 0;
 	return 0;
 }
 
@@ -523,27 +396,23 @@ learn(struct learner *b, int32_t vocab, const struct gv_bpe_special *special,
     struct gv_error *e)
 {
 	char both[2 * GV_MAX_PIECE];
+	uint32_t pair;
 	size_t n;
+	int got = 0;
 
 	b->found = gv_alloc(2 * (size_t)vocab, sizeof *b->found);
 	if (!b->found)
 		return no_memory(e);
 	if (alphabet(b, vocab, e) || start(b, e))
 		return e->code;
-	while (b->out->n < vocab && b->heap.n) {
-		struct gv_bpe_pair top = gv_bpe_heap_pop(&b->heap);
-
-		if (b->pair[top.at].count != top.count) {
-			if (push(b, top.at, e))
-				return e->code;
-			continue;
-		}
-		n = spell(b->out, top.a, top.b, both);
+	while (b->out->n < vocab &&
+	       (got = gv_bpe_pairs_pop(&b->pairs, &pair, e)) > 0) {
+		n = spell(b->out, &b->pairs.pair[pair], both);
 		if (!spells_special(special, both, n) &&
-		    merge(b, top.at, both, n, e))
+		    merge(b, pair, both, n, e))
 			return e->code;
 	}
-	return 0;
+	return got < 0 ? got : 0;
 }
 
 int
@@ -551,21 +420,14 @@ gv_bpe_learn(struct gv_learned *out, struct gv_bpe_words *w, int32_t vocab,
     const struct gv_bpe_special *special, struct gv_error *e)
 {
 	struct learner b = {.out = out, .w = w};
-	struct block *k;
 
 	memset(out, 0, sizeof *out);
 	if (w->words >= UINT32_MAX)
 		return gv_fail(
 		    e, GV_ERR_LIMIT, "more than 2^32 different words");
 	(void)!learn(&b, vocab, special, e); /* the code is in e */
-	while ((k = b.block)) {
-		b.block = k->next;
-		gv_free(k);
-	}
+	gv_bpe_pairs_free(&b.pairs);
 	gv_free(b.token_slot);
-	gv_free(b.pair);
-	gv_free(b.pair_slot);
-	gv_free(b.heap.pair);
 	gv_free(b.found);
 	gv_free(b.touched);
 	gv_free(b.entry);

@@ -1,5 +1,5 @@
 /* The inside of vocabulary training, shared by bpe_train.c (from text to
- * words), bpe_learn.c (from words to merges), bpe_heap.c (which merge comes
+ * words), bpe_learn.c (from words to merges), bpe_pairs.c (which one comes
  * next) and bpe_write.c (the files).  Not part of the library's interface.
  */
 #ifndef GV_BPE_TRAIN_PRIV_H
@@ -81,23 +81,61 @@ int gv_bpe_learn(struct gv_learned *out, struct gv_bpe_words *w, int32_t vocab,
 
 /* ---- pairs that may be merged -------------------------------------------- */
 
-/* A pair of tokens and how often it occurs. */
-struct gv_bpe_pair {
-	int64_t count;
-	int32_t a, b;
-	uint32_t at; /* whatever the owner of the heap wants to find */
+/* Words that hold a pair, or did; each once, ascending. */
+struct gv_bpe_list {
+	struct gv_bpe_list *next;
+	uint32_t n;
+	uint32_t word[];
 };
 
-/* A heap of pairs: the most frequent one first; of equally frequent ones that
- * with the smaller a, then the smaller b.  Zero it first; `pair` is freed with
- * gv_free(). */
+struct gv_bpe_pair {
+	int32_t a, b;
+	int64_t count;
+	struct gv_bpe_list *first;
+};
+
+/* A pair as the heap knows it: its count may be too large, never too small. */
+struct gv_bpe_top {
+	int64_t count;
+	int32_t a, b;
+	uint32_t pair;
+};
 struct gv_bpe_heap {
-	struct gv_bpe_pair *pair;
+	struct gv_bpe_top *top;
 	size_t n, cap;
 };
-int gv_bpe_heap_push(struct gv_bpe_heap *h, const struct gv_bpe_pair *p,
-    struct gv_error *e) GV_USE_RESULT;
-struct gv_bpe_pair gv_bpe_heap_pop(struct gv_bpe_heap *h); /* n > 0 */
+
+/* All pairs, by number.  Zero it first. */
+struct gv_bpe_pairs {
+	struct gv_bpe_pair *pair;
+	size_t n, cap;
+	uint32_t *slot; /* hash table of numbers + 1 */
+	size_t mask;
+	struct gv_bpe_heap heap;
+	struct gv_bpe_block *block; /* memory of lists */
+	char *room; /* in the first block ... */
+	size_t left; /* ... and how much of it */
+};
+void gv_bpe_pairs_free(struct gv_bpe_pairs *p);
+
+/* Adds to the count of x and y, which are found or made; *at is the number. */
+int gv_bpe_pairs_add(struct gv_bpe_pairs *p, int32_t x, int32_t y,
+    int64_t count, uint32_t *at, struct gv_error *e) GV_USE_RESULT;
+
+/* A list more for a pair, with room for so many words, or NULL. */
+struct gv_bpe_list *gv_bpe_pairs_list(
+    struct gv_bpe_pairs *p, uint32_t at, uint32_t words, struct gv_error *e);
+
+/* Puts a pair on the heap, if it occurs often enough to be merged.  That is to
+ * be done whenever its count may have risen. */
+int gv_bpe_pairs_push(
+    struct gv_bpe_pairs *p, uint32_t at, struct gv_error *e) GV_USE_RESULT;
+
+/* 1 and the pair to be merged next, 0 if there is none, or an error: the most
+ * frequent one; of equally frequent ones that with the smaller a, then the
+ * smaller b. */
+int gv_bpe_pairs_pop(
+    struct gv_bpe_pairs *p, uint32_t *at, struct gv_error *e) GV_USE_RESULT;
 
 /* ---- files --------------------------------------------------------------- */
 

@@ -74,6 +74,8 @@ must_fail 1 "JSON without text to train on" sh -c \
 is "no directory is left of these" "$(ls -d x 2>/dev/null)" ""
 must_fail 1 "a directory that cannot be made" \
 	gv-tokenize train -v 300 -o no/such/dir "$G/corpus.txt"
+is "... is said before any text is read" "$(gv-tokenize train -v 300 \
+	-o no/such/dir missing 2>&1 | grep -c no/such/dir)" 1
 
 # ---- statistics
 ok "stats" gv-tokenize stats -m nano --against chatml --json -o stats.json \
