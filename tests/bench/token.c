@@ -1,28 +1,37 @@
-/* How fast a vocabulary opens and encodes:
+/* How fast a vocabulary opens and encodes.
  *
- *	token DIR FILE [RUNS]
+ *	token [DIR [FILE ...]]
  *
- * prints how long opening took, the first time and the fastest of RUNS (5);
- * then for the text of FILE the rate of the first pass, which fills the cache
- * of pieces, and of the fastest later one, in MB/s (10^6 bytes) of one core,
- * and the number of ids.
+ * Opening: the first time, which compiles a large tokenizer.json, and later
+ * ones.  Encoding, in MB/s (10^6 bytes) of CPU time, so of one core: the first
+ * pass over a text with a fresh cache of pieces, and the fastest of later ones;
+ * of each FILE, and of texts that are the worst that we know.  Then the first
+ * FILE again as one text of 32 MB, in MB/s by the clock, with one thread, two
+ * and one a core.
+ *
+ * Without a FILE that is this repository's C, and without a DIR the vocabulary
+ * is learned from that: run it in the source tree.
  */
+#include "bpe_train.h"
+#include "clock.h"
 #include "io.h"
 #include "mem.h"
+#include "philox.h"
 #include "token.h"
 
+#include <glob.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+#define RUNS       5
+#define WORST      ((size_t)2 << 20) /* bytes of a made text */
+#define LONG       ((size_t)32 << 20)
+#define MAX_FILE   ((size_t)1 << 30)
+#define LEARN_SIZE 8192
 
 /* The thread's own time: the machine may be busy with others. */
 static double
@@ -39,62 +48,340 @@ must(int result, const struct gv_error *e)
 {
 	if (!result)
 		return;
-	fprintf(stderr, "token: %s\n", e->msg);
+	fprintf(stderr, "bench/token: %s\n", e->msg);
 	exit(1);
 }
 
-static struct gv_tokenizer *
-open_timed(const char *dir, int runs)
+static void *
+room(size_t n)
 {
-	struct gv_tokenizer *t;
 	struct gv_error e = {0};
-	double from = now(), first, best, took;
+	void *p = gv_alloc(n, 1);
+
+	must(!p && gv_fail(&e, GV_ERR_NOMEM, "out of memory"), &e);
+	return p;
+}
+
+/* ---- texts --------------------------------------------------------------- */
+
+struct text {
+	char *s;
+	size_t n;
+};
+
+static struct text
+from_file(const char *path)
+{
+	struct gv_error e = {0};
+	struct text x;
+
+	must(gv_slurp(path, MAX_FILE, &x.s, &x.n, &e), &e);
+	return x;
+}
+
+static struct text
+from_sources(void)
+{
+	struct gv_error e = {0};
+	struct text x = {NULL, 0};
+	size_t cap = 0, i;
+	glob_t g;
+
+	if (glob("lib/*.[ch]", 0, NULL, &g)) {
+		fprintf(stderr, "bench/token: no lib/*.[ch] here; give a "
+				"directory and a file\n");
+		exit(1);
+	}
+	for (i = 0; i < g.gl_pathc; i++) {
+		struct text f = from_file(g.gl_pathv[i]);
+
+		must(gv_room(&x.s, &cap, x.n + f.n, 1, &e), &e);
+		memcpy(x.s + x.n, f.s, f.n);
+		x.n += f.n;
+		gv_free(f.s);
+	}
+	globfree(&g);
+	return x;
+}
+
+static size_t
+put_char(char *s, uint32_t c)
+{
+	s[0] = (char)(0xe0 | c >> 12);
+	s[1] = (char)(0x80 | (c >> 6 & 63));
+	s[2] = (char)(0x80 | (c & 63));
+	return 3;
+}
+
+/* Texts without end or reason. */
+enum worst {
+	ONE_LETTER,
+	FOUR_LETTERS,
+	LETTERS,
+	DIGITS,
+	WORDS,
+	PAIRS,
+	BASE64,
+	MINIFIED,
+	RULES,
+	SPACES,
+	SIGNS,
+	CHINESE,
+	KOREAN,
+	MARKS,
+	EMOJI,
+	BYTES,
+	KINDS
+};
+static const char *const worst_name[KINDS] = {"one letter", "four letters",
+    "26 letters, no blank", "digits", "random words", "aaaa bbbb", "base64",
+    "C without blanks", "rules of dashes", "blanks of any number", "signs",
+    "random Chinese", "random Korean", "combining marks", "emoji sequences",
+    "random bytes"};
+
+static size_t
+add_some(enum worst kind, struct gv_rng *r, char *s)
+{
+	static const char of_base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk"
+					"lmnopqrstuvwxyz0123456789+/";
+	static const char signs[] = "!\"#$%&()*+,-./:;<=>?@[]^_{|}~";
+	static const char *const emoji[] = {"\xf0\x9f\x98\x80",
+	    "\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9",
+	    "\xf0\x9f\x91\x8d\xf0\x9f\x8f\xbd",
+	    "\xf0\x9f\x87\xa9\xf0\x9f\x87\xaa", "\xe2\x9d\xa4\xef\xb8\x8f"};
+	size_t n = 1, i;
+
+#define BELOW(k) ((uint32_t)gv_rng_below(r, (k)))
+	*s = 'a';
+	if (kind == FOUR_LETTERS) {
+		*s = "ACGT"[BELOW(4)];
+	} else if (kind == LETTERS) {
+		*s = (char)('a' + BELOW(26));
+	} else if (kind == DIGITS) {
+		*s = (char)('0' + BELOW(10));
+	} else if (kind == WORDS) {
+		n = 2 + BELOW(12);
+		for (i = 0; i < n - 1; i++)
+			s[i] = (char)('a' + BELOW(26));
+		s[n - 1] = ' ';
+	} else if (kind == PAIRS) {
+		memcpy(s, BELOW(2) ? "aaaa " : "bbbb ", n = 5);
+	} else if (kind == BASE64) {
+		*s = of_base64[BELOW(64)];
+	} else if (kind == RULES || kind == SPACES) {
+		n = 2 + BELOW(150);
+		memset(s, kind == RULES ? '-' : ' ', n);
+		s[n - 1] = kind == RULES ? '+' : 'x';
+	} else if (kind == SIGNS) {
+		*s = signs[BELOW(sizeof signs - 1)];
+	} else if (kind == CHINESE) {
+		n = put_char(s, 0x4e00 + BELOW(0x5200));
+	} else if (kind == KOREAN) {
+		n = put_char(s, 0xac00 + BELOW(11172));
+	} else if (kind == MARKS) {
+		*s = "aeiou"[BELOW(5)];
+		for (i = BELOW(8); i; i--) {
+			uint32_t c = 0x300 + BELOW(0x6f);
+
+			s[n++] = (char)(0xc0 | c >> 6);
+			s[n++] = (char)(0x80 | (c & 63));
+		}
+	} else if (kind == EMOJI) {
+		const char *p = emoji[BELOW(sizeof emoji / sizeof *emoji)];
+
+		memcpy(s, p, n = strlen(p));
+	} else if (kind == BYTES) {
+		*s = (char)BELOW(256);
+	}
+#undef BELOW
+	return n;
+}
+
+static struct text
+make_worst(enum worst kind, struct text code)
+{
+	struct text x = {room(WORST + 256), 0};
+	struct gv_rng r;
+	size_t i;
+
+	gv_rng_init(&r, 1, GV_PURPOSE_TEST);
+	for (i = 0; kind == MINIFIED && i < code.n && x.n < WORST; i++)
+		if ((unsigned char)code.s[i] > ' ')
+			x.s[x.n++] = code.s[i];
+	while (kind != MINIFIED && x.n < WORST)
+		x.n += add_some(kind, &r, x.s + x.n);
+	return x;
+}
+
+/* ---- vocabularies -------------------------------------------------------- */
+
+/* Learns one in a new directory. */
+static const char *
+learn(struct text code)
+{
+	static char dir[] = "/tmp/bench-token.XXXXXX";
+	struct gv_bpe_law law = {.vocab = LEARN_SIZE, .chat_template = "nano"};
+	struct gv_bpe_result result;
+	struct gv_error e = {0};
+	struct gv_bpe_train *b;
+
+	if (!mkdtemp(dir)) {
+		perror(dir);
+		exit(1);
+	}
+	must(gv_bpe_train_open(&b, &law, &e), &e);
+	must(gv_bpe_train_add(b, code.s, code.n, &e), &e);
+	must(gv_bpe_train_learn(b, &result, &e), &e);
+	must(gv_bpe_train_write(b, dir, &e), &e);
+	gv_bpe_train_close(&b);
+	return dir;
+}
+
+static void
+forget(const char *dir)
+{
+	static const char *const name[] = {
+	    "tokenizer.json", "tokenizer_config.json", ".gv-tokenizer"};
+	char path[64];
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, name[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
+/* ---- timing -------------------------------------------------------------- */
+
+static void
+opening(const char *dir)
+{
+	struct gv_error e = {0};
+	struct gv_tokenizer *t;
+	double first = 0, best = 0;
+	int i, size = 0;
+
+	for (i = 0; i < RUNS; i++) {
+		double took = -gv_now();
+
+		must(gv_tokenizer_open(&t, dir, &e), &e);
+		took += gv_now();
+		size = gv_tokenizer_size(t);
+		gv_tokenizer_close(&t);
+		first = i ? first : took;
+		best = !i || took < best ? took : best;
+	}
+	printf("%d ids, opened in %.1f ms, later %.1f ms\n", size, first * 1e3,
+	    best * 1e3);
+}
+
+/* With a vocabulary of its own, whose cache is empty. */
+static void
+encoding(const char *dir, const char *name, struct text x)
+{
+	struct gv_error e = {0};
+	struct gv_ids ids = {0};
+	struct gv_tokenizer *t;
+	double first = 0, best = 0;
 	int i;
 
 	must(gv_tokenizer_open(&t, dir, &e), &e);
-	first = best = (now() - from) * 1e3;
-	for (i = 1; i < runs; i++) {
-		gv_tokenizer_close(&t);
-		from = now();
-		must(gv_tokenizer_open(&t, dir, &e), &e);
-		took = (now() - from) * 1e3;
-		best = took < best ? took : best;
+	for (i = 0; i < RUNS; i++) {
+		double took = -worked();
+
+		ids.n = 0;
+		must(gv_encode(t, x.s, x.n, false, &ids, &e), &e);
+		took += worked();
+		first = i ? first : took;
+		best = !i || took < best ? took : best;
 	}
-	printf("open    %8.1f ms, then %.1f ms (%d ids)\n", first, best,
-	    (int)gv_tokenizer_size(t));
-	return t;
+	printf("%-24.24s %8.1f %8.1f %8.1f %8.2f\n", name, (double)x.n * 1e-6,
+	    (double)x.n / first * 1e-6, (double)x.n / best * 1e-6,
+	    (double)x.n / (double)(ids.n ? ids.n : 1));
+	gv_ids_free(&ids);
+	gv_tokenizer_close(&t);
+}
+
+static double
+by_clock(const struct gv_tokenizer *t, struct text x, size_t threads)
+{
+	struct gv_error e = {0};
+	struct gv_ids ids = {0};
+	double best = 0;
+	int i;
+
+	for (i = 0; i < RUNS; i++) {
+		double took = -gv_now();
+
+		ids.n = 0;
+		must(gv_encode_threads(t, x.s, x.n, false, threads, &ids, &e),
+		    &e);
+		took += gv_now();
+		best = !i || took < best ? took : best;
+	}
+	gv_ids_free(&ids);
+	return (double)x.n / best * 1e-6;
+}
+
+static void
+threads(const char *dir, struct text x)
+{
+	struct text all = {room(LONG), 0};
+	struct gv_error e = {0};
+	struct gv_tokenizer *t;
+	double rate[3];
+	cpu_set_t set;
+	int cores =
+	    sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+
+	for (; x.n && all.n < LONG; all.n += x.n) {
+		x.n = x.n < LONG - all.n ? x.n : LONG - all.n;
+		memcpy(all.s + all.n, x.s, x.n);
+	}
+	must(gv_tokenizer_open(&t, dir, &e), &e);
+	rate[0] = by_clock(t, all, 1);
+	rate[1] = by_clock(t, all, 2);
+	rate[2] = by_clock(t, all, (size_t)cores);
+	printf("one text of %.1f MB: 1 thread %.1f MB/s, 2 threads %.1f "
+	       "(x%.2f), %d threads %.1f (x%.2f)\n",
+	    (double)all.n * 1e-6, rate[0], rate[1], rate[1] / rate[0], cores,
+	    rate[2], rate[2] / rate[0]);
+	gv_tokenizer_close(&t);
+	gv_free(all.s);
 }
 
 int
 main(int argc, char **argv)
 {
-	int runs = argc > 3 ? atoi(argv[3]) : 5, i;
-	struct gv_tokenizer *t;
-	struct gv_error e = {0};
-	struct gv_ids ids = {0};
-	double took, best = 0, first = 0;
-	size_t n;
-	char *s;
+	struct text code = from_sources(), x, first = code;
+	const char *dir = argc > 1 ? argv[1] : learn(code);
+	int i;
 
-	if (argc < 3 || runs < 1) {
-		fprintf(stderr, "usage: token DIR FILE [RUNS]\n");
-		return 2;
+	opening(dir);
+	printf("%-24s %8s %8s %8s %8s\n", "MB/s a core", "MB", "first", "later",
+	    "B/token");
+	for (i = 2; i < argc; i++) {
+		const char *slash = strrchr(argv[i], '/');
+
+		x = from_file(argv[i]);
+		encoding(dir, slash ? slash + 1 : argv[i], x);
+		if (i == 2)
+			first = x;
+		else
+			gv_free(x.s);
 	}
-	t = open_timed(argv[1], runs);
-	must(gv_slurp(argv[2], (size_t)1 << 30, &s, &n, &e), &e);
-	for (i = 0; i < runs; i++) {
-		ids.n = 0;
-		took = -worked();
-		must(gv_encode(t, s, n, false, &ids, &e), &e);
-		took += worked();
-		first = i ? first : took;
-		best = !i || took < best ? took : best;
+	encoding(dir, "lib/*.[ch]", code);
+	for (i = 0; i < KINDS; i++) {
+		x = make_worst((enum worst)i, code);
+		encoding(dir, worst_name[i], x);
+		gv_free(x.s);
 	}
-	printf("encode  %8.1f MB/s, then %.1f MB/s (%.1f MB, %zu ids)\n",
-	    (double)n / first * 1e-6, (double)n / best * 1e-6, (double)n * 1e-6,
-	    ids.n);
-	gv_ids_free(&ids);
-	gv_free(s);
-	gv_tokenizer_close(&t);
+	threads(dir, first);
+	if (first.s != code.s)
+		gv_free(first.s);
+	gv_free(code.s);
+	if (argc < 2)
+		forget(dir);
 	return 0;
 }
