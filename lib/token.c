@@ -307,7 +307,7 @@ gv_decode(const struct gv_tokenizer *t, const int32_t *id, size_t n,
 		at += k;
 	}
 	if (t->clip && at && s[at - 1] == ' ')
-		at--;
+		s[--at] = '\0';
 	if (t->strip && at && s[0] == ' ')
 		memmove(s, s + 1, at--);
 	*out = s;

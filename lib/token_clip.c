@@ -184,7 +184,9 @@ unpack(const char *s, size_t n, char **out, size_t *len, struct gv_error *e)
 			gv_fail(e, GV_ERR_NOMEM, "out of memory");
 		} else {
 			z.next_out = (Bytef *)p + z.total_out;
-			z.avail_out = (uInt)(cap - z.total_out);
+			z.avail_out =
+			    (uInt)((cap < MAX_UNPACKED ? cap : MAX_UNPACKED) -
+				   z.total_out);
 			got = inflate(&z, Z_NO_FLUSH);
 		}
 	}

@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
-"""Compares ids with Hugging Face tokenizers, string by string.
+"""Compares ids with the reference tokenizers, string by string.
 
-    V/bin/pip install tokenizers==0.23.3
-    V/bin/python tests/golden/compare_tokens.py [-n FUZZ] [-t TEXT] DIR ...
+    V/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0 transformers==5.23.0
+    V/bin/python tests/golden/compare_tokens.py [-n FUZZ] [-t TEXT] PATH ...
 
-run in the repository's root after `make` ($B: the build directory).  Each DIR
-has a tokenizer.json; without any, small vocabularies of every kind are made
-here.  The strings are TEXT and this repository's sources by the piece of
+run in the repository's root after `make` ($B: the build directory).  A PATH is
+what gv-tokenize -m takes, and its reference
+
+    tokenizer.json                  tokenizers
+    *.tiktoken, tokenizer.model     tiktoken (the latter as Llama 3's)
+    bpe_simple_vocab_16e6.txt.gz    transformers' CLIPTokenizer
+    *.gguf                          tokenizers, with SmolLM2's pre-tokenizer
+
+Without any, small vocabularies of every kind are made here.  The strings are
+TEXT and this repository's sources by the piece of
 64 kB, random characters of every block of Unicode (20 MB), Unicode's own
 tests of normalisation (Debian's unicode-data), every string up to length 3
 over a nasty alphabet, FUZZ (10^6) strings of nasty parts, and random bytes,
@@ -14,9 +21,11 @@ which only have to come back.  Prints how many strings there were and how many
 differ; exits with 1 if any do.
 """
 import argparse
+import base64
 import bz2
 import ctypes
 import glob
+import gzip
 import itertools
 import json
 import os
@@ -37,6 +46,17 @@ NASTY = ("a", "S", "t", "'", " ", "  ", "\t", "\n", "\r", "\0", "1", "\u0663",
          "\u1100", "\u1161", "\u11a8", "\uac00", "\u212b", "\ufb01", "\u4e2d",
          "\u2581", "\U0001f642", "\U0001f3fd", "\U00010d4a", "\U0002ebf0",
          "\U0010ffff", "\ufffd", "the", " the", "I", "\u0130")
+CLIP = (r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+"
+        r"|[\p{N}]|[^\s\p{L}\p{N}]+")
+DEEPSEEK = (r'\p{N}{1,3}', '[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+',
+            r'[!"#$%&\'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+'
+            '|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*'
+            r'|\s*[\r\n]+|\s+(?!\S)|\s+')
+O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*"
+         r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+         r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
          r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
@@ -70,6 +90,18 @@ class Ours:
                                       ctypes.byref(self.e)):
             sys.exit(self.e.msg.decode())
 
+    def gguf_json(self, path):
+        """The tokenizer.json that a GGUF file is read as."""
+        load = ctypes.CDLL('libjansson.so.4').json_dumps
+        load.restype = ctypes.c_void_p
+        g, o, c = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+        if self.lib.gv_gguf_open(ctypes.byref(g), path.encode(),
+                                 ctypes.byref(self.e)) or \
+                self.lib.gv_gguf_tokenizer(g, ctypes.byref(o), ctypes.byref(c),
+                                           ctypes.byref(self.e)):
+            sys.exit(self.e.msg.decode())
+        return json.loads(ctypes.string_at(load(o, ctypes.c_size_t(0))))
+
     def encode(self, s):
         self.ids.n = 0
         if self.lib.gv_encode(self.t, s, ctypes.c_size_t(len(s)), True,
@@ -87,6 +119,92 @@ class Ours:
         s = ctypes.string_at(p, n.value)
         self.lib.gv_free(p)
         return s
+
+
+# ---- references
+
+class HF:
+    def __init__(self, t):
+        self.t = t
+        norm = str(t.normalizer)
+        self.nfc = 'NFC' in norm
+        self.clip = t.model.end_of_word_suffix == '</w>'
+        # what comes back is what went in
+        self.whole = not (self.clip or t.model.byte_fallback or self.nfc)
+        self.bytes = self.whole and len(
+            set(t.get_vocab()) & set(pre_tokenizers.ByteLevel.alphabet())) == 256
+
+    def encode(self, s):
+        return self.t.encode(s, add_special_tokens=False).ids
+
+    def decode(self, ids):
+        s = self.t.decode(ids, skip_special_tokens=False)
+        return s.replace('</w>', ' ').rstrip(' ') if self.clip else s
+
+
+class Tiktoken:
+    nfc = clip = False
+    whole = bytes = True
+
+    def __init__(self, path):
+        import tiktoken
+        from tiktoken_ext import openai_public as known
+        with open(path, 'rb') as f:
+            ranks = {base64.b64decode(a): int(b) for a, b in
+                     (x.split() for x in f if x.strip())}
+        known.load_tiktoken_bpe = lambda *_, **__: ranks
+        name = os.path.basename(path).split('.')[0]
+        if name != 'tokenizer':
+            make = known.ENCODING_CONSTRUCTORS[name]()
+        else:
+            first = ['begin_of_text', 'end_of_text', 'reserved_special_token_0',
+                     'reserved_special_token_1', 'finetune_right_pad_id',
+                     'step_id', 'start_header_id', 'end_header_id', 'eom_id',
+                     'eot_id', 'python_tag', 'image']
+            first += [f'reserved_special_token_{i}' for i in range(2, 246)]
+            make = {'name': 'llama3', 'mergeable_ranks': ranks,
+                    'pat_str': QWEN2.replace(r'\p{N}|', r'\p{N}{1,3}|'),
+                    'special_tokens': {f'<|{t}|>': len(ranks) + i
+                                       for i, t in enumerate(first)}}
+        self.t = tiktoken.Encoding(**make)
+
+    def encode(self, s):
+        return self.t.encode(s, allowed_special='all')
+
+    def decode(self, ids):
+        return self.t.decode(ids)
+
+
+def clip(path):
+    from transformers import CLIPTokenizer
+    with gzip.open(path, 'rt', encoding='utf-8') as f:
+        lines = f.read().split('\n')[1:49152 - 256 - 2 + 1]
+    merges = [tuple(x.split()) for x in lines]
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    vocab = [chr(b) for b in own] + [chr(256 + i) for i in range(68)]
+    vocab += [x + '</w>' for x in vocab] + [''.join(x) for x in merges]
+    vocab += ['<|startoftext|>', '<|endoftext|>']
+    t = CLIPTokenizer(vocab={x: i for i, x in enumerate(vocab)}, merges=merges)
+    return HF(Tokenizer.from_str(t.backend_tokenizer.to_str()))
+
+
+def reference(path, ours):
+    if os.path.isdir(path):
+        for name in ('tokenizer.json', '*.tiktoken', 'tokenizer.model',
+                     '*.txt.gz'):
+            path = (glob.glob(f'{path}/{name}') or [path])[0]
+    if path.endswith('.gguf'):
+        o = ours.gguf_json(path)
+        o['pre_tokenizer'] = {'type': 'Sequence', 'pretokenizers': [
+            {'type': 'Digits', 'individual_digits': True},
+            {'type': 'ByteLevel', 'add_prefix_space': False,
+             'trim_offsets': True, 'use_regex': True}]}
+        return HF(Tokenizer.from_str(json.dumps(o)))
+    if path.endswith('.gz'):
+        return clip(path)
+    if path.endswith('.json'):
+        return HF(Tokenizer.from_file(path))
+    return Tiktoken(path)
 
 
 # ---- vocabularies
@@ -119,20 +237,39 @@ def train(path, text, kind):
         state = json.loads(t.to_str())
         state['added_tokens'] = state['added_tokens'][:1]
         t = Tokenizer.from_str(json.dumps(state))
+    elif kind == 'clip':
+        t = Tokenizer(models.BPE(end_of_word_suffix='</w>',
+                                 continuing_subword_prefix='',
+                                 unk_token='<|endoftext|>'))
+        t.normalizer = normalizers.Sequence([
+            normalizers.NFC(), normalizers.Replace(Regex(r'\s+'), ' '),
+            normalizers.Lowercase()])
+        t.pre_tokenizer = pre_tokenizers.Sequence([
+            pre_tokenizers.Split(Regex(CLIP), 'removed', invert=True),
+            pre_tokenizers.ByteLevel(False)])
+        t.decoder = decoders.ByteLevel()
+        byte = sorted(pre_tokenizers.ByteLevel.alphabet())
+        t.train_from_iterator(text, trainers.BpeTrainer(
+            vocab_size=3000, show_progress=False, min_frequency=2,
+            end_of_word_suffix='</w>', initial_alphabet=byte,
+            special_tokens=['<|endoftext|>', *(b + '</w>' for b in byte)]))
+        state = json.loads(t.to_str())
+        state['added_tokens'] = state['added_tokens'][:1]
+        t = Tokenizer.from_str(json.dumps(state))
     else:
         t = Tokenizer(models.BPE(ignore_merges=kind == 'llama3'))
         tr = trainers.BpeTrainer(
             vocab_size=3000, show_progress=False, min_frequency=2,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-        cut = {'gpt2': None, 'qwen2': QWEN2,
-               'llama3': QWEN2.replace(r'\p{N}|', r'\p{N}{1,3}|')}.get(kind)
+        cut = {'qwen2': [QWEN2], 'o200k': [O200K], 'deepseek': DEEPSEEK,
+               'llama3': [QWEN2.replace(r'\p{N}|', r'\p{N}{1,3}|')]}.get(kind)
         if kind == 'smollm2':
             t.pre_tokenizer = pre_tokenizers.Sequence([
                 pre_tokenizers.Digits(individual_digits=True),
                 pre_tokenizers.ByteLevel(add_prefix_space=False)])
         elif cut:
             t.pre_tokenizer = pre_tokenizers.Sequence([
-                pre_tokenizers.Split(Regex(cut), 'isolated'),
+                *(pre_tokenizers.Split(Regex(p), 'isolated') for p in cut),
                 pre_tokenizers.ByteLevel(False, use_regex=False)])
         else:
             t.pre_tokenizer = pre_tokenizers.ByteLevel(False)
@@ -213,12 +350,10 @@ def fuzz(n):
 
 def compare(name, what, ours, theirs, strings, bar):
     n = size = bad = back = 0
-    nfc = theirs.normalizer is not None and 'NFC' in str(theirs.normalizer)
-    whole = theirs.model.byte_fallback is False
     for s in strings:
         b = s.encode()
         got = ours.encode(b)
-        want = theirs.encode(s, add_special_tokens=False).ids
+        want = theirs.encode(s)
         n += 1
         size += len(b)
         if got != want:
@@ -227,14 +362,11 @@ def compare(name, what, ours, theirs, strings, bar):
                 print(f'  {s[:60]!r}\n    ours   {got[:24]}\n'
                       f'    theirs {want[:24]}')
         said = ours.decode(got, True)
-        if said.decode('utf-8', 'replace') != theirs.decode(
-                want, skip_special_tokens=False):
+        if said.decode('utf-8', 'replace') != theirs.decode(want) or \
+                (theirs.bytes and said != b):
             back += 1
             if back <= bar:
                 print(f'  decoded {s[:60]!r}: {said[:60]!r}')
-        elif whole and not nfc and said != b and len(s) < 4:
-            back += said.decode() != theirs.decode(
-                want, skip_special_tokens=False)
     print(f'{name:12} {what:14} {n:8} strings {size / 1e6:7.1f} MB: '
           f'{bad} differ, {back} decoded otherwise', flush=True)
     return bad + back
@@ -242,7 +374,7 @@ def compare(name, what, ours, theirs, strings, bar):
 
 def random_bytes(name, ours, theirs):
     r, bad = random.Random(3), 0
-    if theirs.normalizer is not None or theirs.model.byte_fallback:
+    if not theirs.bytes:
         return 0
     for _ in range(2000):
         s = r.randbytes(r.randrange(1, 2000))
@@ -258,25 +390,28 @@ def main():
     a.add_argument('-t', action='append', default=[])
     a.add_argument('-m', type=float, default=20, help='MB of Unicode')
     a.add_argument('-k', help='kinds to train',
-                   default='qwen2,gpt2,llama3,llama2,first,always,never')
+                   default='qwen2,gpt2,llama3,smollm2,o200k,deepseek,clip,'
+                   'llama2,first,always,never')
     a.add_argument('--show', type=int, default=3)
-    a.add_argument('dir', nargs='*')
+    a.add_argument('path', nargs='*')
     o = a.parse_args()
     code = sorted(glob.glob('lib/*.[ch]') + glob.glob('kernels/**/*.c*',
                                                       recursive=True))
-    dirs, bad = list(o.dir), 0
+    code = list(pieces(code))
+    dirs, bad = list(o.path), 0
     if not dirs:
         tmp = tempfile.mkdtemp()
-        text = list(pieces(sorted(glob.glob('man/man*/*')) + code[:60]))
+        text = [*pieces(sorted(glob.glob('man/man*/*'))), *code[:60]]
         for kind in o.k.split(','):
             dirs.append(f'{tmp}/{kind}')
             train(dirs[-1], text, kind)
     for d in dirs:
-        name = os.path.basename(os.path.normpath(d))
-        ours, theirs = Ours(d), Tokenizer.from_file(f'{d}/tokenizer.json')
+        name = os.path.basename(os.path.normpath(d))[:12]
+        ours = Ours(d)
+        theirs = reference(d, ours)
         start = time.time()
         for what, strings in (
-                ('text', pieces(o.t)), ('code', pieces(code)),
+                ('text', pieces(o.t)), ('code', code),
                 ('unicode', blocks(o.m * 1e6)),
                 ('normalisation', normalisation()),
                 ('short', short()), ('fuzz', fuzz(o.n))):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/golden/tokens: what Hugging Face tokenizers say about text.
 
-    python3 -m venv V; V/bin/pip install tokenizers==0.23.3 jinja2==3.1.6
+    python3 -m venv V; V/bin/pip install tokenizers==0.23.3 jinja2==3.1.6 \
+        tiktoken==0.14.0
     V/bin/python tests/golden/make_tokens.py [QWEN3_DIR]
 
 run in the repository's root after `make`.  The text is made here from seed 1,
@@ -15,6 +16,7 @@ so nothing is copied from anywhere.  Files:
     cases.json      strings with their ids, to read
     chat.json       conversations: the rendered template and its ids
 """
+import base64
 import json
 import os
 import subprocess
@@ -22,7 +24,9 @@ import sys
 import tempfile
 
 import jinja2
+import tiktoken
 import tokenizers
+from tiktoken_ext import openai_public
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers as pre
 from tokenizers import trainers
@@ -34,6 +38,15 @@ QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
 LLAMA3 = QWEN2.replace(r'|\p{N}|', r'|\p{N}{1,3}|')
 REGEX = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,2}"
          r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+")
+O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*"
+         r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+         r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+CHAIN = (r'[!-/][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+'
+         r'| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+')
+CLIP = (r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+"
+        r"|[\p{N}]|[^\s\p{L}\p{N}]+")
 NASTY = ["'", "'s", "'S", "'\u017f", "'re", "'LL", "'Ve", "'K", '\u212a',
          '\u017f', ' ', '  ', '\t', '\n', '\r', '\r\n', '\n\n', '\u00a0',
          '\u0085', '\u2028', '\u3000', '\u180e', '\u200b', '\ufeff', '\0',
@@ -115,16 +128,21 @@ def learn(text, size, cut, nfc):
     return t
 
 
-def behind(pattern):
+def behind(*patterns):
     return pre.Sequence([
-        pre.Split(Regex(pattern), 'isolated'),
+        *(pre.Split(Regex(p), 'isolated') for p in patterns),
         pre.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 def small(text, name):
     """A vocabulary: how it cuts, and a peculiarity."""
     cut = {'qwen2': behind(QWEN2), 'llama3': behind(LLAMA3),
-           'regex': behind(REGEX),
+           'regex': behind(REGEX), 'o200k': behind(O200K),
+           'chain': behind(r'\p{N}{1,3}', '[\u4e00-\u9fa5\u3040-\u30ff]+',
+                           CHAIN),
+           'smollm': pre.Sequence([
+               pre.Digits(individual_digits=True),
+               pre.ByteLevel(add_prefix_space=False)]),
            'gpt2': pre.ByteLevel(add_prefix_space=False)}[name]
     t = learn(text, 700, cut, name == 'qwen2')
     if name == 'llama3':  # a token that only ignore_merges reaches
@@ -182,6 +200,68 @@ def marked(text, name):
     with open(f'{OUT}/{name}/tokenizer.json', 'w', encoding='utf-8') as f:
         f.write(t.to_str() + '\n')
     return Tokenizer.from_file(f'{OUT}/{name}/tokenizer.json')
+
+
+def clip(text, name):
+    """CLIP's: ends of words are marked."""
+    add = tokenizers.AddedToken
+    t = Tokenizer(models.BPE(end_of_word_suffix='</w>', unk_token='<|im_end|>',
+                             continuing_subword_prefix=''))
+    t.normalizer = normalizers.Sequence([
+        normalizers.NFC(), normalizers.Replace(Regex(r'\s+'), ' '),
+        normalizers.Lowercase()])
+    t.pre_tokenizer = pre.Sequence([
+        pre.Split(Regex(CLIP), 'removed', invert=True),
+        pre.ByteLevel(add_prefix_space=False)])
+    byte = sorted(pre.ByteLevel.alphabet())
+    t.train_from_iterator([text], trainers.BpeTrainer(
+        vocab_size=900, min_frequency=2, show_progress=False,
+        end_of_word_suffix='</w>', initial_alphabet=byte,
+        special_tokens=['<|im_end|>', *(b + '</w>' for b in byte)]))
+    o = json.loads(t.to_str())
+    o['added_tokens'] = []
+    t = Tokenizer.from_str(json.dumps(o))
+    t.decoder = decoders.ByteLevel()
+    t.add_special_tokens([add('<|im_start|>', special=True, normalized=True),
+                          add('<|im_end|>', special=True, normalized=False)])
+    os.makedirs(f'{OUT}/{name}', exist_ok=True)
+    with open(f'{OUT}/{name}/tokenizer.json', 'w', encoding='utf-8') as f:
+        json.dump(json.loads(t.to_str()), f, ensure_ascii=False,
+                  separators=(',', ':'))
+        f.write('\n')
+    return Tokenizer.from_file(f'{OUT}/{name}/tokenizer.json')
+
+
+class Ranks:
+    """tiktoken's cl100k_base with ranks of our own."""
+
+    def __init__(self, text, name):
+        t = learn(text, 700, behind(QWEN2), False)
+        byte = {c: b for b, c in zip(
+            [*range(33, 127), *range(161, 173), *range(174, 256)],
+            map(chr, [*range(33, 127), *range(161, 173), *range(174, 256)]))}
+        rest = [b for b in range(256) if b not in byte.values()]
+        byte.update({chr(256 + i): b for i, b in enumerate(rest)})
+        ranks = {bytes(byte[c] for c in s): i
+                 for s, i in t.get_vocab().items()}
+        make = openai_public.ENCODING_CONSTRUCTORS
+        openai_public.load_tiktoken_bpe = lambda *_, **__: ranks
+        self.t = tiktoken.Encoding(**make['cl100k_base']())
+        os.makedirs(f'{OUT}/{name}', exist_ok=True)
+        with open(f'{OUT}/{name}/cl100k_base.tiktoken', 'wb') as f:
+            for s, i in sorted(ranks.items(), key=lambda x: x[1]):
+                f.write(base64.b64encode(s) + b' %d\n' % i)
+        self.encode_special_tokens = False
+
+    def encode(self, s, add_special_tokens):
+        class Ids:
+            ids = (self.t.encode(s, disallowed_special=())
+                   if self.encode_special_tokens else
+                   self.t.encode(s, allowed_special='all'))
+        return Ids
+
+    def encode_batch(self, list_, add_special_tokens):
+        return [self.encode(s, add_special_tokens) for s in list_]
 
 
 def fnv(h, v):
@@ -267,10 +347,10 @@ def main():
         f.write('\n')
     cases = []
     with open(f'{OUT}/blocks.txt', 'w', encoding='utf-8') as f:
-        for name in ('qwen2', 'gpt2', 'llama3', 'regex', 'llama2',
-                     'metaspace'):
-            t = (marked if name in ('llama2', 'metaspace') else
-                 small)(text, name)
+        for name in ('qwen2', 'gpt2', 'llama3', 'regex', 'smollm', 'o200k',
+                     'chain', 'llama2', 'metaspace', 'clip', 'cl100k'):
+            t = {'llama2': marked, 'metaspace': marked, 'clip': clip,
+                 'cl100k': Ranks}.get(name, small)(text, name)
             blocks(name, t, 4, f)
             cases += [[name, s, t.encode(s, add_special_tokens=False).ids]
                       for s in CASES]
