@@ -8,15 +8,13 @@
 static struct gv_opt_common common;
 static struct gv_opt_list stops;
 static struct gv_rollout_opts o = {.batch = 64,
-    .patience = 600,
-    .score_as = "logp",
+    .patience = -1,
     .logits = -1,
     .law = {.temperature = 1,
 	.top_p = 1,
 	.repetition_penalty = 1,
 	.group = 1,
-	.max_tokens = 256,
-	.tool_timeout = 3}};
+	.max_tokens = 256}};
 
 static const struct gv_opt opts[] = {{"model", 'm', GV_OPT_STR, &o.model, "DIR",
 					 "the model's directory", 0, 0, NULL},
@@ -99,13 +97,20 @@ check_options(void)
 {
 	const struct gv_tool_marks *k = &o.law.marks;
 	bool marked = k->start || k->end || k->out_start || k->out_end;
+	bool reads = o.score || o.logits >= 0;
 
 	if (!o.model)
 		cli_usage("no model: -m DIR");
-	if ((o.score || o.logits >= 0) &&
-	    (o.follow || o.law.tool || o.law.stops || o.images))
-		cli_usage("--follow, --tool, --stop and --images are for "
-			  "sampling");
+	if (reads && (o.follow || o.law.tool || o.law.stops || o.images ||
+			 o.law.group > 1))
+		cli_usage("--follow, --tool, --stop, --images and --group are "
+			  "for sampling");
+	if (o.patience >= 0 && !o.follow)
+		cli_usage("--wait needs --follow");
+	if (o.score_as && !o.score)
+		cli_usage("--score-as needs --score");
+	if (o.law.tool_timeout > 0 && !o.law.tool)
+		cli_usage("--tool-timeout needs --tool");
 	if (marked && !o.law.tool)
 		cli_usage("marks of a call, but no --tool");
 	if (!k->start != !k->end)
@@ -131,6 +136,10 @@ main(int argc, char **argv)
 	o.say = say;
 	o.progress = progress;
 	check_options();
+	o.patience = o.patience < 0 ? 600 : o.patience;
+	o.score_as = o.score_as ? o.score_as : "logp";
+	if (o.law.tool_timeout <= 0)
+		o.law.tool_timeout = 3;
 	if (gv_inputs_open(&in, argv + 1, n, &e) ||
 	    gv_rollout_open(&r, &in, &o, &e) || gv_rollout_run(r, &e))
 		cli_die(&e);

@@ -177,6 +177,10 @@ is "nothing is left of them" "$(find . -name '*out.gv*')" ""
 must_fail 2 "half of the marks" roll --tool calculator --tool-start x pi.gv
 must_fail 2 "marks without a tool" roll --tool-start x --tool-end y pi.gv
 must_fail 2 "a tool while scoring" roll --score --tool calculator pi.gv
+must_fail 2 "time for a tool that isn't there" roll --tool-timeout 1 pi.gv
+must_fail 2 "a wait for nobody" roll --wait 1 pi.gv
+must_fail 2 "a name for scores that aren't asked for" roll --score-as s pi.gv
+must_fail 2 "groups of records" roll --score --group 4 si.gv
 
 # ---- a trainer's weights, with everything on
 cat pi.gv pi.gv >twice.gv
