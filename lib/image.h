@@ -129,10 +129,10 @@ int gv_image_resize(uint8_t *dst, const struct gv_image *im,
     const struct gv_image_rule *rule, struct gv_error *e) GV_USE_RESULT;
 
 /* gv_image_decode() and gv_image_resize() in one, of many pictures: rows go
- * through the resizer as they are decoded, whichever way they must be turned, so
- * no picture is held whole but interlaced PNGs and the coefficients of
- * progressive JPEGs.  Memory, and weights where sizes stay the same, are kept
- * from one to the next.  One thread at a time. */
+ * through the resizer as they are decoded, whichever way they must be turned,
+ * so no picture is held whole but interlaced PNGs and the coefficients of
+ * progressive JPEGs.  Memory, and the weights of a few sizes, are kept from one
+ * to the next.  One thread at a time. */
 struct gv_maker;
 int gv_maker_open(struct gv_maker **m, const struct gv_image_rule *rule,
     const struct gv_image_limits *l, struct gv_error *e) GV_USE_RESULT;
@@ -165,7 +165,8 @@ int gv_image_resize_isa(uint8_t *dst, const struct gv_image *im,
 
 /* "64x64 squash bicubic", "224x224 crop bicubic of 256", "336x336 pad 122 116
  * 104 bicubic fast": the rule as recorded in a stream's provenance (height x
- * width; the edge if it is another).  GV_RULE_TEXT bytes are enough.  Returns dst. */
+ * width; the edge if it is another).  GV_RULE_TEXT bytes are enough.
+ * Returns dst. */
 #define GV_RULE_TEXT 64
 char *gv_image_rule_text(
     char *dst, size_t cap, const struct gv_image_rule *rule);

@@ -13,10 +13,10 @@
 
 #include "banned.h" /* jerror.h has macros with banned names */
 
-/* Rows of the components as they are stored, from libjpeg's "raw" interface: of
- * luma 16 v of them, of chroma 16, where v is 2 if chroma has half as many rows.
- * Row y of component c is row[c][y % how many]: two rows of blocks, since the
- * first and last rows of one are made with chroma of its neighbours. */
+/* Rows of the components as they are stored, from libjpeg's "raw" interface:
+ * of luma 16 v of them, of chroma 16, where v is 2 if chroma has half as many
+ * rows.  Row y of component c is row[c][y % how many]: two rows of blocks, as
+ * the first and last rows of one are made with chroma of its neighbours. */
 struct planes {
 	const struct gv_ycc *ycc; /* NULL: libjpeg makes pixels itself */
 	int v;

@@ -201,7 +201,8 @@ axis_set(struct gv_axis *a, int32_t i, const struct taps *t,
 }
 
 /* All outputs.  For the nearest input Pillow walks in steps of the scale from
- * the first output of the whole on, and so do we: the sums' rounding decides. */
+ * the first output of the whole on, and so do we: the sums' rounding decides
+ * which input it is. */
 static void
 axis_fill(struct gv_axis *a, const struct wanted *g, struct taps *t)
 {

@@ -49,11 +49,12 @@ uint8_t *gv_resizer_room(struct gv_resizer *r, int32_t *n);
  * is complete with the last one of the picture. */
 void gv_resizer_take(struct gv_resizer *r, int32_t n);
 
-/* The same by a rule: what gv_image_resize() does, row by row, to a picture that
- * is stored as its EXIF orientation says; h and w are those of the rows that
- * come.  *f is NULL or one that has been used, as above.  gv_fitter_room() also
- * gives the bytes from a row to the next, and the result is complete with
- * gv_fitter_end(), which must follow the last one. */
+/* The same by a rule: what gv_image_resize() does, row by row, to a picture
+ * that is stored as its EXIF orientation says; h and w are those of the rows
+ * that come.  *f is NULL or one that has been used, as above.
+ *
+ * gv_fitter_room() also gives the bytes from a row to the next.  The result is
+ * complete with gv_fitter_end(), which must follow the last row. */
 struct gv_fitter;
 int gv_fitter_open(struct gv_fitter **f, int32_t h, int32_t w, int32_t px_bytes,
     int orientation, const struct gv_image_rule *rule, enum gv_image_isa isa,

@@ -8,7 +8,7 @@
  *	mid	(quads of rows, 3, x)	resized columns: one x of one channel
  *					and 4 rows
  *
- * so that both passes do the same: out[i] = sum over q of weights[q] . in[q][i].
+ * so that both passes do the same: out[i] = sum of weights[q] in[q][i] over q.
  * Weights stand where their quads do, at multiples of 4 inputs, with zeros
  * beside them.
  */

@@ -1,6 +1,6 @@
-/* YCbCr with chroma of half the size to RGB: what libjpeg does by default behind
- * its inverse transforms ("fancy upsampling", and JFIF's colours), to the last
- * bit, for rows that stay in cache.
+/* YCbCr with chroma of half the size to RGB: what libjpeg does by default
+ * behind its inverse transforms ("fancy upsampling", and JFIF's colours), to
+ * the last bit, for rows that stay in cache.
  */
 #ifndef GV_YCC_H
 #define GV_YCC_H
@@ -36,7 +36,8 @@ struct gv_ycc {
 	 *	G = y + [-0.34414 u - 0.71414 v + 1/2]
 	 *	B = y + [1.77200 u + 1/2]
 	 *
-	 * between 0 and 255, all factors rounded to 16 bits behind the point. */
+	 * between 0 and 255, all factors rounded to 16 bits behind the
+	 * point. */
 	void (*rgb)(uint8_t *dst, const uint8_t *y, const uint8_t *cb,
 	    const uint8_t *cr, size_t n);
 };
