@@ -327,6 +327,18 @@ is "its provenance" "$(stat pad.gv '.prog[0] | [.args, .digests]')" \
 is "what pads is the colour" \
 	"$(gv-cat pad.gv | od -An -v -tu1 | tr -s ' \n' ' ' | grep -c '1 2 3 1 2 3 1 2 3')" 1
 
+# ---- quicker
+ok "an eighth of a picture at most" gv-decode -s 3 --fast -o fast.gv \
+	"$G/base-420.jpg"
+is "its provenance" "$(stat fast.gv '.prog[0] | [.args[6:], .digests]')" \
+	'[["--fast"],{"preprocess":"3x3 squash bicubic fast"}]'
+is "the size is the file's" \
+	"$(stat fast.gv '.fields[1] | [.min, .max]')" '[27,37]'
+is "a PNG is the same whatever is asked for" \
+	"$(gv-decode -s 3 "$G/rgb8.png" | gv-stat --json | jq -c .fields)" \
+	"$(gv-decode -s 3 --fast "$G/rgb8.png" | gv-stat --json | jq -c .fields)"
+must_fail 2 "--fast with tiles" gv-decode -s 8 --fit tile --fast "$P"
+
 # ---- tiles
 mkdir smol
 cp "$SRC"/tests/golden/family/smolvlm/* smol
