@@ -1,9 +1,8 @@
-/* Shared copies of the weights, and the page that says which is which. */
-#include "publish.h"
+/* The trainer's side: shared copies of the weights, and the page that says which
+ * is which. */
+#include "publish_priv.h"
 
 #include "clock.h"
-#include "digest.h"
-#include "dir.h"
 #include "mem.h"
 #include "sha.h"
 #include "banned.h"
@@ -12,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -20,45 +18,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAGIC    "gv-pub1"
-#define COPIES   2
-#define BLOCK    ((size_t)2 << 20) /* the least that a device shares */
-#define PATIENCE 250 /* milliseconds between looks at the trainer's lock */
+#define BLOCK ((size_t)2 << 20) /* the least that a device shares */
 
-/* RUN/weights, mapped by all.  What is above the line is written once, before
- * the file has its name. */
-struct page {
-	char magic[8];
-	uint32_t size; /* of this struct */
-	int32_t pid, fd; /* where host copies are; fd -1: on a device */
-	uint32_t dtype; /* enum gvk_dtype */
-	uint64_t bytes; /* of one copy */
-	char layout[GV_DIGEST]; /* of the tensors' names and places */
-	char frozen[GV_PARTS][GV_DIGEST]; /* "" where the part trains */
-	unsigned char handle[COPIES][GVK_HANDLE];
-	/* ------------------------------------------------------------------ */
-	_Atomic uint32_t event; /* changes with all below */
-	_Atomic uint32_t finished;
-	_Atomic uint64_t wanted, used, next;
-	_Atomic int64_t version; /* -1: none yet; stored last */
-	/* version + 1 of each copy, before and after it was written */
-	_Atomic int64_t began[COPIES], ended[COPIES];
-};
+/* ---- what both sides compute --------------------------------------------- */
 
-/* Of "RUN/weights" and a tail; a run whose name is too long ends in "". */
-static void
-path_of(char path[GV_PATH_MAX], const char *run, const char *tail)
+void
+gv_page_path(char path[GV_PATH_MAX], const char *run, const char *tail)
 {
 	if (snprintf(path, GV_PATH_MAX, "%s/weights%s", run, tail) >=
 	    GV_PATH_MAX)
 		path[0] = '\0';
 }
 
-/* ---- what both sides compute --------------------------------------------- */
-
-/* The tensors of the parts in `parts`: their names, and where they are. */
-static int
-layout_digest(const struct gv_model *m, unsigned parts, char out[GV_DIGEST],
+int
+gv_page_layout(const struct gv_model *m, unsigned parts, char out[GV_DIGEST],
     struct gv_error *e)
 {
 	size_t cap = m->nparams * (sizeof m->param->name + 64) + 1, n = 0, i;
@@ -80,31 +53,31 @@ layout_digest(const struct gv_model *m, unsigned parts, char out[GV_DIGEST],
 	return r;
 }
 
-static size_t
-part_bytes(const struct gv_model *m, int part)
+size_t
+gv_page_part(const struct gv_model *m, int part)
 {
 	return gv_align(m->part[part].n * gvk_dtype_size(m->wtype));
-}
-
-static void
-wake(struct page *g)
-{
-	atomic_fetch_add(&g->event, 1);
-	syscall(SYS_futex, &g->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* ---- the trainer --------------------------------------------------------- */
 
 struct gv_publish {
 	struct gv_model *m;
-	struct page *page;
+	struct gv_page *page;
 	int fd; /* of the page's file, which holds the lock */
 	int mem; /* memfd, or -1 */
-	char *copy[COPIES]; /* host or device */
+	char *copy[GV_PAGE_COPIES]; /* host or device */
 	uint64_t turn;
 	double took;
 	char path[GV_PATH_MAX];
 };
+
+static void
+wake(struct gv_page *g)
+{
+	atomic_fetch_add(&g->event, 1);
+	syscall(SYS_futex, &g->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
 
 /* Where the two copies are: one memfd, or two blocks of the device. */
 static int
@@ -118,19 +91,20 @@ open_copies(struct gv_publish *p, struct gv_error *e)
 	p->page->fd = -1;
 	if (gvk_is_host(p->m->k)) {
 		p->mem = memfd_create("gv-weights", MFD_CLOEXEC);
-		if (p->mem < 0 || ftruncate(p->mem, (off_t)(COPIES * bytes)))
+		if (p->mem < 0 ||
+		    ftruncate(p->mem, (off_t)(GV_PAGE_COPIES * bytes)))
 			return gv_fail(e, GV_ERR_SYS, "no shared memory:");
-		v = mmap(NULL, COPIES * bytes, PROT_READ | PROT_WRITE,
+		v = mmap(NULL, GV_PAGE_COPIES * bytes, PROT_READ | PROT_WRITE,
 		    MAP_SHARED, p->mem, 0);
 		if (v == MAP_FAILED)
 			return gv_fail(e, GV_ERR_SYS, "no shared memory:");
-		for (i = 0; i < COPIES; i++)
+		for (i = 0; i < GV_PAGE_COPIES; i++)
 			p->copy[i] = (char *)v + (size_t)i * bytes;
 		p->page->pid = getpid();
 		p->page->fd = p->mem;
 		return 0;
 	}
-	for (i = 0; i < COPIES; i++) {
+	for (i = 0; i < GV_PAGE_COPIES; i++) {
 		p->copy[i] = gvk_alloc(p->m->k, bytes < BLOCK ? BLOCK : bytes);
 		if (!p->copy[i])
 			return gv_fail(e, GV_ERR_NOMEM,
@@ -149,36 +123,36 @@ close_copies(struct gv_publish *p)
 
 	if (p->mem >= 0) {
 		if (p->copy[0])
-			munmap(p->copy[0], COPIES * p->page->bytes);
+			munmap(p->copy[0], GV_PAGE_COPIES * p->page->bytes);
 		close(p->mem);
 		return;
 	}
-	for (i = 0; i < COPIES; i++)
+	for (i = 0; i < GV_PAGE_COPIES; i++)
 		gvk_free(p->m->k, p->copy[i]);
 }
 
 static int
 fill_page(struct gv_publish *p, const char *model_dir, struct gv_error *e)
 {
-	struct page *g = p->page;
+	struct gv_page *g = p->page;
 	unsigned parts = 0;
 	int i;
 
-	memcpy(g->magic, MAGIC, sizeof g->magic);
+	memcpy(g->magic, GV_PAGE_MAGIC, sizeof g->magic);
 	g->size = sizeof *g;
 	g->dtype = (uint32_t)p->m->wtype;
 	atomic_store(&g->version, -1);
 	for (i = 0; i < GV_PARTS; i++) {
 		if (p->m->part[i].trains) {
 			parts |= 1u << i;
-			g->bytes += part_bytes(p->m, i);
+			g->bytes += gv_page_part(p->m, i);
 		} else if (p->m->part[i].n &&
 			   gv_digest_part(
 			       model_dir, (enum gv_part)i, g->frozen[i], e)) {
 			return e->code;
 		}
 	}
-	return layout_digest(p->m, parts, g->layout, e);
+	return gv_page_layout(p->m, parts, g->layout, e);
 }
 
 /* Nobody may publish where somebody does. */
@@ -250,8 +224,8 @@ gv_publish_open(struct gv_publish **out, struct gv_model *m, const char *run,
 	p->fd = p->mem = -1;
 	*out = p;
 	snprintf(tail, sizeof tail, ".tmp.%d", (int)getpid());
-	path_of(tmp, run, tail);
-	path_of(p->path, run, "");
+	gv_page_path(tmp, run, tail);
+	gv_page_path(p->path, run, "");
 	lock = lock_run(run, e);
 	if (!e->code && !check_free(p->path, e) && !open_page(p, tmp, e) &&
 	    !fill_page(p, model_dir, e) && !open_copies(p, e) &&
@@ -271,9 +245,9 @@ int
 gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
     uint64_t next, struct gv_error *e)
 {
-	uint32_t slot = (uint32_t)(p->turn++ % COPIES);
+	uint32_t slot = (uint32_t)(p->turn++ % GV_PAGE_COPIES);
 	double start = gv_now();
-	struct page *g = p->page;
+	struct gv_page *g = p->page;
 	size_t at = 0;
 	int i;
 
@@ -286,7 +260,7 @@ gv_publish(struct gv_publish *p, int64_t version, uint64_t groups,
 		if (!part->trains)
 			continue;
 		gvk_copy(p->m->s, p->copy[slot] + at, part->w, bytes);
-		at += part_bytes(p->m, i);
+		at += gv_page_part(p->m, i);
 	}
 	if (gv_model_sync(p->m, e))
 		return e->code;
@@ -341,361 +315,4 @@ double
 gv_publish_seconds(const struct gv_publish *p)
 {
 	return p->took;
-}
-
-/* ---- a sampler ----------------------------------------------------------- */
-
-struct gv_follow {
-	struct gv_model *m;
-	struct page *page;
-	int fd; /* of the page's file */
-	char *copy[COPIES];
-	const struct gv_out *out; /* or NULL */
-	int64_t version; /* the model's, -1: its own */
-	double took;
-	char run[GV_PATH_MAX - 64];
-};
-
-/* Somebody holds the trainer's lock. */
-static bool
-alive(int fd)
-{
-	if (flock(fd, LOCK_SH | LOCK_NB))
-		return true;
-	flock(fd, LOCK_UN);
-	return false;
-}
-
-/* Waits up to PATIENCE for a change since `event`. */
-static void
-await(struct page *g, uint32_t event)
-{
-	struct timespec t = {0, PATIENCE * 1000000L};
-
-	syscall(SYS_futex, &g->event, FUTEX_WAIT, event, &t, NULL, 0);
-}
-
-/* Maps RUN/weights if a trainer is behind it: 1, or 0 if not yet. */
-static int
-try_page(struct gv_follow *f, const char *path, struct gv_error *e)
-{
-	struct stat st;
-	void *v;
-
-	f->fd = open(path, O_RDWR | O_CLOEXEC);
-	if (f->fd < 0)
-		return errno == ENOENT
-			   ? 0
-			   : gv_fail(e, GV_ERR_SYS, "cannot open '%s':", path);
-	if (fstat(f->fd, &st) || !alive(f->fd)) {
-		close(f->fd);
-		f->fd = -1;
-		return 0;
-	}
-	if (st.st_size != (off_t)sizeof *f->page)
-		return gv_fail(e, GV_ERR_MATCH,
-		    "'%s' is not from a trainer of this version", path);
-	v = mmap(NULL, sizeof *f->page, PROT_READ | PROT_WRITE, MAP_SHARED,
-	    f->fd, 0);
-	if (v == MAP_FAILED)
-		return gv_fail(e, GV_ERR_SYS, "cannot map '%s':", path);
-	f->page = v;
-	if (memcmp(f->page->magic, MAGIC, sizeof f->page->magic) ||
-	    f->page->size != sizeof *f->page)
-		return gv_fail(e, GV_ERR_MATCH,
-		    "'%s' is not from a trainer of this version", path);
-	return 1;
-}
-
-static int
-gone(const struct gv_follow *f, struct gv_error *e)
-{
-	return gv_fail(e, GV_ERR_DEVICE,
-	    "the trainer that publishes into '%s' has died", f->run);
-}
-
-/* Nobody takes the samples any more. */
-static int
-unread(const struct gv_follow *f, struct gv_error *e)
-{
-	return f->out ? gv_out_unread(f->out, e) : 0;
-}
-
-/* One look for a trainer, or for its first weights, and a while: 1: they are
- * there; 0: not yet. */
-static int
-look_for_first(struct gv_follow *f, const char *path, struct gv_error *e)
-{
-	const struct timespec nap = {0, 20000000L};
-	uint32_t event;
-	int r = f->page ? 1 : try_page(f, path, e);
-
-	if (r < 0 || unread(f, e))
-		return e->code;
-	if (!r) {
-		nanosleep(&nap, NULL);
-		return 0;
-	}
-	event = atomic_load(&f->page->event);
-	if (atomic_load(&f->page->version) >= 0)
-		return 1;
-	if (!alive(f->fd))
-		return gone(f, e);
-	await(f->page, event);
-	return 0;
-}
-
-/* Waits for a trainer and its first weights. */
-static int
-wait_for_first(
-    struct gv_follow *f, const struct gv_follow_opts *o, struct gv_error *e)
-{
-	double start = gv_now(), waited = 0;
-	bool told = !o->late;
-	char path[GV_PATH_MAX];
-	int r;
-
-	path_of(path, f->run, "");
-	while ((r = look_for_first(f, path, e)) == 0 && waited < o->patience) {
-		waited = gv_now() - start;
-		if (told || waited <= o->soon)
-			continue;
-		o->late(o->arg);
-		told = true;
-	}
-	if (r)
-		return r < 0 ? r : 0;
-	return gv_fail(e, GV_ERR_DEVICE,
-	    "no trainer has published weights into '%s' within %.0f s", f->run,
-	    o->patience);
-}
-
-/* The model is the trainer's but for the weights that train. */
-static int
-check_model(
-    const struct gv_follow *f, const char *model_dir, struct gv_error *e)
-{
-	const struct page *g = f->page;
-	char digest[GV_DIGEST], layout[GV_DIGEST];
-	unsigned parts = 0;
-	size_t bytes = 0;
-	int i;
-
-	for (i = 0; i < GV_PARTS; i++) {
-		if (!f->m->part[i].n)
-			continue;
-		if (!g->frozen[i][0]) {
-			parts |= 1u << i;
-			bytes += part_bytes(f->m, i);
-		} else if (f->m->part[i].w) {
-			if (gv_digest_part(
-				model_dir, (enum gv_part)i, digest, e))
-				return e->code;
-			if (memcmp(digest, g->frozen[i], sizeof digest))
-				return gv_fail(e, GV_ERR_MATCH,
-				    "the %s part of '%s' is not the one that "
-				    "the trainer of '%s' has",
-				    gv_part_name((enum gv_part)i), model_dir,
-				    f->run);
-		}
-	}
-	if (layout_digest(f->m, parts, layout, e))
-		return e->code;
-	if (bytes != g->bytes || memcmp(layout, g->layout, sizeof layout))
-		return gv_fail(e, GV_ERR_MATCH,
-		    "the model that is published into '%s' has other tensors "
-		    "than '%s', or is on another device",
-		    f->run, model_dir);
-	if (g->dtype != (uint32_t)f->m->wtype ||
-	    gvk_is_host(f->m->k) != (g->fd >= 0))
-		return gv_fail(e, GV_ERR_MATCH,
-		    "the trainer of '%s' is on another device (--device)",
-		    f->run);
-	return 0;
-}
-
-/* The memory of the trainer's process. */
-static int
-map_host(struct gv_follow *f, struct gv_error *e)
-{
-	size_t bytes = f->page->bytes;
-	char path[64];
-	struct stat st;
-	void *v = MAP_FAILED;
-	int fd, i;
-
-	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)f->page->pid,
-	    (int)f->page->fd);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && !fstat(fd, &st) &&
-	    (uint64_t)st.st_size == COPIES * (uint64_t)bytes)
-		v = mmap(NULL, COPIES * bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (fd >= 0)
-		close(fd);
-	if (v == MAP_FAILED)
-		return gv_fail(e, GV_ERR_DEVICE,
-		    "cannot share the memory of the trainer that publishes "
-		    "into '%s'",
-		    f->run);
-	for (i = 0; i < COPIES; i++)
-		f->copy[i] = (char *)v + (size_t)i * bytes;
-	return 0;
-}
-
-static int
-map_copies(struct gv_follow *f, struct gv_error *e)
-{
-	char err[256];
-	int i;
-
-	if (f->page->fd >= 0)
-		return map_host(f, e);
-	for (i = 0; i < COPIES; i++) {
-		f->copy[i] = gvk_shared_open(
-		    f->m->k, f->page->handle[i], err, sizeof err);
-		if (!f->copy[i])
-			return gv_fail(e, GV_ERR_DEVICE,
-			    "cannot share the GPU memory of the trainer that "
-			    "publishes into '%s': %s",
-			    f->run, err);
-	}
-	return 0;
-}
-
-int
-gv_follow_open(struct gv_follow **out, struct gv_model *m,
-    const struct gv_follow_opts *o, struct gv_error *e)
-{
-	struct gv_follow *f = gv_alloc(1, sizeof *f);
-
-	if (!f)
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	f->m = m;
-	f->fd = -1;
-	f->version = -1;
-	f->out = o->out;
-	snprintf(f->run, sizeof f->run, "%s", o->run);
-	*out = f;
-	if (wait_for_first(f, o, e) || check_model(f, o->model, e) ||
-	    map_copies(f, e))
-		gv_follow_close(out);
-	return e->code;
-}
-
-void
-gv_follow_close(struct gv_follow **out)
-{
-	struct gv_follow *f = *out;
-	int i;
-
-	if (!f)
-		return;
-	*out = NULL;
-	if (f->page && f->page->fd >= 0 && f->copy[0])
-		munmap(f->copy[0], COPIES * f->page->bytes);
-	for (i = 0; f->page && f->page->fd < 0 && i < COPIES; i++)
-		if (f->copy[i])
-			gvk_shared_close(f->m->k, f->copy[i]);
-	if (f->page)
-		munmap(f->page, sizeof *f->page);
-	if (f->fd >= 0)
-		close(f->fd);
-	gv_free(f);
-}
-
-bool
-gv_follow_trains(const struct gv_follow *f, enum gv_part part)
-{
-	return f->m->part[part].n && !f->page->frozen[part][0];
-}
-
-void
-gv_follow_state(const struct gv_follow *f, struct gv_follow_state *s)
-{
-	s->version = atomic_load(&f->page->version);
-	s->used = atomic_load(&f->page->used);
-	s->next = atomic_load(&f->page->next);
-	s->wanted = atomic_load(&f->page->wanted);
-	s->finished = atomic_load(&f->page->finished);
-}
-
-/* Queues the copy of one slot and waits for it. */
-static int
-take_copy(struct gv_follow *f, uint32_t slot, struct gv_error *e)
-{
-	size_t at = 0;
-	int i;
-
-	for (i = 0; i < GV_PARTS; i++) {
-		const struct gv_model_part *part = &f->m->part[i];
-
-		if (!part->n || f->page->frozen[i][0])
-			continue;
-		if (part->w)
-			gvk_copy(f->m->s, part->w, f->copy[slot] + at,
-			    part->n * gvk_dtype_size(f->m->wtype));
-		at += part_bytes(f->m, i);
-	}
-	return gv_model_sync(f->m, e);
-}
-
-/* The copy that holds a version: one, unless newer ones are on their way. */
-static int
-slot_of(const struct page *g, int64_t version)
-{
-	int i;
-
-	for (i = 0; i < COPIES; i++)
-		if (atomic_load(&g->ended[i]) == version + 1)
-			return i;
-	return -1;
-}
-
-int
-gv_follow_update(struct gv_follow *f, int64_t *version, struct gv_error *e)
-{
-	struct page *g = f->page;
-	double start = gv_now();
-	int64_t v;
-	int slot;
-
-	if (atomic_load(&g->version) == f->version)
-		return 0;
-	do {
-		v = atomic_load(&g->version);
-		slot = slot_of(g, v);
-		if (slot >= 0 && take_copy(f, (uint32_t)slot, e))
-			return e->code;
-		atomic_thread_fence(memory_order_seq_cst);
-	} while (slot < 0 || atomic_load(&g->began[slot]) != v + 1);
-	*version = f->version = v;
-	f->took = gv_now() - start;
-	return 1;
-}
-
-int
-gv_follow_wait(struct gv_follow *f, uint64_t have, struct gv_error *e)
-{
-	struct page *g = f->page;
-
-	for (;;) {
-		uint32_t event = atomic_load(&g->event);
-
-		if (atomic_load(&g->finished))
-			return 0;
-		if (atomic_load(&g->version) != f->version ||
-		    atomic_load(&g->wanted) > have)
-			return 1;
-		if (!alive(f->fd))
-			return gone(f, e);
-		if (unread(f, e))
-			return e->code;
-		await(g, event);
-	}
-}
-
-double
-gv_follow_seconds(const struct gv_follow *f)
-{
-	return f->took;
 }
