@@ -3,12 +3,11 @@
 
     python3 -m venv V
     V/bin/pip install transformers==5.23.0 tokenizers==0.23.3 jinja2 msgpack
-    V/bin/python tests/golden/make_chat.py TEMPLATES           makes tests/golden/chat
-    V/bin/python tests/golden/make_chat.py TEMPLATES -n 20000  compares that many
-                                                conversations a template instead
-    V/bin/python tests/golden/make_chat.py --model DIR -n 20000 [--template NAME]
-                                                the same of one model
+    V/bin/python tests/golden/make_chat.py TEMPLATES [-n N]
+    V/bin/python tests/golden/make_chat.py --model DIR --template NAME [-n N]
 
+makes tests/golden/chat, or with -n compares about N random conversations a
+template; with --model, those of one model and its own vocabulary.  It is to be
 run in the repository's root after `make`.  TEMPLATES is a directory with the
 chat templates of the models as they publish them, which are not ours to keep
 here: qwen2.5.jinja, qwen3.jinja, qwen2-vl.jinja, smollm2.jinja, llama3.jinja,
@@ -130,8 +129,9 @@ class Form:
 
 WORDS = ['the', 'shape', 'is', 'a', 'circle', 'Which', 'colour?', '42', '3.14',
          "it's", 'caf\u00e9', 'cafe\u0301', '\u4e2d\u6587', '\U0001f642', 'x',
-         '\u00a0', '\u3000', '\t', '\n', '\n\n', ' ', '  ', '<', '|', '<|im', '>',
-         '{"a": 1}', "{{ 'x' }}", '\u0301', '/', '\\', '"', "'", 'USER:', '#']
+         '\u00a0', '\u3000', '\t', '\n', '\n\n', ' ', '  ', '<', '|', '<|im',
+         '>', '{"a": 1}', "{{ 'x' }}", '\u0301', '/', '\\', '"', "'",
+         'USER:', '#']
 
 
 def text(r, most=12):
@@ -364,6 +364,8 @@ def main():
     p.add_argument('--model')
     p.add_argument('--template', choices=list(FORM))
     a = p.parse_args()
+    if bool(a.model) == bool(a.templates) or bool(a.model) != bool(a.template):
+        p.error('either TEMPLATES, or --model with --template')
     if a.model:
         form = Form.__new__(Form)
         form.t = transformers.AutoTokenizer.from_pretrained(a.model)
