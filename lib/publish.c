@@ -1,5 +1,5 @@
-/* The trainer's side: shared copies of the weights, and the page that says which
- * is which. */
+/* The trainer's side: shared copies of the weights, and the page that says
+ * which is which. */
 #include "publish_priv.h"
 
 #include "clock.h"
