@@ -79,7 +79,7 @@ merge_runs(const struct gv_tokenizer *t, struct runs *x)
 	int i;
 
 	while ((rank = lowest(t, x, &i, &self)) != GV_NO_RANK) {
-		struct run a = x->r[i], b = a, made = {t->merged[rank], 1};
+		struct run a = x->r[i], b, made = {t->merged[rank], 1};
 
 		if (self) {
 			made.count = a.count / 2;
