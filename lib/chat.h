@@ -73,7 +73,7 @@ struct gv_chat_how {
 /* The names of the templates, i from 0; NULL behind the last. */
 const char *gv_chat_form_name(size_t i);
 
-/* That of the model, NULL if it has none that is built in. */
+/* The name of the model's, NULL if it has none that is built in. */
 const char *gv_chat_of(const struct gv_tokenizer *t);
 
 /* GV_ERR_NOSUP, saying which template or which vocabulary, unless this can be

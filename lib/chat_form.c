@@ -233,14 +233,17 @@ gv_chat_find(struct gv_tokenizer *t, const char *path, const json_t *config,
 static const struct gv_chat_form *
 named(const char *name, struct gv_error *e)
 {
-	char q[64];
-	size_t i;
+	char q[64], all[256] = "";
+	size_t i, n = 0;
 
-	for (i = 0; i < FORMS; i++)
+	for (i = 0; i < FORMS; i++) {
 		if (!strcmp(forms[i].name, name))
 			return &forms[i];
-	gv_fail(e, GV_ERR_USAGE, "there is no template '%s'",
-	    gv_quote(q, sizeof q, name, strlen(name)));
+		n += (size_t)snprintf(all + n, sizeof all - n, "%s %s",
+		    i ? "," : "", forms[i].name);
+	}
+	gv_fail(e, GV_ERR_USAGE, "there is no template '%s', but%s",
+	    gv_quote(q, sizeof q, name, strlen(name)), all);
 	return NULL;
 }
 
