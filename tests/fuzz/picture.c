@@ -66,9 +66,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	unsigned pick = n ? data[n / 2] ^ data[n - 1] : 0;
 
 	gv_image_limits_default(&l);
-	l.max_pixels = 1 << 16;
+	l.max_pixels = 1 << 12;
 	l.max_side = 4096;
-	l.max_scans = 20;
+	l.max_scans = 8;
 	l.max_bytes = 8 << 20;
 	l.max_seconds = 1e6; /* a slow machine refuses nothing */
 	l.lenient = pick & 1;
