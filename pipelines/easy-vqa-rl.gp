@@ -23,6 +23,7 @@ set key top right
 set title "entropy [nat a token]"
 plot for [o in runs] for [s = 1:3] file(s, o, "log") \
     using 1:4 smooth bezier lc colour(o) title legend(s, o)
+set key bottom right
 set title "groups passed over, all right or all wrong"
 plot for [o in runs] for [s = 1:3] file(s, o, "log") \
     using 1:12 smooth bezier lc colour(o) title legend(s, o)

@@ -9,8 +9,8 @@
 #
 # First the model learns to name what it sees, from questions that yes or no
 # don't answer.  Then it is fine-tuned on all kinds, and stopped where it answers
-# about four of five questions: it sees which shape is asked for, but hardly
-# which colour.  There the rewards go on.
+# about three of four questions: what it says to yes or no depends on the picture,
+# but is often wrong.  There the rewards go on.
 #
 # Most questions of yes or no have an answer that their wording tells: "no" is
 # right about "is there a red shape?" seven times in eight.  Rewards teach what
