@@ -44,21 +44,21 @@ put_text(const struct gv_tokens_view *v, const char *s, size_t n, bool *breaks,
 	return 0;
 }
 
-/* One token, or `run` placeholders of an image. */
+/* One token, or `run` placeholders of an image.  *breaks says whether the line
+ * ended. */
 static int
 put_token(const struct gv_tokens_view *v, int32_t id, bool trained, size_t run,
-    size_t number, struct gv_error *e)
+    size_t number, bool *breaks, struct gv_error *e)
 {
 	size_t n;
 	const char *s = gv_token_bytes(v->tokenizer, id, &n);
-	bool breaks;
 
 	if (put(v,
 		v->colour ? colour[trained][number % 2]
 		: trained ? "{"
 			  : "[",
 		e) ||
-	    put_text(v, s, n, &breaks, e) ||
+	    put_text(v, s, n, breaks, e) ||
 	    (run > 1 && gv_out_printf(v->out, e, " x%zu", run)) ||
 	    put(v,
 		v->colour ? PLAIN
@@ -66,7 +66,7 @@ put_token(const struct gv_tokens_view *v, int32_t id, bool trained, size_t run,
 			  : "]",
 		e))
 		return e->code;
-	return breaks ? put(v, "\n", e) : 0;
+	return *breaks ? put(v, "\n", e) : 0;
 }
 
 static bool
@@ -81,6 +81,7 @@ put_sequence(const struct gv_tokens_view *v, const struct gv_rendered *r,
     size_t start, size_t end, size_t *image, struct gv_error *e)
 {
 	size_t i = start, run, number = 0;
+	bool broken = false;
 
 	for (; i < end; i += run, number++) {
 		run = 1;
@@ -94,10 +95,10 @@ put_sequence(const struct gv_tokens_view *v, const struct gv_rendered *r,
 				run++;
 		}
 		if (put_token(v, r->token[i], is_trained(r, i, start), run,
-			number, e))
+			number, &broken, e))
 			return e->code;
 	}
-	return put(v, "\n", e);
+	return broken ? 0 : put(v, "\n", e);
 }
 
 int
