@@ -8,6 +8,7 @@
 #include "rule_options.h"
 #include "sandbox.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -332,6 +333,11 @@ main(int argc, char **argv)
 	max_side = l->max_side;
 	max_scans = l->max_scans;
 	max_memory = (int64_t)l->max_bytes;
+#ifdef M_MMAP_THRESHOLD
+	/* What is larger, as a progressive picture's coefficients are, goes
+	 * back when it is freed: each thread would keep some. */
+	mallopt(M_MMAP_THRESHOLD, 4 << 20);
+#endif
 	n = cli_start(&prog, &common, argc, argv);
 	if (!n) {
 		operand = only_stdin;
