@@ -212,7 +212,7 @@ hi<|im_end|>\n
 is "no thoughts" "$(shown --template qwen3 --prompt --no-thinking |
 	tr -d '\n' | grep -o '<|im_start|>assistant.*')" '<|im_start|>assistant\n<think>\n\n</think>\n\n'
 is "marks of a tool: trained, its answer not" "$(shown --chat --tool-start '<<' \
-	--tool-end = --tool-output-end '>>' | tail -2)" \
+	--tool-end = --tool-output-end '>>' | tail -1)" \
 '{<}{<}{1}{+}{1}{=}2>>{tw}{o}{<|im_end|>}\n'
 is "are provenance" "$(gv-tokenize -m chatml --chat --template chatml \
 	--tool-start '<<' --tool-end = m.jsonl | stat - '.prog[0].args | tojson')" \
