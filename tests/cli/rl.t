@@ -188,6 +188,38 @@ reward 'hangs' 'read x; echo 1; sleep 20'
 reward 'prints garbage' 'while read x; do echo good; done'
 reward 'says nan' 'while read x; do echo nan; done'
 
+# ---- the recipe ----------------------------------------------------------------------------
+
+# recipe TARGET: grpo.mk with a mixture, a reference, two rewards, a recording.
+cp p1.gv p2.gv
+recipe() {
+	make -s -C "$SRC" -f pipelines/grpo.mk BIN="$B/bin" MODEL="$T/m0" \
+	    OUT="$T/recipe" PROMPTS="$T" MIX=p1:0.6,p2:0.4 HELDOUT="$T/p1.gv" \
+	    STEPS=8 GROUPS=4 GROUP=4 TOKENS=4 EVERY=4 WAIT=5 IMAGES= RECORD=yes \
+	    TASK=format,length:0.1 EVAL_TASK=format \
+	    JUDGE="--format '[a-z]' --max-length 4 --length-margin 2" \
+	    PARTS=language=1e-3 REPLAY_TASK=format "$1"
+}
+ok 'the recipe runs' recipe "$T/recipe/report.txt"
+is '... and evaluates its checkpoints' "$(cut -f1 recipe/eval.tsv | tr '\n' ' ')" \
+    'step 0 4 8 '
+is '... by what counts there alone' \
+    "$(jq '.tasks[0].task' -r recipe/eval/00000008.json)" format
+is '... with all its columns' "$(awk -F '\t' 'NR == 1 {
+	for (i = 1; i <= NF; i++) at[$i] = i; next
+}
+$at["kl"] >= 0 && $at["entropy"] > 0 && $at["length"] > 0 && $at["lag"] <= 1 &&
+    $at["clip_low"] != "-" && $at["gap"] != "-" && $at["+format"] >= 0 &&
+    $at["+length"] <= 0 { n++ }
+$at["kl"] > 0 { far++ }
+END { print n, (far > 0) }' recipe/log.tsv)" '8 1'
+ok '... and its samples are learned from again' recipe replay
+is '... for another reward' \
+    "$(jq -s '[length, (.[0].rewards | keys)]' -c recipe/replay.jsonl)" \
+    '[8,["format"]]'
+ok '... to other weights' sh -c '! cmp -s recipe/model/model.safetensors \
+    recipe/replay/model.safetensors'
+
 # ---- what is refused ---------------------------------------------------------------------
 
 gv-rollout -q -m m0 --group 4 --max-tokens 4 p1.gv |
