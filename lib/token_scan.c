@@ -142,10 +142,11 @@ gv_scan_number(const char **pp, const char *end, int64_t *v)
 
 	p += minus;
 	from = p;
-	for (*v = 0; p < end && *p >= '0' && *p <= '9' && p - from < 19; p++)
+	for (*v = 0; p < end && *p >= '0' && *p <= '9' && p - from < 18; p++)
 		*v = *v * 10 + (*p - '0');
-	if (p == from || p - from > 18 || (*from == '0' && p - from > 1) ||
-	    (p < end && (*p == '.' || *p == 'e' || *p == 'E')))
+	if (p == from || (*from == '0' && p - from > 1) ||
+	    (p < end && (*p == '.' || *p == 'e' || *p == 'E' ||
+			    (*p >= '0' && *p <= '9'))))
 		return false;
 	if (minus)
 		*v = -*v;
