@@ -6,6 +6,7 @@
 #include "json.h"
 #include "mem.h"
 #include "sha.h"
+#include "token.h"
 #include "banned.h"
 
 #include <dirent.h>
@@ -21,13 +22,15 @@ static const char *const hashed[] = {
 int
 gv_model_copy_files(const char *from, const char *to, struct gv_error *e)
 {
-	static const char *const names[] = {"tokenizer.json",
-	    "tokenizer_config.json", "special_tokens_map.json",
-	    "added_tokens.json", "vocab.json", "merges.txt",
-	    "chat_template.jinja", "chat_template.json"};
+	char vocabulary[256];
+	const char *const names[] = {vocabulary, "tokenizer_config.json",
+	    "special_tokens_map.json", "added_tokens.json", "vocab.json",
+	    "merges.txt", "chat_template.jinja", "chat_template.json"};
 	char a[GV_PATH_MAX], b[GV_PATH_MAX];
 	size_t i;
 
+	if (gv_tokenizer_file(from, vocabulary, e))
+		return e->code;
 	for (i = 0; i < sizeof names / sizeof *names; i++) {
 		snprintf(a, sizeof a, "%s/%s", from, names[i]);
 		snprintf(b, sizeof b, "%s/%s", to, names[i]);

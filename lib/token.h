@@ -21,19 +21,26 @@ extern "C" {
 
 struct gv_tokenizer; /* immutable after opening; safe to share by threads */
 
-/* Opens DIR/tokenizer.json (and tokenizer_config.json, if it is there).  Where
- * `dir` is a file whose name ends in ".gguf", those beside it, or else the
- * vocabulary in it.
+/* Opens the vocabulary of a directory (tokenizer.json, else *.tiktoken, else
+ * tokenizer.model with ranks, else bpe_simple_vocab_16e6.txt.gz) and its
+ * tokenizer_config.json, if it is there.  `dir` may be such a file instead, or a
+ * GGUF file: then tokenizer.json beside that, or else the vocabulary in it.
  * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name.
  *
- * Parsing a vocabulary of 150,000 tokens takes a tenth of a second or two, so
- * that of a tokenizer.json of a megabyte or more is kept in compiled form in
- * DIR/.gv-tokenizer, which opens in a few milliseconds.  It is believed only
- * while size, inode, mtime and ctime of tokenizer.json are as they were, and
- * checked all the same.  Where the directory can't be written nothing is kept,
- * and nothing is said. */
+ * Parsing a vocabulary of 150,000 tokens takes a tenth of a second or more, so
+ * that of a file of half a megabyte or more is kept in compiled form beside it,
+ * in .gv-tokenizer (of tokenizer.json) or .NAME.gv-tokenizer, which opens in a
+ * few milliseconds.  It is believed only while size, inode, mtime and ctime of
+ * the file are as they were, and checked all the same.  Where the directory
+ * can't be written nothing is kept, and nothing is said. */
 int gv_tokenizer_open(
     struct gv_tokenizer **t, const char *dir, struct gv_error *e) GV_USE_RESULT;
+
+/* The name of the file in DIR that holds its vocabulary: tokenizer.json also
+ * where there is none.  GV_ERR_MATCH where it can't be told. */
+int gv_tokenizer_file(
+    const char *dir, char name[256], struct gv_error *e) GV_USE_RESULT;
+
 void gv_tokenizer_close(struct gv_tokenizer **t);
 
 int32_t gv_tokenizer_size(const struct gv_tokenizer *t); /* highest id + 1 */

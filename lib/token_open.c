@@ -130,6 +130,18 @@ find(struct gv_token_source *s, enum kind *kind, const char *path,
 	return 0;
 }
 
+int
+gv_tokenizer_file(const char *dir, char name[256], struct gv_error *e)
+{
+	struct gv_token_source s = {0};
+	enum kind kind;
+
+	if (find_in(&s, &kind, dir, e))
+		return e->code;
+	snprintf(name, 256, "%s", strrchr(s.path, '/') + 1);
+	return 0;
+}
+
 static void
 take_state(int64_t state[4], const char *path)
 {

@@ -1,6 +1,7 @@
 /* Exports: every part keeps its digest and so its numbers, names are those that
  * a reader of the part alone knows, shards keep to their size, rows of GGUF's
  * order come out in everybody's; and nothing is made of what is wrong. */
+#include "checkpoint.h"
 #include "export.h"
 
 #include "blocks.h"
@@ -326,6 +327,51 @@ test_faults(void)
 	ok(!access(path, F_OK), "and keeps them");
 }
 
+static void
+touch(const char *dir, const char *name)
+{
+	char path[GV_PATH_MAX];
+	FILE *f;
+
+	in_scratch(path, dir);
+	(void)mkdir(path, 0777);
+	snprintf(path + strlen(path), sizeof path - strlen(path), "/%s", name);
+	f = fopen(path, "w");
+	if (!f || fclose(f))
+		bail(path, "cannot be written");
+}
+
+/* Whatever form a vocabulary has, it goes with the model. */
+static void
+test_vocabularies(void)
+{
+	static const char *const files[] = {"tokenizer.json", "any.tiktoken",
+	    "tokenizer.model", "bpe_simple_vocab_16e6.txt.gz"};
+	char from[GV_PATH_MAX], to[GV_PATH_MAX], path[GV_PATH_MAX + 64];
+	char a[] = "v0", b[] = "w0";
+	struct gv_error e = {0};
+	size_t i;
+
+	for (i = 0; i < sizeof files / sizeof *files; i++) {
+		a[1] = b[1] = (char)('0' + i);
+		in_scratch(from, a);
+		touch(a, files[i]);
+		touch(a, "chat_template.jinja");
+		in_scratch(to, b);
+		must(mkdir(to, 0777), &e);
+		is_int(
+		    gv_model_copy_files(from, to, &e), 0, "files of a model");
+		snprintf(path, sizeof path, "%s/%s", to, files[i]);
+		ok(!access(path, F_OK), "%s among them", files[i]);
+		snprintf(path, sizeof path, "%s/chat_template.jinja", to);
+		ok(!access(path, F_OK), "and its template");
+	}
+	touch("v1", "another.tiktoken");
+	in_scratch(from, "v1");
+	is_int(gv_model_copy_files(from, to, &e), GV_ERR_MATCH,
+	    "two vocabularies are none");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -336,6 +382,7 @@ main(int argc, char **argv)
 	test_shards();
 	test_rows();
 	test_faults();
+	test_vocabularies();
 	scratch_remove();
 	return done();
 }
