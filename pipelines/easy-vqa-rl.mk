@@ -107,7 +107,7 @@ $(OUT)/names/model.safetensors: $(OUT)/naming.gv | $(BIN)/gv-shuf $(BIN)/gv-trai
 	gv-shuf -q --seed $(SEED) --epochs 5 $< |
 	gv-train -q -m $(E)/model1 -o $(@D) --batch 8 --steps $(NAMES) \
 	    --train $(call parts,1e-3) --warmup 0.05 --schedule linear \
-	    --weight-decay 0.05
+	    --weight-decay 0.05 --resume
 
 $(OUT)/all/model.safetensors: $(OUT)/mixed.gv $(OUT)/names/model.safetensors \
     | $(BIN)/gv-shuf $(BIN)/gv-train
