@@ -112,7 +112,8 @@ find(struct gv_token_source *s, enum kind *kind, const char *path,
 		return gv_fail(e, GV_ERR_LIMIT, "'%s' is too long a path",
 		    gv_quote(q, sizeof q, path, strlen(path)));
 	snprintf(dir, sizeof dir, "%.*s",
-	    slash > path ? (int)(slash - path) : 1, slash ? path : ".");
+	    slash && slash != path ? (int)(slash - path) : 1,
+	    slash ? path : ".");
 	if (gv_gguf_named(path)) {
 		*kind = JSON;
 		place(s, dir, "tokenizer.json");
