@@ -212,10 +212,13 @@ cli_say(int level, const char *fmt, ...)
 void
 cli_progress(const char *fmt, ...)
 {
+	static int terminal = -1; /* asked for once: this is called often */
 	double now;
 	va_list ap;
 
-	if (quiet || !isatty(STDERR_FILENO))
+	if (terminal < 0)
+		terminal = isatty(STDERR_FILENO);
+	if (quiet || !terminal)
 		return;
 	now = gv_now();
 	if (now - progress_last < 0.1)

@@ -38,13 +38,13 @@ COPY	= $(firstword $(wildcard build/demo/easy-vqa/*.whl $(TOP)/*/data/*.whl))
 
 # The course: 2,000 steps of 8 pictures with what is in them; at most 1,400 of 8
 # with questions of all kinds, to the first checkpoint that answers so many of
-# 1,000 that were held out; then 120 of 64 questions, answered 8 times each, by
+# 1,000 that were held out; then 200 of 64 questions, answered 8 times each, by
 # rewards alone.
 NAMES	= 2000
 SFT	= 1400
 ENOUGH	= 0.77
 TOO_MUCH = 0.82
-STEPS	= 120
+STEPS	= 200
 EVERY	= 20
 
 include $(dir $(lastword $(MAKEFILE_LIST)))stage.mk
