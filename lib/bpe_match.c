@@ -10,8 +10,8 @@
  *	made[].shorter	the next shorter one there
  *	gv_bpe_fits()	are two neighbours merged to just themselves?
  *
- * gv_bpe_fits() undoes the merges of both tokens at their common border, the latest
- * first, and looks whether one across the border would have come before.
+ * gv_bpe_fits() undoes the merges of both tokens at their common border, the
+ * latest first, and looks whether one across the border would have come before.
  *
  * Source: van Antwerpen, Neubeck, "So many tokens, so little time" (2024), for
  * ranks that are ids; Berglund, van der Merwe, "Formalizing BPE tokenization"

@@ -6,10 +6,10 @@
 
 #include "token_impl.h"
 
-/* The trie is a double array: the child of a node by byte c is slot base ^ c, if
- * its label is c.  A base belongs to one node, so the label is all there is to
- * check.  Block 0 has no labels, and is the base of nodes without children; the
- * root's is block 1. */
+/* The trie is a double array: the child of a node by byte c is slot base ^ c,
+ * if its label is c.  A base belongs to one node, so the label is all there is
+ * to check.  Block 0 has no labels, and is the base of nodes without children;
+ * the root's is block 1. */
 #define GV_TRIE_BLOCK ((size_t)256)
 #define GV_TRIE_ROOT  GV_TRIE_BLOCK
 #define GV_NO_LABEL   256u

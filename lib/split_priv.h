@@ -1,5 +1,6 @@
 /* The inside of split.h: the patterns that are known by hand (split_hand.c,
- * split_mask.c) and all others (split_regex.c).  Not part of the library's interface. */
+ * split_mask.c) and all others (split_regex.c).  Not part of the library's
+ * interface. */
 #ifndef GV_SPLIT_PRIV_H
 #define GV_SPLIT_PRIV_H
 

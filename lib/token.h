@@ -23,8 +23,8 @@ struct gv_tokenizer; /* immutable after opening; safe to share by threads */
 
 /* Opens the vocabulary of a directory (tokenizer.json, else *.tiktoken, else
  * tokenizer.model with ranks, else bpe_simple_vocab_16e6.txt.gz) and its
- * tokenizer_config.json, if it is there.  `dir` may be such a file instead, or a
- * GGUF file: then tokenizer.json beside that, or else the vocabulary in it.
+ * tokenizer_config.json, if it is there.  `dir` may be such a file instead, or
+ * a GGUF file: then tokenizer.json beside that, or else the vocabulary in it.
  * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name.
  *
  * Parsing a vocabulary of 150,000 tokens takes a tenth of a second or more, so
@@ -77,14 +77,14 @@ int gv_encode(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
 /* The same by up to `threads` threads (0: one a core) where the text is of a
- * megabyte or more and the vocabulary's split pattern shows where it can be cut;
- * the ids don't depend on it. */
+ * megabyte or more and the vocabulary's split pattern shows where it can be
+ * cut; the ids don't depend on it. */
 int gv_encode_threads(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, size_t threads, struct gv_ids *out,
     struct gv_error *e) GV_USE_RESULT;
 
-/* gv_encode() for text that goes on with a document: no blank is put in front where
- * the vocabulary's file wants one at the beginning only. */
+/* gv_encode() for text that goes on with a document: no blank is put in front
+ * where the vocabulary's file wants one at the beginning only. */
 int gv_encode_on(const struct gv_tokenizer *t, const char *s, size_t n,
     bool specials, struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 

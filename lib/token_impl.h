@@ -177,9 +177,9 @@ int gv_token_vocab(struct gv_tokenizer *t, json_t *vocab,
 int gv_token_merges(struct gv_tokenizer *t, const json_t *list,
     const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
 
-/* For lists that aren't JSON: finds tokens by their bytes, of which each has one
- * id and each byte one of its own; then gv_token_pair() for all merges, those of
- * the lowest rank first, and the index of these. */
+/* For lists that aren't JSON: finds tokens by their bytes, of which each has
+ * one id and each byte one of its own; then gv_token_pair() for all merges,
+ * those of the lowest rank first, and the index of these. */
 int gv_token_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
 struct gv_token_pairs {
 	uint64_t *pair; /* as in the hash table: key and rank */
@@ -220,7 +220,8 @@ int gv_token_digest(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
 
 /* token_tiktoken.c: fills in the same from a list of tokens and ranks, `n`
  * bytes of text.  `name` is the encoding's; pattern and special tokens come
- * from it, or else from the object "tiktoken" in `config`, which may be NULL. */
+ * from it, or else from the object "tiktoken" in `config`, which may be NULL.
+ */
 int gv_token_tiktoken(struct gv_tokenizer *t, const char *s, size_t n,
     const char *name, const json_t *config, struct gv_error *e) GV_USE_RESULT;
 
@@ -324,8 +325,9 @@ gv_ids_room(struct gv_ids *out, size_t more, struct gv_error *e)
 int gv_bpe_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
 bool gv_bpe_index_sound(const struct gv_tokenizer *t);
 
-/* bpe_match.c: appends the ids of a piece, in time linear in n.  *done is false, and *out as
- * it was, if it has symbols that the vocabulary lacks; needs t->made. */
+/* bpe_match.c: appends the ids of a piece, in time linear in n.  *done is
+ * false, and *out as it was, if it has symbols that the vocabulary lacks; needs
+ * t->made. */
 int gv_bpe_match(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_ids *out, bool *done, struct gv_error *e) GV_USE_RESULT;
 
