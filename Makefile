@@ -167,7 +167,8 @@ $B/tests/fuzz/%.t: tests/fuzz/%.c $B/tests/fuzz/replay.o $(ARCHIVES)
 	    $B/tests/fuzz/replay.o $(ARCHIVES) $(LIBS)
 
 # build/fuzz/NAME -max_len=65536 NEW tests/fuzz/corpus/NAME looks for more; its
-# kernels are the usual ones.
+# kernels are the usual ones.  With CLANG=afl-clang-fast, and AFL_USE_ASAN=1 in
+# the environment, the same become programs for afl-fuzz.
 SANITIZE = address,undefined -fno-sanitize-recover=all
 FUZZ_O	:= $(LIB_C:lib/%.c=$B/fuzz/lib/%.o)
 $B/fuzz/lib/%.o: lib/%.c
