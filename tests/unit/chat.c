@@ -4,17 +4,6 @@
 
 static const struct gv_chat_how plain;
 
-static json_t *
-json(const char *text)
-{
-	json_error_t je;
-	json_t *o = json_loads(text, 0, &je);
-
-	if (!o)
-		bail(text, je.text);
-	return o;
-}
-
 /* "id:target:bytes ..." with tokens as text, "." for no target. */
 static const char *
 show(const struct gv_tokenizer *t, const struct gv_rendered *r, size_t from)

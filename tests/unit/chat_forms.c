@@ -3,17 +3,6 @@
 #include "chat.h"
 #include "tokens.h"
 
-static json_t *
-json(const char *text)
-{
-	json_error_t je;
-	json_t *o = json_loads(text, 0, &je);
-
-	if (!o)
-		bail(text, je.text);
-	return o;
-}
-
 static struct gv_tokenizer *
 family(const char *argv0, const char *name)
 {

@@ -29,6 +29,18 @@ must(int result, const struct gv_error *e)
 		bail("unexpected error", e->msg);
 }
 
+/* The value that a text is. */
+static inline json_t *
+json(const char *text)
+{
+	json_error_t je;
+	json_t *o = json_loads(text, 0, &je);
+
+	if (!o)
+		bail(text, je.text);
+	return o;
+}
+
 /* The path of a golden file, from the source tree or the test's own place. */
 static inline const char *
 golden(char path[MOST_PATH], const char *argv0, const char *name)
