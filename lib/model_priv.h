@@ -271,6 +271,12 @@ int gv_stage(struct gv_model *m, const struct gv_batch *b, int slot,
 void gv_stage_put(struct gv_model *m, const struct gv_batch *b, int slot);
 void gv_stage_use(struct gv_model *m, const struct gv_batch *b, int slot);
 
+/* model_reserve.c: waits until what was staged has arrived on the device. */
+int gv_up_sync(struct gv_model *m, struct gv_error *e) GV_USE_RESULT;
+
+/* model_reserve.c: at[i] = start + i * step for i = 0..n-1. */
+void gv_count_up(int32_t *at, int64_t start, int64_t step, int64_t n);
+
 /* run.c: as gv_model_vision(), but rows of the storage type. */
 int gv_vision_rows(struct gv_model *m, const struct gv_batch *b,
     enum gv_input to, void *out, struct gv_error *e) GV_USE_RESULT;
