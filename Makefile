@@ -123,9 +123,11 @@ $B/lib/libgvk-cuda.so: $(CUDA_CU:kernels/cuda/%.cu=$B/cuda/%.o)
 	$(NVCC) -shared -o $@ $^ -lcublasLt
 
 $B/lib/libgv.a: $(LIB_O)
+	@mkdir -p $(@D)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $B/lib/libgvk.a: $(KERN_O) $(KCPU_O)
+	@mkdir -p $(@D)
 	rm -f $@ && $(AR) rcs $@ $^
 
 $B/cli.o: bin/cli.c
