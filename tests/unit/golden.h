@@ -1,34 +1,17 @@
 /* Models of tests/golden/model and tests/golden/family with their batches and
  * what PyTorch says about them; tests/golden/make_model.py and make_family.py
  * made them.
- *
- * Set-up that fails bails out: a test that cannot run must not look passed.
  */
 #ifndef GOLDEN_H
 #define GOLDEN_H
 
 #include "model.h"
-#include "tap.h"
+#include "must.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
 #define MOST_DIR 4096
-
-static inline void
-bail(const char *what, const char *why)
-{
-	printf("Bail out! %s: %s\n", what, why);
-	exit(1);
-}
-
-/* Ends the program unless the call worked. */
-static inline void
-must(int result, const struct gv_error *e)
-{
-	if (result || e->code)
-		bail("unexpected error", e->msg);
-}
 
 /* Writes the directory tests/golden/SET/NAME to dir: below the environment's
  * variable, the current directory, or the root that the path of this program

@@ -4,9 +4,10 @@
  */
 #include "json.h"
 #include "mem.h"
+#include "must.h"
 #include "reward.h"
 #include "reward_ptb_priv.h"
-#include "tap.h"
+#include "must.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -307,13 +308,6 @@ cider(void)
 }
 
 /* ---- golden files -------------------------------------------------------- */
-
-static void
-bail(const char *what, const char *why)
-{
-	printf("Bail out! %s: %s\n", what, why);
-	exit(1);
-}
 
 static struct gv_span
 span(const json_t *v)

@@ -5,7 +5,7 @@
 #include "bpe_train.h"
 #include "io.h"
 #include "mem.h"
-#include "tap.h"
+#include "must.h"
 #include "token.h"
 
 #include <jansson.h>
@@ -13,21 +13,6 @@
 #include <unistd.h>
 
 #define MOST_PATH 4096
-
-/* Set-up that fails ends the test: what cannot run must not look passed. */
-static inline void
-bail(const char *what, const char *why)
-{
-	printf("Bail out! %s: %s\n", what, why);
-	exit(1);
-}
-
-static inline void
-must(int result, const struct gv_error *e)
-{
-	if (result || e->code)
-		bail("unexpected error", e->msg);
-}
 
 /* The value that a text is. */
 static inline json_t *
