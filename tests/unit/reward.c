@@ -7,7 +7,6 @@
 #include "must.h"
 #include "reward.h"
 #include "reward_ptb_priv.h"
-#include "must.h"
 
 #include <dirent.h>
 #include <stdlib.h>
