@@ -1,14 +1,26 @@
 /* Fuzz: any lines as conversations, prompts and documents, by each of the chat
  * templates: what is rendered must hold together, and come out again.
  *
- * Input: mode, template, images' rows, the longest sequence; then lines.
+ * Input: mode and what else is asked for, template, images' rows, the longest
+ * sequence; then lines.  They are rendered one by one, and as a file.
  */
 #include "vocab.h"
 
 #include "chat.h"
 #include "render.h"
 
+#include <inttypes.h>
+
 #define MOST 65536
+
+enum { /* with the mode's two bits */
+	STRICT = 4,
+	TILES = 8,
+	MARKS = 16,
+	DATE = 32,
+	KEEP = 64,
+	THREADS = 128
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -126,31 +138,104 @@ line(const struct gv_render *how, const char *s, size_t n)
 	     !memcmp(a.seq.token, b.seq.token, a.seq.n * sizeof *a.seq.token));
 }
 
+static bool
+is_blank(const char *s, size_t n)
+{
+	while (n && strchr(" \t\r", *s) && *s)
+		s++, n--;
+	return !n;
+}
+
+/* The same lines from a file: the same records, with their numbers as keys
+ * where they have none. */
+static void
+file(const struct gv_render *how, const char *s, size_t n, size_t threads)
+{
+	static struct gv_record want;
+	const char *end = s + n, *stop, *name;
+	const struct gv_record *got;
+	struct gv_error e = {0}, bad = {0};
+	struct gv_render_files *f;
+	char path[128], key[32];
+	uint64_t number = 0;
+
+	put_file("lines", s, n);
+	name = in_work(path, "lines");
+	must(!gv_render_open(&f, how, &name, 1, GV_DOCS_LINES, threads, &e));
+	for (; s < end; s = stop + 1) {
+		stop = memchr(s, '\n', (size_t)(end - s));
+		stop = stop ? stop : end;
+		number++;
+		if (is_blank(s, (size_t)(stop - s)))
+			continue;
+		must(gv_render_next(f, &got, &bad, &e) == 1);
+		if (gv_render(how, s, (size_t)(stop - s), &want, &e)) {
+			must(!got && bad.code == e.code &&
+			     strstr(bad.msg, e.msg));
+			gv_error_clear(&e);
+			continue;
+		}
+		must(got && got->seq.n == want.seq.n);
+		must(!want.seq.n || !memcmp(got->seq.token, want.seq.token,
+					want.seq.n * sizeof *want.seq.token));
+		snprintf(key, sizeof key, "%" PRIu64, number);
+		must(!strcmp(got->key, *want.key ? want.key : key));
+	}
+	must(!gv_render_next(f, &got, &bad, &e));
+	gv_render_close(&f);
+}
+
+/* What the first bytes ask for. */
+static void
+read_how(struct gv_render *how, const uint8_t *data)
+{
+	static const int32_t tiles[] = {2, 1, 0, 0};
+	static const struct gv_tool_marks marks = {
+	    "<tool_call>", "</tool_call>", "<tool_response>", ")"};
+	static const char *const keep[] = {"image", "answer"};
+	size_t forms = 0;
+
+	while (gv_chat_form_name(forms))
+		forms++;
+	how->tokenizer = tokenizer;
+	how->mode = (enum gv_render_mode)(data[0] % 4);
+	how->strict = data[0] & STRICT;
+	how->chat.prompt = how->mode == GV_RENDER_PROMPT;
+	how->chat.form = gv_chat_form_name(data[1] % forms);
+	how->chat.no_thinking = data[1] >= 128;
+	how->chat.image_rows = data[2] % 8;
+	how->max_length = data[3];
+	if (data[0] & TILES) {
+		how->chat.tiles = tiles;
+		how->chat.pictures = 1 + data[2] / 8 % 2;
+	}
+	if (data[0] & MARKS)
+		how->chat.marks = marks;
+	if (data[0] & DATE)
+		how->chat.date = "1 Jan 2025";
+	if (data[0] & KEEP) {
+		how->keep = keep;
+		how->nkeep = 2;
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct gv_render how = {0};
 	const char *s, *end, *stop;
-	size_t forms = 0;
 
 	if (n < 4 || n > MOST)
 		return 0;
 	if (!tokenizer)
 		make_tokenizer();
-	how.tokenizer = tokenizer;
-	how.mode = (enum gv_render_mode)(data[0] % 4);
-	how.chat.prompt = how.mode == GV_RENDER_PROMPT;
-	while (gv_chat_form_name(forms))
-		forms++;
-	how.chat.form = gv_chat_form_name(data[1] % forms);
-	how.chat.no_thinking = data[1] >= 128;
-	how.chat.image_rows = data[2] % 8;
-	how.max_length = data[3];
+	read_how(&how, data);
 	s = (const char *)data + 4;
 	for (end = s + (n - 4); s < end; s = stop + 1) {
 		stop = memchr(s, '\n', (size_t)(end - s));
 		stop = stop ? stop : end;
 		line(&how, s, (size_t)(stop - s));
 	}
+	file(&how, (const char *)data + 4, n - 4, data[0] & THREADS ? 2 : 1);
 	return 0;
 }

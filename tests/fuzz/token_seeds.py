@@ -169,10 +169,11 @@ def compiled():
 
 
 def merges():
-    words = "the 123 It's   \n\n x=42;\r\n \u00e9e\u0301 \u4e2d aaaaaaaaab <s>"
+    words = ("the 123 It's   \n\n x=42;\r\n \u00e9e\u0301 \u4e2d aaaaaaaaab <s>"
+             "a <s>> THE<n>")
     sides = b"thhe\x80eaa\x83\x83aa\x84a x"
-    for cut in range(6):
-        for flags in (0, 1, 2, 4, 8):
+    for cut in range(13):
+        for flags in (0, 1, 2, 4, 8) if cut < 6 else (0, 1 | 8 | 16, 8 | 32):
             put("token", f"{cut}-{flags}", bytes(
                 [cut, flags, len(sides) // 2]) + sides + words.encode())
     put("token", "letters", bytes([0, 0, 3]) + b"aa\x80\x80\x81a" + b"a" * 1500)
@@ -206,6 +207,9 @@ def lines():
         for mode in range(2):
             put("lines", f"{'prompt' if mode else 'chat'}-{form}",
                 bytes([mode, form, 2, 0]) + chat.encode())
+    for what in (4, 8, 16, 32, 64, 128):
+        put("lines", f"asked-{what}", bytes([what | 1, 2, 10, 0]) +
+            chat.encode())
     put("lines", "answers", bytes([1, 1, 1, 0]) + json.dumps(
         {"messages": ask, "answers": ["yes", "no"], "task": "vqa",
          "options": ["a", "b"]}).encode())

@@ -25,7 +25,8 @@ static inline void
 remove_work(void)
 {
 	static const char *const name[] = {"tokenizer.json", ".gv-tokenizer",
-	    "r50k_base.tiktoken", "v.txt.gz", "v.gguf"};
+	    "r50k_base.tiktoken", "v.tiktoken", "tokenizer_config.json",
+	    "v.txt.gz", "v.gguf", "lines"};
 	char path[128];
 	size_t i;
 
