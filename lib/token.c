@@ -125,22 +125,14 @@ gv_tokenizer_open(
 	if (!e->code)
 		(void)!gv_chat_find(t, dir, config, e);
 	json_decref(config);
-	if (e->code || gv_piece_cache_open(&t->cache, e)) {
+	if (e->code || gv_token_sort_added(&t->raw, e) ||
+	    gv_token_sort_added(&t->normal, e) ||
+	    gv_piece_cache_open(&t->cache, e)) {
 		gv_tokenizer_close(&t);
 		return e->code;
 	}
 	*out = t;
 	return 0;
-}
-
-static void
-free_added(struct gv_added *set)
-{
-	size_t i;
-
-	for (i = 0; i < set->n; i++)
-		gv_free(set->item[i].text);
-	gv_free(set->item);
 }
 
 void
@@ -161,8 +153,8 @@ gv_token_clear(struct gv_tokenizer *t)
 	gv_free(t->order);
 	gv_split_close(&t->split);
 	gv_free(t->system);
-	free_added(&t->raw);
-	free_added(&t->normal);
+	gv_token_free_added(&t->raw);
+	gv_token_free_added(&t->normal);
 	memset(t, 0, sizeof *t);
 }
 

@@ -54,37 +54,6 @@ gv_token_normal(const struct gv_tokenizer *t, const char *s, size_t n,
 
 /* ---- added tokens -------------------------------------------------------- */
 
-/* The leftmost, longest added token of `set` at or behind *at: its item and,
- * in *at, where it stands; NULL if there is none. */
-static const struct gv_added_item *
-find_added(const struct gv_added *set, const char *s, size_t n, size_t *at)
-{
-	size_t i = *at;
-
-	for (; i < n; i++) {
-		int32_t k;
-
-		if (set->starts == 1) {
-			const char *p = memchr(s + i, set->start, n - i);
-
-			if (!p)
-				return NULL;
-			i = (size_t)(p - s);
-		}
-		k = set->first[(unsigned char)s[i]];
-		for (; k >= 0; k = set->item[k].next) {
-			const struct gv_added_item *it = &set->item[k];
-
-			if (it->len <= n - i &&
-			    !memcmp(s + i, it->text, it->len)) {
-				*at = i;
-				return it;
-			}
-		}
-	}
-	return NULL;
-}
-
 /* One text on its way. */
 struct walk {
 	const struct gv_tokenizer *t;
@@ -105,7 +74,7 @@ cut_added(const struct walk *w, const struct gv_added *set, const char *s,
 	const struct gv_added_item *it;
 	size_t from = 0, at = 0;
 
-	while (set->n && (it = find_added(set, s, n, &at))) {
+	while (set->n && (it = gv_token_find_added(set, s, n, &at))) {
 		if (w->specials ||
 		    !(w->t->tok[it->id].flags & GV_TOK_SPECIAL)) {
 			if (rest(w, s + from, at - from) ||

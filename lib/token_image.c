@@ -188,8 +188,6 @@ take_tables(struct gv_tokenizer *t, const struct head *h)
 	t->unk = h->unk;
 	memcpy(t->byte_id, h->byte_id, sizeof t->byte_id);
 	memcpy(t->digest, h->digest, sizeof t->digest);
-	gv_token_no_added(&t->raw);
-	gv_token_no_added(&t->normal);
 	/* a pattern and its NUL lie before the file's end */
 	fine =
 	    tables_fit(t) &&

@@ -3,9 +3,10 @@
  * (tokenizer.json), token_vocab.c (its tokens and merges), token_scan.c
  * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
- * it), token_threads.c (long texts), bpe.c (from these to ids), bpe_index.c,
- * bpe_match.c, bpe_run.c and bpe_merge.c (the merges of a piece), chat_form.c
- * (the model's chat template).  Not part of the library's interface.
+ * it), token_added.c (added tokens in it), token_threads.c (long texts), bpe.c
+ * (from these to ids), bpe_index.c, bpe_match.c, bpe_run.c and bpe_merge.c (the
+ * merges of a piece), chat_form.c (the model's chat template).  Not part of the
+ * library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
@@ -70,16 +71,16 @@ struct gv_made {
 };
 
 /* Added tokens that are looked for in the text as it comes, or in the
- * normalised text.  Those that start with byte c are item[first[c]] and, while
- * next is not negative, on: longer ones first. */
+ * normalised text.  Zero it first.  Those that start with byte c are
+ * item[sorted[first[c]]] up to that of first[c + 1]. */
 struct gv_added {
 	struct gv_added_item {
-		int32_t id, next;
+		int32_t id;
 		uint32_t len;
 		char *text; /* normalised, if the set is */
 	} * item;
 	size_t n, cap;
-	int32_t first[256];
+	uint32_t *sorted, first[257];
 	int starts; /* how many bytes start one ... */
 	char start; /* ... and the last of them */
 };
@@ -194,10 +195,19 @@ int gv_token_index_pairs(struct gv_tokenizer *t, const struct gv_token_pairs *p,
 int gv_token_add(struct gv_tokenizer *t, int64_t id, const char *s, size_t n,
     uint8_t flags, struct gv_error *e) GV_USE_RESULT;
 
-/* Enters an added token into a set.  `s` is normalised, if the set is. */
+/* token_added.c: enters an added token into a set; `s` is normalised, if the
+ * set is.  Of two with the same text the first counts. */
 int gv_token_enter(struct gv_added *set, int32_t id, const char *s, size_t n,
     struct gv_error *e) GV_USE_RESULT;
-void gv_token_no_added(struct gv_added *set); /* an empty set */
+void gv_token_free_added(struct gv_added *set);
+
+/* Once all are entered. */
+int gv_token_sort_added(struct gv_added *set, struct gv_error *e) GV_USE_RESULT;
+
+/* The leftmost, longest added token at or behind *at: its item and, in *at,
+ * where it stands; NULL if there is none. */
+const struct gv_added_item *gv_token_find_added(
+    const struct gv_added *set, const char *s, size_t n, size_t *at);
 
 /* A file that holds a vocabulary. */
 struct gv_token_source {

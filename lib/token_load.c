@@ -429,8 +429,6 @@ gv_token_load(struct gv_tokenizer *t, const json_t *o,
 	size_t i;
 
 	t->unk = -1;
-	gv_token_no_added(&t->raw);
-	gv_token_no_added(&t->normal);
 	if (!json_is_object(m))
 		return gv_fail(e, GV_ERR_FORMAT, "it has no 'model'");
 	if (load_rules(t, o, e) ||

@@ -245,8 +245,6 @@ gv_token_tiktoken(struct gv_tokenizer *t, const char *s, size_t n,
 
 	t->unk = -1;
 	t->ignore_merges = t->by_rank = true;
-	gv_token_no_added(&t->raw);
-	gv_token_no_added(&t->normal);
 	if (n && (*s == '\n' || memchr(s, 0, n)))
 		return gv_fail(e, GV_ERR_NOSUP,
 		    "SentencePiece's own files are not supported: a "

@@ -256,7 +256,10 @@ from_json(struct gv_tokenizer *t, json_t *vocab, struct gv_error *e)
 	{
 		size_t n = strlen(key);
 
-		if (!json_is_integer(v) || !n)
+		if (!n)
+			return gv_fail(
+			    e, GV_ERR_FORMAT, "vocab: a token without bytes");
+		if (!json_is_integer(v))
 			return gv_fail(e, GV_ERR_FORMAT,
 			    "vocab: the id of token '%s' is not a number",
 			    gv_quote(q, sizeof q, key, n));
@@ -661,43 +664,4 @@ gv_token_merges(struct gv_tokenizer *t, const json_t *list,
 	}
 	gv_free(m.buf);
 	return e->code;
-}
-
-/* ---- added tokens -------------------------------------------------------- */
-
-void
-gv_token_no_added(struct gv_added *set)
-{
-	memset(set, 0, sizeof *set);
-	memset(set->first, 0xff, sizeof set->first);
-}
-
-int
-gv_token_enter(struct gv_added *set, int32_t id, const char *s, size_t n,
-    struct gv_error *e)
-{
-	unsigned char c = (unsigned char)s[0];
-	struct gv_added_item *it;
-	int32_t *link;
-	void *p = set->item;
-
-	if (gv_grow(&p, &set->cap, set->n + 1, sizeof *set->item))
-		return no_memory(e);
-	set->item = p;
-	it = &set->item[set->n];
-	it->text = gv_strndup(s, n);
-	if (!it->text)
-		return no_memory(e);
-	it->id = id;
-	it->len = (uint32_t)n;
-	if (set->first[c] < 0) {
-		set->starts++;
-		set->start = s[0];
-	}
-	link = &set->first[c];
-	while (*link >= 0 && set->item[*link].len >= n)
-		link = &set->item[*link].next;
-	it->next = *link;
-	*link = (int32_t)set->n++;
-	return 0;
 }
