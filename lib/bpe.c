@@ -37,7 +37,6 @@ struct key {
 #define CACHE_BITS  19
 #define CACHE_PROBE 8
 #define BUSY        LAST(255)
-#define ID_BITS     20
 
 struct entry {
 	uint64_t first;
@@ -45,7 +44,8 @@ struct entry {
 	uint32_t id[PIECE_IDS];
 };
 _Static_assert(sizeof(struct entry) == 32, "two entries are a cache line");
-_Static_assert(GV_MAX_IDS <= 1 << ID_BITS, "ids leave room for their number");
+_Static_assert(
+    GV_MAX_IDS <= 1 << GV_ID_BITS, "ids leave room for their number");
 
 struct gv_piece_cache {
 	struct entry *slot;
@@ -150,7 +150,7 @@ remember(struct entry *it, struct key k, const int32_t *id, size_t ids)
 		it->first = k.w[0];
 		for (i = 0; i < ids; i++)
 			it->id[i] = (uint32_t)id[i];
-		it->id[0] |= (uint32_t)ids << ID_BITS;
+		it->id[0] |= (uint32_t)ids << GV_ID_BITS;
 		atomic_store_explicit(&it->last, k.w[1], memory_order_release);
 		return;
 	}
@@ -219,8 +219,8 @@ encode_batch(const struct gv_tokenizer *t, const char *s, size_t n,
 		if (it) {
 			/* all four, since a fixed number is fast */
 			memcpy(out->id + had, it->id, sizeof it->id);
-			out->id[had] &= (1 << ID_BITS) - 1;
-			out->n += it->id[0] >> ID_BITS;
+			out->id[had] &= (1 << GV_ID_BITS) - 1;
+			out->n += it->id[0] >> GV_ID_BITS;
 			continue;
 		}
 		if (encode_piece(t, s + at, bytes, out, e) ||

@@ -1,5 +1,5 @@
-/* The inside of the search from the left: what its tables (bpe_index.c), the
- * search (bpe_match.c) and what it leaves out (bpe_run.c) share.  Not part of
+/* The inside of the search from the left: what its tables (bpe_index.c,
+ * bpe_trie.c), the search (bpe_match.c) and what it leaves out (bpe_run.c) share.  Not part of
  * the library's interface. */
 #ifndef GV_BPE_PRIV_H
 #define GV_BPE_PRIV_H
@@ -43,6 +43,10 @@ gv_bpe_fits(const struct gv_tokenizer *t, int32_t a, int32_t b, uint32_t limit)
 		}
 	}
 }
+
+/* bpe_trie.c: makes t->trie of the tokens that t->made has a way to, and fills
+ * in `shorter` there. */
+int gv_bpe_trie(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
 
 /* bpe_run.c: appends the ids of n times one byte.  *done is false, and *out as
  * it was, where it can't tell; needs t->made. */

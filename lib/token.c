@@ -85,8 +85,8 @@ gv_token_digest(struct gv_tokenizer *t, struct gv_error *e)
 	}
 	add_number(h, t->by_rank ? 0 : t->merges);
 	for (i = 0; i < t->merges && !t->by_rank; i++) {
-		add_number(h, (uint32_t)(t->order[i] >> 20));
-		add_number(h, (uint32_t)t->order[i] & 0xfffff);
+		add_number(h, (uint32_t)(t->order[i] >> 44));
+		add_number(h, (uint32_t)(t->order[i] >> 24) & 0xfffff);
 	}
 	for (k = 0; k < 2; k++) {
 		add_number(h, (uint32_t)set[k]->n);

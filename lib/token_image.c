@@ -17,7 +17,7 @@
 #define YOUNG_NS    2000000000LL /* the coarsest clock of a file system */
 
 /* To be changed with the layout, or with what loading makes of a file. */
-static const char magic[16] = "gv-tokenizer 6\n";
+static const char magic[16] = "gv-tokenizer 7\n";
 
 enum {
 	TOK,
@@ -112,8 +112,10 @@ tables_fit(const struct gv_tokenizer *t)
 		bad |= t->tok[i].len > GV_MAX_TOKEN ||
 		       (uint64_t)t->tok[i].off + t->tok[i].len > t->blob_bytes;
 	for (i = 0; i <= t->by_mask; i++) {
-		empty |= t->by_bytes[i] == -1;
-		bad |= t->by_bytes[i] != -1 && (uint32_t)t->by_bytes[i] >= size;
+		int32_t id = gv_by_bytes_id(t->by_bytes[i]);
+
+		empty |= id < 0;
+		bad |= id >= t->size;
 	}
 	for (i = 0; i <= t->pair_mask; i++) {
 		uint64_t p = t->pair[i];

@@ -4,9 +4,9 @@
  * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
  * token_image.c (the compiled form), token_encode.c (from text to stretches of
  * it), token_added.c (added tokens in it), token_threads.c (long texts), bpe.c
- * (from these to ids), bpe_index.c, bpe_match.c, bpe_run.c and bpe_merge.c (the
- * merges of a piece), chat_form.c (the model's chat template).  Not part of the
- * library's interface.
+ * (from these to ids), bpe_index.c, bpe_trie.c, bpe_match.c, bpe_run.c and
+ * bpe_merge.c (the merges of a piece), chat_form.c (the model's chat template).
+ * Not part of the library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
 #define GV_TOKEN_IMPL_H
@@ -91,7 +91,7 @@ struct gv_tokenizer {
 	/* These eight are allocated, or lie in `map`. */
 	struct gv_tok *tok;
 	char *blob;
-	int32_t *by_bytes; /* hash table of the model's ids by bytes; -1 */
+	int32_t *by_bytes; /* hash table of the model's tokens */
 	uint64_t *pair; /* hash table of merges */
 	uint64_t *sieve; /* what isn't in it */
 	int32_t *merged; /* the id that the merge of a rank gives */
@@ -102,7 +102,10 @@ struct gv_tokenizer {
 	size_t blob_bytes, blob_cap, slots;
 	uint32_t by_mask, pair_mask, merges;
 	int32_t byte_id[256];
-	uint64_t *order; /* keys of pairs by rank, for the digest; then NULL */
+	/* The merges as in `pair`, by rank, of which a pair may have several;
+	 * for the index and the digest, then NULL. */
+	uint64_t *order;
+	size_t orders, order_cap;
 	struct gv_map map; /* of the compiled form, if it was opened from it */
 
 	struct gv_split *split; /* NULL: the whole text is one piece */
@@ -180,16 +183,12 @@ int gv_token_merges(struct gv_tokenizer *t, const json_t *list,
 
 /* For lists that aren't JSON: finds tokens by their bytes, of which each has
  * one id and each byte one of its own; then gv_token_pair() for all merges,
- * those of the lowest rank first, and the index of these. */
+ * those of the lowest rank first, and the table of these. */
 int gv_token_index(struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
-struct gv_token_pairs {
-	uint64_t *pair; /* as in the hash table: key and rank */
-	size_t n, cap;
-};
-int gv_token_pair(struct gv_token_pairs *p, int32_t a, int32_t b, uint32_t rank,
+int gv_token_pair(struct gv_tokenizer *t, int32_t a, int32_t b, uint32_t rank,
     struct gv_error *e) GV_USE_RESULT;
-int gv_token_index_pairs(struct gv_tokenizer *t, const struct gv_token_pairs *p,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_token_index_pairs(
+    struct gv_tokenizer *t, struct gv_error *e) GV_USE_RESULT;
 
 /* An id of its own for an added token with these bytes. */
 int gv_token_add(struct gv_tokenizer *t, int64_t id, const char *s, size_t n,
@@ -282,6 +281,23 @@ size_t gv_chat_stops(const struct gv_tokenizer *t, const char *stop[2]);
 
 /* The id of the model (not added) with these bytes, or -1. */
 int32_t gv_token_find(const struct gv_tokenizer *t, const char *s, size_t n);
+
+/* Tokens are found by their bytes in a hash table of ids.  The bits above an
+ * id's are of the hash, and tell nearly all others from the one that is looked
+ * for without a look at their bytes.  An empty slot is negative. */
+#define GV_ID_BITS 20
+
+static inline int32_t
+gv_by_bytes_tag(uint32_t hash)
+{
+	return (int32_t)(hash >> (GV_ID_BITS + 1) << GV_ID_BITS);
+}
+
+static inline int32_t
+gv_by_bytes_id(int32_t slot)
+{
+	return slot < 0 ? slot : slot & ((1 << GV_ID_BITS) - 1);
+}
 
 /* A bit for each value of a part of the pairs' hash: where it is 0 no pair has
  * that, which spares a look into a table that is larger than a cache. */

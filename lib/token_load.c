@@ -377,8 +377,8 @@ merges_keep_words(const struct gv_tokenizer *t)
 	uint32_t i;
 
 	for (i = 0; i < t->merges; i++) {
-		int32_t a = (int32_t)(t->order[i] >> 20);
-		int32_t b = (int32_t)(t->order[i] & 0xfffff);
+		int32_t a = (int32_t)(t->order[i] >> 44);
+		int32_t b = (int32_t)(t->order[i] >> 24 & 0xfffff);
 		const struct gv_tok *l = &t->tok[a], *r = &t->tok[b];
 
 		if (t->blob[l->off + l->len - 1] != ' ' &&

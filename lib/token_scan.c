@@ -103,6 +103,11 @@ gv_scan_string(
 	if (p == end || *p++ != '"')
 		return false;
 	for (from = p; p < end && *p != '"';) {
+		if (!copied && *p >= 0x20 && *p != '\\') {
+			k++; /* ASCII, as most is */
+			p++;
+			continue;
+		}
 		len = gv_utf8_next(p, (size_t)(end - p), &c);
 		if (c == GV_UTF8_BAD || c < 0x20)
 			return false;
@@ -160,38 +165,42 @@ gv_scan_number(const char **pp, const char *end, int64_t *v)
 static const char *
 value_end(const char *p, const char *end)
 {
+	static const bool stops[256] = {['"'] = true,
+	    ['{'] = true,
+	    ['}'] = true,
+	    ['['] = true,
+	    [']'] = true,
+	    [','] = true};
 	int depth = 0;
 
-	while (p < end) {
+	for (; p < end; p++) {
+		if (!stops[(unsigned char)*p])
+			continue;
 		if (*p == '"') {
 			p = string_end(p, end);
 			if (!p)
 				return NULL;
+			p--;
 		} else if (*p == '{' || *p == '[') {
 			depth++;
-			p++;
-		} else if (*p == '}' || *p == ']') {
-			if (!depth)
-				return p;
-			depth--;
-			p++;
-		} else if (*p == ',' && !depth) {
-			return p;
-		} else {
-			p++;
 			continue;
+		} else if (!depth) {
+			return p;
+		} else if (*p == ',') {
+			continue;
+		} else {
+			depth--;
 		}
 		if (!depth)
-			return p;
+			return p + 1;
 	}
 	return NULL;
 }
 
-/* The next key and value of the object that *p is in: the value's first byte
- * and end.  False at its end, and for what isn't like that. */
+/* The next key of the object that *p is in, and *p at its value.  False at the
+ * object's end, and for what isn't like that. */
 static bool
-member(const char **p, const char *end, const char **key, size_t *key_bytes,
-    const char **value, const char **value_past)
+next_key(const char **p, const char *end, const char **key, size_t *n)
 {
 	const char *q = blank(*p, end);
 
@@ -203,13 +212,11 @@ member(const char **p, const char *end, const char **key, size_t *key_bytes,
 	q = string_end(q, end);
 	if (!q)
 		return false;
-	*key_bytes = (size_t)(q - *key) - 1;
+	*n = (size_t)(q - *key) - 1;
 	if (!gv_scan_char(&q, end, ':'))
 		return false;
-	*value = blank(q, end);
-	*value_past = value_end(*value, end);
-	*p = *value_past;
-	return *p != NULL;
+	*p = blank(q, end);
+	return *p < end;
 }
 
 static bool
@@ -218,32 +225,58 @@ is_key(const char *key, size_t n, const char *want)
 	return n == strlen(want) && !memcmp(key, want, n);
 }
 
-/* Looks for model's two tables; false unless both are there, once. */
+/* Where the tables are, and how many of each. */
+struct tables {
+	struct gv_token_text *x;
+	int vocabs, merges;
+};
+
+/* Those of the model that *p is in, and *p behind it. */
+static bool
+find_in_model(struct tables *t, const char **p, const char *end)
+{
+	const char *key, *v;
+	size_t n;
+
+	while (next_key(p, end, &key, &n)) {
+		v = *p;
+		*p = value_end(v, end);
+		if (!*p)
+			return false;
+		if (is_key(key, n, "vocab") && *v == '{') {
+			t->x->vocab = v;
+			t->x->vocab_bytes = (size_t)(*p - v);
+			t->vocabs++;
+		} else if (is_key(key, n, "merges") && *v == '[') {
+			t->x->merges = v;
+			t->x->merges_bytes = (size_t)(*p - v);
+			t->merges++;
+		}
+	}
+	return gv_scan_char(p, end, '}');
+}
+
+/* Looks for model's two tables; false unless both are there, once.  The text,
+ * of many megabytes, is gone through once. */
 static bool
 find_tables(const char *p, const char *end, struct gv_token_text *x)
 {
-	const char *key, *v, *past, *k2, *v2, *past2, *in;
-	size_t n, n2;
-	int vocabs = 0, merges = 0;
+	struct tables t = {x, 0, 0};
+	const char *key;
+	size_t n;
 
 	if (!gv_scan_char(&p, end, '{'))
 		return false;
-	while (member(&p, end, &key, &n, &v, &past)) {
-		if (!is_key(key, n, "model") || *v != '{')
-			continue;
-		for (in = v + 1; member(&in, past, &k2, &n2, &v2, &past2);) {
-			if (is_key(k2, n2, "vocab") && *v2 == '{') {
-				x->vocab = v2;
-				x->vocab_bytes = (size_t)(past2 - v2);
-				vocabs++;
-			} else if (is_key(k2, n2, "merges") && *v2 == '[') {
-				x->merges = v2;
-				x->merges_bytes = (size_t)(past2 - v2);
-				merges++;
-			}
+	while (next_key(&p, end, &key, &n)) {
+		if (is_key(key, n, "model") && *p == '{') {
+			p++;
+			if (!find_in_model(&t, &p, end))
+				return false;
+		} else if (!(p = value_end(p, end))) {
+			return false;
 		}
 	}
-	return vocabs == 1 && merges == 1;
+	return t.vocabs == 1 && t.merges == 1;
 }
 
 json_t *

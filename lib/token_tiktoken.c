@@ -210,7 +210,6 @@ take_lines(struct gv_tokenizer *t, const char *s, size_t n, struct gv_error *e)
 static int
 take_pairs(struct gv_tokenizer *t, struct gv_error *e)
 {
-	struct gv_token_pairs p = {0};
 	int32_t id, a, b;
 	uint64_t work = 0;
 	uint32_t k;
@@ -228,13 +227,10 @@ take_pairs(struct gv_tokenizer *t, struct gv_error *e)
 			a = gv_token_find(t, s, k);
 			b = a < 0 ? -1 : gv_token_find(t, s + k, tok->len - k);
 			if (b >= 0)
-				(void)!gv_token_pair(&p, a, b, (uint32_t)id, e);
+				(void)!gv_token_pair(t, a, b, (uint32_t)id, e);
 		}
 	}
-	if (!e->code)
-		(void)!gv_token_index_pairs(t, &p, e);
-	gv_free(p.pair);
-	return e->code;
+	return e->code ? e->code : gv_token_index_pairs(t, e);
 }
 
 int

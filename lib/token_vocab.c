@@ -96,10 +96,11 @@ spell(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
 	if (t->clip && n > 4 && !memcmp(s + n - 4, WORD_END, 4))
 		end -= 4;
 	while (i < end) {
-		uint32_t c;
+		uint32_t c = (unsigned char)s[i];
 		int b;
 
-		i += gv_utf8_next(s + i, end - i, &c);
+		/* ASCII stands for itself, or for nothing */
+		i += c < 0x80 ? 1 : gv_utf8_next(s + i, end - i, &c);
 		b = gv_char_to_byte(c);
 		if (b < 0) {
 			memcpy(dst, s, n);
@@ -115,6 +116,23 @@ spell(const struct gv_tokenizer *t, char *dst, const char *s, size_t n,
 
 /* ---- ids ----------------------------------------------------------------- */
 
+/* The last bytes, at most 7, as a number. */
+static inline uint64_t
+few_bytes(const char *s, size_t n)
+{
+	uint32_t a = 0, b = 0;
+
+	if (n >= 4) {
+		memcpy(&a, s, 4);
+		memcpy(&b, s + n - 4, 4);
+		return (uint64_t)a << 32 | b;
+	}
+	if (!n)
+		return 0;
+	return (uint64_t)(uint8_t)s[0] << 16 |
+	       (uint64_t)(uint8_t)s[n / 2] << 8 | (uint8_t)s[n - 1];
+}
+
 uint32_t
 gv_token_hash(const char *s, size_t n)
 {
@@ -125,25 +143,35 @@ gv_token_hash(const char *s, size_t n)
 		h = (h ^ w) * 0xff51afd7ed558ccdu;
 		h ^= h >> 32;
 	}
-	w = 0;
-	memcpy(&w, s, n);
-	h = (h ^ w) * 0xff51afd7ed558ccdu;
+	h = (h ^ few_bytes(s, n)) * 0xff51afd7ed558ccdu;
 	h ^= h >> 32;
 	return (uint32_t)(h ^ h >> 29);
+}
+
+/* The slot of by_bytes with the token of these bytes, or an empty one. */
+static uint32_t
+find_slot(const struct gv_tokenizer *t, const char *s, size_t n, uint32_t hash)
+{
+	uint32_t i = hash & t->by_mask;
+	int32_t tag = gv_by_bytes_tag(hash), slot;
+
+	for (; (slot = t->by_bytes[i]) >= 0; i = (i + 1) & t->by_mask) {
+		const struct gv_tok *k = &t->tok[gv_by_bytes_id(slot)];
+
+		if ((slot ^ tag) >> GV_ID_BITS)
+			continue;
+		if (k->len == n && !memcmp(t->blob + k->off, s, n))
+			break;
+	}
+	return i;
 }
 
 int32_t
 gv_token_find(const struct gv_tokenizer *t, const char *s, size_t n)
 {
-	uint32_t i = gv_token_hash(s, n) & t->by_mask;
+	uint32_t i = find_slot(t, s, n, gv_token_hash(s, n));
 
-	for (; t->by_bytes[i] >= 0; i = (i + 1) & t->by_mask) {
-		const struct gv_tok *k = &t->tok[t->by_bytes[i]];
-
-		if (k->len == n && !memcmp(t->blob + k->off, s, n))
-			return t->by_bytes[i];
-	}
-	return -1;
+	return gv_by_bytes_id(t->by_bytes[i]);
 }
 
 static int
@@ -329,22 +357,21 @@ index_tokens(
 	for (id = 0; id < t->size; id++) {
 		const struct gv_tok *k = &t->tok[id];
 		const char *s = t->blob + k->off;
-		uint32_t i;
+		uint32_t hash, i;
 
 		if (!k->flags)
 			continue;
 		if (unsearched && k->flags & GV_TOK_RAW && !is_byte(t, k))
 			return not_plain(e);
-		if (unsearched && !(k->flags & GV_TOK_RAW) &&
-		    gv_token_find(t, s, k->len) >= 0)
-			return gv_fail(e, GV_ERR_FORMAT,
-			    "token id %d is the same as another", (int)id);
 		if (k->flags & GV_TOK_RAW)
 			continue;
-		i = gv_token_hash(s, k->len) & t->by_mask;
-		while (t->by_bytes[i] >= 0)
-			i = (i + 1) & t->by_mask;
-		t->by_bytes[i] = id;
+		hash = gv_token_hash(s, k->len);
+		i = find_slot(t, s, k->len, hash);
+		if (unsearched && t->by_bytes[i] >= 0)
+			return gv_fail(e, GV_ERR_FORMAT,
+			    "token id %d is the same as another", (int)id);
+		if (t->by_bytes[i] < 0)
+			t->by_bytes[i] = gv_by_bytes_tag(hash) | id;
 	}
 	return 0;
 }
@@ -433,38 +460,22 @@ sides(const json_t *v, const char *side[2], size_t len[2])
 
 /* A list under construction. */
 struct merges {
-	size_t n;
+	size_t n, cap;
 	char *buf; /* room for two tokens */
-	size_t cap, order_cap;
 };
-
-static int
-room_for_merge(struct gv_tokenizer *t, struct merges *m, struct gv_error *e)
-{
-	void *p = t->merged, *q = t->order;
-
-	if (m->n >= (size_t)GV_MAX_IDS)
-		return gv_fail(
-		    e, GV_ERR_LIMIT, "%zu merges are not supported", m->n + 1);
-	if (gv_grow(&p, &m->cap, m->n + 1, sizeof *t->merged))
-		return no_memory(e);
-	t->merged = p;
-	if (gv_grow(&q, &m->order_cap, m->n + 1, sizeof *t->order))
-		return no_memory(e);
-	t->order = q;
-	return 0;
-}
 
 /* The pair id[0], id[1] becomes id[2]. */
 static int
 put_merge(struct gv_tokenizer *t, struct merges *m, const int32_t id[3],
     struct gv_error *e)
 {
-	if (room_for_merge(t, m, e))
+	if (m->n >= (size_t)GV_MAX_IDS)
+		return gv_fail(
+		    e, GV_ERR_LIMIT, "%zu merges are not supported", m->n + 1);
+	if (gv_room(&t->merged, &m->cap, m->n + 1, sizeof *t->merged, e))
 		return e->code;
 	t->merged[m->n] = id[2];
-	t->order[m->n++] = gv_pair_key(id[0], id[1]);
-	return 0;
+	return gv_token_pair(t, id[0], id[1], (uint32_t)m->n++, e);
 }
 
 static int
@@ -583,67 +594,40 @@ merges_from_text(struct gv_tokenizer *t, const struct gv_token_text *x,
 	return e->code;
 }
 
-/* An empty table for n pairs. */
-static int
-pair_table(struct gv_tokenizer *t, size_t n, struct gv_error *e)
+int
+gv_token_pair(struct gv_tokenizer *t, int32_t a, int32_t b, uint32_t rank,
+    struct gv_error *e)
 {
-	size_t bytes;
+	if (gv_room(
+		&t->order, &t->order_cap, t->orders + 1, sizeof *t->order, e))
+		return e->code;
+	t->order[t->orders++] = gv_pair_key(a, b) << 24 | rank;
+	return 0;
+}
 
-	t->pair_mask = table_size(n) - 1;
+/* Of two merges of one pair the later counts, as elsewhere. */
+int
+gv_token_index_pairs(struct gv_tokenizer *t, struct gv_error *e)
+{
+	size_t bytes, k;
+
+	if (t->orders > MAX_PAIRS)
+		return gv_fail(
+		    e, GV_ERR_LIMIT, "%zu pairs are not supported", t->orders);
+	t->pair_mask = table_size(t->orders) - 1;
 	bytes = ((size_t)t->pair_mask + 1) * sizeof *t->pair;
 	t->pair = gv_alloc(bytes, 1);
 	if (!t->pair)
 		return no_memory(e);
 	memset(t->pair, 0xff, bytes);
-	return 0;
-}
+	for (k = 0; k < t->orders; k++) {
+		uint64_t key = t->order[k] >> 24;
+		uint32_t i = gv_pair_hash(key) & t->pair_mask;
 
-/* Of two merges of one pair the later counts, as elsewhere. */
-static void
-enter_pair(struct gv_tokenizer *t, uint64_t key, uint32_t rank)
-{
-	uint32_t i = gv_pair_hash(key) & t->pair_mask;
-
-	while (t->pair[i] != UINT64_MAX && t->pair[i] >> 24 != key)
-		i = (i + 1) & t->pair_mask;
-	t->pair[i] = key << 24 | rank;
-}
-
-static int
-index_merges(struct gv_tokenizer *t, struct gv_error *e)
-{
-	uint32_t rank;
-
-	if (pair_table(t, t->merges, e))
-		return e->code;
-	for (rank = 0; rank < t->merges; rank++)
-		enter_pair(t, t->order[rank], rank);
-	return 0;
-}
-
-int
-gv_token_pair(struct gv_token_pairs *p, int32_t a, int32_t b, uint32_t rank,
-    struct gv_error *e)
-{
-	if (gv_room(&p->pair, &p->cap, p->n + 1, sizeof *p->pair, e))
-		return e->code;
-	p->pair[p->n++] = gv_pair_key(a, b) << 24 | rank;
-	return 0;
-}
-
-int
-gv_token_index_pairs(
-    struct gv_tokenizer *t, const struct gv_token_pairs *p, struct gv_error *e)
-{
-	size_t i;
-
-	if (p->n > MAX_PAIRS)
-		return gv_fail(
-		    e, GV_ERR_LIMIT, "%zu pairs are not supported", p->n);
-	if (pair_table(t, p->n, e))
-		return e->code;
-	for (i = 0; i < p->n; i++)
-		enter_pair(t, p->pair[i] >> 24, p->pair[i] & 0xffffff);
+		while (t->pair[i] != UINT64_MAX && t->pair[i] >> 24 != key)
+			i = (i + 1) & t->pair_mask;
+		t->pair[i] = t->order[k];
+	}
 	return 0;
 }
 
@@ -660,7 +644,7 @@ gv_token_merges(struct gv_tokenizer *t, const json_t *list,
 	if (!e->code && !(x ? merges_from_text(t, x, &m, e)
 			    : merges_from_json(t, list, &m, e))) {
 		t->merges = (uint32_t)m.n;
-		(void)!index_merges(t, e);
+		(void)!gv_token_index_pairs(t, e);
 	}
 	gv_free(m.buf);
 	return e->code;
