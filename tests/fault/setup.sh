@@ -74,6 +74,7 @@ command_of() {
 	m='--threads 1 -m m'
 	case $1 in
 	gv-cat | gv-reward | gv-shuf | gv-view) c="$1 $o $IN" ;;
+	gv-cut) c="$1 --drop targets $o $IN" ;;
 	gv-decode) c="$1 --threads 1 -s 4 $o $IN" ;;
 	gv-encode-vision) c="$1 $m --stage full $o $IN" ;;
 	gv-model) c="$1 init $IN --tokenizer tok $o" t=${OUT:+-O $OUT} ;;
