@@ -98,7 +98,8 @@ sizes_fit(const struct head *h, size_t file)
 		       (uint64_t)h->size * sizeof(struct gv_made)) &&
 	       h->bytes[TRIE] % sizeof(uint64_t) == 0 &&
 	       h->bytes[ADDED] % sizeof(struct added) == 0 &&
-	       h->digest[GV_DIGEST - 1] == '\0';
+	       h->digest[GV_DIGEST - 1] == '\0' &&
+	       strspn(h->digest, "0123456789abcdef") == GV_DIGEST - 1;
 }
 
 /* Are all ids, offsets and ranks within bounds, and has each hash table an

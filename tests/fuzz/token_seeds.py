@@ -157,13 +157,29 @@ def gguf():
             "<IQQ", 3, 0, len(pairs)) + b"".join(pairs))
 
 
+def companions():
+    turn = "<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n"
+    put("vocab", "template-chatml", "{% for m in messages %}{{'" + turn +
+        "'}}{% endfor %}")
+    put("vocab", "template-system", "{% if 1 %}{{'<|im_start|>system\\nYou are "
+        "it.<|im_end|>\\n'}}{% endif %}{% for m in messages %}{{'" + turn +
+        "'}}{% endfor %}")
+    put("vocab", "template-llama", "{% for m in messages %}{{'<|start_header_id"
+        "|>' + m.role + m.content | trim + '<|eot_id|>'}}{% endfor %}")
+    put("vocab", "config", "[" + json.dumps({
+        "eos_token": "<|im_end|>", "bos_token": {"content": "<s>"},
+        "add_bos_token": True, "image_token": "<|image|>",
+        "model_max_length": 10 ** 30,
+        "chat_template": [{"name": "default", "template": turn}]}))
+
+
 def compiled():
     """Changes to a compiled form: where, how, a byte."""
     for name, edits in {
             "none": [], "size": [(172, 2, 7)], "mask": [(176, 2, 1)],
             "byte": [(1 << 23 | 700, 0, 99)], "cut": [(9000, 3, 0)],
             "token": [(1345, 2, 2)], "later": [(40000, 1, 3), (5000, 2, 5)],
-            "end": [(270000, 2, 2)]}.items():
+            "end": [(270000, 2, 2)], "digest": [(1270, 0, 0)]}.items():
         put("vocab", "compiled-" + name, b"gv-tokenizer" + b"".join(
             struct.pack("<I", at)[:3] + bytes([how, b]) for at, how, b in edits))
 
@@ -221,5 +237,5 @@ def lines():
         b"The user\0's\n\n \n\xff\xc3\xa9<|im_start|>\n")
 
 
-for make in (jsons, ranks, gguf, compiled, merges, lines):
+for make in (jsons, ranks, gguf, companions, compiled, merges, lines):
     make()

@@ -1,6 +1,7 @@
 /* Fuzz: any bytes as a vocabulary: tokenizer.json, tiktoken's ranks, CLIP's
- * merges, GGUF, the compiled form.  What is accepted must encode and decode
- * without fault, and a tokenizer.json must be the same however it is spelled.
+ * merges, GGUF, the compiled form, or as what stands beside one: a template,
+ * tokenizer_config.json.  What is accepted must encode and decode without
+ * fault, and a tokenizer.json must be the same however it is spelled.
  *
  * The kind is told by the first bytes.  CLIP's list is packed here.  Of the
  * compiled form the input is changes to a good one, whose checksum and source
@@ -8,6 +9,7 @@
  */
 #include "vocab.h"
 
+#include "chat.h"
 #include "crc.h"
 #include "io.h"
 #include "utf8.h"
@@ -148,19 +150,12 @@ as_gguf(const uint8_t *data, size_t n)
 	try_file("v.gguf", data, n, digest);
 }
 
-/* The compiled form of a small vocabulary in a file that is large enough for
- * one, and old enough by the time it is read. */
-static uint8_t *
-compile(size_t *n)
+/* A small vocabulary. */
+static void
+put_good(char *p)
 {
-	static char json[LARGE];
-	struct gv_tokenizer *t = NULL;
-	struct gv_error e = {0};
-	struct timespec nap = {2, 100000000};
-	char path[128], *image, *p = json;
 	int id;
 
-	memset(json, ' ', sizeof json);
 	p += sprintf(p, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":"
 			"{\"type\":\"BPE\",\"vocab\":{");
 	for (id = 0; id < 256; id++) {
@@ -171,8 +166,53 @@ compile(size_t *n)
 	p += sprintf(p, "\"th\":256,\"the\":257,\"aa\":258,\"aaaa\":259},"
 			"\"merges\":[\"t h\",\"th e\",\"a a\",\"aa aa\"]},"
 			"\"added_tokens\":[{\"id\":300,\"content\":\"<s>\","
-			"\"special\":true}]}");
+			"\"special\":true},{\"id\":301,\"content\":"
+			"\"<|im_start|>\"},{\"id\":302,\"content\":"
+			"\"<|im_end|>\"}]}");
 	*p = ' ';
+}
+
+/* As a file beside a good vocabulary. */
+static void
+as_companion(const char *name, const uint8_t *data, size_t n)
+{
+	static char json[16384];
+	struct gv_chat_how how = {0};
+	struct gv_tokenizer *t = NULL;
+	struct gv_error e = {0};
+	char path[128];
+
+	if (!*json) {
+		memset(json, ' ', sizeof json);
+		put_good(json);
+	}
+	put_file("tokenizer.json", json, sizeof json);
+	put_file(name, data, n);
+	if (!open_work(&t, "", &e)) {
+		bool known = !gv_chat_check(t, &how, &e);
+
+		must(known == (gv_chat_of(t) != NULL));
+		use(t, data, n);
+	}
+	must((e.code != 0) == (e.msg[0] != '\0'));
+	gv_tokenizer_close(&t);
+	unlink(in_work(path, name));
+	unlink(in_work(path, "tokenizer.json"));
+}
+
+/* The compiled form of that in a file that is large enough for one, and old
+ * enough by the time it is read. */
+static uint8_t *
+compile(size_t *n)
+{
+	static char json[LARGE];
+	struct gv_tokenizer *t = NULL;
+	struct gv_error e = {0};
+	struct timespec nap = {2, 100000000};
+	char path[128], *image;
+
+	memset(json, ' ', sizeof json);
+	put_good(json);
 	put_file("tokenizer.json", json, sizeof json);
 	while (nanosleep(&nap, &nap))
 		must(errno == EINTR); /* the fuzzer has an alarm */
@@ -262,8 +302,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		as_compiled(data + 12, n - 12);
 	else if (n >= 8 && !memcmp(data, "#version", 8))
 		as_clip(data, n);
+	else if (n >= 2 && *data == '{' && (data[1] == '%' || data[1] == '{'))
+		as_companion("chat_template.jinja", data, n);
 	else if (n && *data == '{')
 		as_json(data, n);
+	else if (n && *data == '[')
+		as_companion("tokenizer_config.json", data + 1, n - 1);
 	else
 		as_ranks(data, n);
 	return 0;

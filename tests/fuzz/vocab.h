@@ -26,7 +26,7 @@ remove_work(void)
 {
 	static const char *const name[] = {"tokenizer.json", ".gv-tokenizer",
 	    "r50k_base.tiktoken", "v.tiktoken", "tokenizer_config.json",
-	    "v.txt.gz", "v.gguf", "lines"};
+	    "chat_template.jinja", "v.txt.gz", "v.gguf", "lines"};
 	char path[128];
 	size_t i;
 
