@@ -11,11 +11,15 @@ append(void *arg, const char *data, size_t n)
 	struct gv_pack *p = arg;
 	void *q = p->p;
 
-	if (p->failed || gv_grow(&q, &p->cap, p->n + n, 1)) {
-		p->failed = true;
+	if (p->failed)
 		return -1;
+	if (n > p->cap - p->n) {
+		if (gv_grow(&q, &p->cap, p->n + n, 1)) {
+			p->failed = true;
+			return -1;
+		}
+		p->p = q;
 	}
-	p->p = q;
 	if (n)
 		memcpy(p->p + p->n, data, n);
 	p->n += n;

@@ -204,7 +204,7 @@ int gv_writer_open(struct gv_writer **w, struct gv_out *o,
 /* A record is begun, its fields are put in any order, and it is ended.  All
  * fields of the schema must have been put; dtype, rank and dimensions are
  * checked against it.  Tensor data must stay valid until gv_writer_end_rec,
- * which writes it without a copy in between. */
+ * which writes large ones without a copy in between. */
 int gv_writer_begin(
     struct gv_writer *w, const char *key, struct gv_error *e) GV_USE_RESULT;
 int gv_writer_tensor(struct gv_writer *w, const char *field, int rank,
@@ -228,6 +228,30 @@ void gv_writer_drop(struct gv_writer *w);
 /* Writes a whole record as read (any keys of the schema, same order). */
 int gv_writer_rec(struct gv_writer *w, const struct gv_rec *rec,
     struct gv_error *e) GV_USE_RESULT;
+
+/* ---- parts --------------------------------------------------------------- */
+
+/* A part of a stream that is being written: records that another thread gets
+ * ready, in memory, so that the one that writes the stream has little to do.
+ *
+ *	gv_writer_part(&part, w, e);		once, for each thread or batch
+ *	gv_writer_begin(part, key, e) ...	in that thread: as many records
+ *	gv_writer_end_rec(part, e);		as it likes
+ *	gv_writer_join(w, part, e);		in the thread that writes w
+ *	gv_writer_abort(&part);
+ *
+ * Each function that puts a record works on a part as on a writer, and what
+ * comes out has the same bytes.  Parts share nothing, so each may be used by
+ * one thread at a time; w must stay. */
+int gv_writer_part(struct gv_writer **part, const struct gv_writer *w,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* Writes the records of a part of w and empties that, keeping its memory, also
+ * on an error. */
+int gv_writer_join(struct gv_writer *w, struct gv_writer *part,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* ---- the end ------------------------------------------------------------- */
 
 /* Writes END and frees the writer; the caller then commits the output.
  * `bad` is the number of records that --max-errors let pass. */

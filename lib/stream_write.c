@@ -1,36 +1,18 @@
-/* Writing streams: a record is put together and checked, then written at once,
- * its payloads straight from where they are.
+/* Writing streams: what is put is checked, and at its record's end packed and
+ * written, or in a part kept until that is joined.
  */
 #include "stream.h"
 
-#include "crc.h"
 #include "mem.h"
 #include "pack.h"
+#include "stream_pack.h"
 #include "banned.h"
 
-#define NO_VALUE SIZE_MAX
-
-/* What was put for a field. */
-struct slot {
-	struct gv_tensor t;
-	size_t off, n; /* plain: its bytes in gv_writer.plain */
-	bool put;
-};
-
-/* A tensor's payload follows the first `at` bytes of the record's rest. */
-struct payload {
-	size_t at;
-	const void *data;
-	size_t bytes;
-};
-
 struct gv_writer {
-	struct gv_out *out;
+	struct gv_out *out; /* NULL: of a part */
+	const struct gv_writer *whole; /* what it is a part of */
 	struct gv_schema schema;
-	struct slot *slots;
-	struct payload *loads; /* one a tensor field */
-	struct gv_pack plain; /* the plain values of this record */
-	struct gv_pack rec; /* the record without payloads */
+	struct gv_packed packed;
 	uint64_t start, recs; /* the segment's first byte; records written */
 	bool open; /* between begin and end_rec */
 	bool failed;
@@ -49,39 +31,58 @@ out_of_turn(const char *what, struct gv_error *e)
 	return gv_fail(e, GV_ERR_USAGE, "%s of a record out of turn", what);
 }
 
-int
-gv_writer_open(struct gv_writer **out, struct gv_out *o,
-    const struct gv_schema *s, struct gv_error *e)
+/* Without HEAD. */
+static int
+open_writer(
+    struct gv_writer **out, const struct gv_schema *s, struct gv_error *e)
 {
 	struct gv_writer *w = gv_alloc(1, sizeof *w);
-	struct gv_pack head;
 
 	if (!w)
 		return no_memory(e);
-	w->out = o;
-	w->start = gv_out_offset(o);
-	gv_pack_init(&w->plain);
-	gv_pack_init(&w->rec);
-	gv_pack_init(&head);
-	w->slots = gv_alloc(s->nfields, sizeof *w->slots);
-	w->loads = gv_alloc(s->nfields, sizeof *w->loads);
-	if (!w->slots || !w->loads)
-		no_memory(e);
-	if (!e->code && !gv_schema_copy(&w->schema, s, e)) {
-		gv_pack_head(&head, &w->schema);
-		if (head.failed)
-			no_memory(e);
-		else if (head.n > GV_MAX_RECORD)
-			gv_fail(e, GV_ERR_LIMIT, "HEAD is too large");
-		else if (gv_out_write(o, head.p, head.n, e))
-			w->failed = true;
-	}
-	gv_pack_free(&head);
-	if (e->code) {
+	if (gv_schema_copy(&w->schema, s, e) ||
+	    gv_packed_open(&w->packed, &w->schema, e)) {
 		gv_writer_abort(&w);
 		return e->code;
 	}
 	*out = w;
+	return 0;
+}
+
+int
+gv_writer_open(struct gv_writer **out, struct gv_out *o,
+    const struct gv_schema *s, struct gv_error *e)
+{
+	struct gv_writer *w;
+	struct gv_pack head;
+
+	if (open_writer(&w, s, e))
+		return e->code;
+	w->out = o;
+	w->start = gv_out_offset(o);
+	gv_pack_init(&head);
+	gv_pack_head(&head, &w->schema);
+	if (head.failed)
+		no_memory(e);
+	else if (head.n > GV_MAX_RECORD)
+		gv_fail(e, GV_ERR_LIMIT, "HEAD is too large");
+	else
+		(void)!gv_out_write(o, head.p, head.n, e);
+	gv_pack_free(&head);
+	if (e->code)
+		gv_writer_abort(&w);
+	else
+		*out = w;
+	return e->code;
+}
+
+int
+gv_writer_part(
+    struct gv_writer **part, const struct gv_writer *w, struct gv_error *e)
+{
+	if (open_writer(part, &w->schema, e))
+		return e->code;
+	(*part)->whole = w;
 	return 0;
 }
 
@@ -99,8 +100,8 @@ gv_writer_begin(struct gv_writer *w, const char *key, struct gv_error *e)
 		return gv_fail(e, GV_ERR_FORMAT, "a key is not UTF-8");
 	memcpy(w->key, key, n + 1);
 	for (i = 0; i < w->schema.nfields; i++)
-		w->slots[i].put = false;
-	w->plain.n = 0;
+		w->packed.slot[i].put = false;
+	w->packed.plain.n = 0;
 	w->open = true;
 	return 0;
 }
@@ -127,7 +128,7 @@ slot(struct gv_writer *w, const char *field, bool tensor, size_t *i,
 		return gv_fail(e, GV_ERR_MATCH, "field '%s' is %s", field,
 		    tensor ? "plain, not a tensor" : "a tensor, not plain");
 	*i = (size_t)(f - w->schema.fields);
-	if (w->slots[*i].put)
+	if (w->packed.slot[*i].put)
 		return gv_fail(e, GV_ERR_MATCH, "field '%s' put twice", field);
 	return 0;
 }
@@ -152,8 +153,8 @@ put_tensor(struct gv_writer *w, size_t i, int rank, const int64_t *shape,
 			    "shape %s of field '%s' does not fit the stream",
 			    gv_shape_text(text, sizeof text, shape, rank),
 			    f->name);
-	w->slots[i].t = t;
-	w->slots[i].put = true;
+	w->packed.slot[i].t = t;
+	w->packed.slot[i].put = true;
 	return 0;
 }
 
@@ -172,11 +173,11 @@ gv_writer_tensor(struct gv_writer *w, const char *field, int rank,
 static int
 put_plain(struct gv_writer *w, size_t i, size_t off, struct gv_error *e)
 {
-	if (w->plain.failed)
+	if (w->packed.plain.failed)
 		return no_memory(e);
-	w->slots[i].off = off;
-	w->slots[i].n = w->plain.n - off;
-	w->slots[i].put = true;
+	w->packed.slot[i].off = off;
+	w->packed.slot[i].n = w->packed.plain.n - off;
+	w->packed.slot[i].put = true;
 	return 0;
 }
 
@@ -184,11 +185,11 @@ int
 gv_writer_int(
     struct gv_writer *w, const char *field, int64_t v, struct gv_error *e)
 {
-	size_t i, off = w->plain.n;
+	size_t i, off = w->packed.plain.n;
 
 	if (slot(w, field, false, &i, e))
 		return e->code;
-	msgpack_pack_int64(&w->plain.pk, v);
+	msgpack_pack_int64(&w->packed.plain.pk, v);
 	return put_plain(w, i, off, e);
 }
 
@@ -196,11 +197,11 @@ int
 gv_writer_f64(
     struct gv_writer *w, const char *field, double v, struct gv_error *e)
 {
-	size_t i, off = w->plain.n;
+	size_t i, off = w->packed.plain.n;
 
 	if (slot(w, field, false, &i, e))
 		return e->code;
-	msgpack_pack_double(&w->plain.pk, v);
+	msgpack_pack_double(&w->packed.plain.pk, v);
 	return put_plain(w, i, off, e);
 }
 
@@ -208,7 +209,7 @@ int
 gv_writer_text(struct gv_writer *w, const char *field, const char *s, size_t n,
     struct gv_error *e)
 {
-	size_t i, off = w->plain.n;
+	size_t i, off = w->packed.plain.n;
 
 	if (slot(w, field, false, &i, e))
 		return e->code;
@@ -218,7 +219,7 @@ gv_writer_text(struct gv_writer *w, const char *field, const char *s, size_t n,
 	if (!gv_utf8_valid(s, n))
 		return gv_fail(
 		    e, GV_ERR_FORMAT, "field '%s' is not UTF-8", field);
-	gv_pack_text(&w->plain, s, n);
+	gv_pack_text(&w->packed.plain, s, n);
 	return put_plain(w, i, off, e);
 }
 
@@ -226,12 +227,12 @@ int
 gv_writer_json(
     struct gv_writer *w, const char *field, const json_t *v, struct gv_error *e)
 {
-	size_t i, off = w->plain.n;
+	size_t i, off = w->packed.plain.n;
 
 	if (slot(w, field, false, &i, e))
 		return e->code;
-	if (gv_pack_json(&w->plain, v, GV_MAX_DEPTH - 1)) {
-		w->plain.n = off;
+	if (gv_pack_json(&w->packed.plain, v, GV_MAX_DEPTH - 1)) {
+		w->packed.plain.n = off;
 		return gv_fail(e, GV_ERR_LIMIT,
 		    "field '%s' is nested too deep or has too many keys",
 		    field);
@@ -244,7 +245,7 @@ put_value(
     struct gv_writer *w, size_t i, const struct gv_value *v, struct gv_error *e)
 {
 	const struct gv_field *f = &w->schema.fields[i];
-	size_t off = w->plain.n;
+	size_t off = w->packed.plain.n;
 
 	if (!v->present)
 		return gv_fail(
@@ -254,7 +255,7 @@ put_value(
 		    e, GV_ERR_MATCH, "field '%s' is of another type", f->name);
 	if (!v->plain)
 		return put_tensor(w, i, v->t.rank, v->t.shape, v->t.data, e);
-	gv_pack_raw(&w->plain, v->plain, v->plain_bytes);
+	gv_pack_raw(&w->packed.plain, v->plain, v->plain_bytes);
 	return put_plain(w, i, off, e);
 }
 
@@ -281,13 +282,14 @@ check_dims(const struct gv_writer *w, size_t i, int a, struct gv_error *e)
 		for (b = 0; b < f[j].rank; b++)
 			if (f[j].shape[b] == GV_ANY &&
 			    !strcmp(f[j].dim[b], f[i].dim[a]) &&
-			    w->slots[j].t.shape[b] != w->slots[i].t.shape[a])
+			    w->packed.slot[j].t.shape[b] !=
+				w->packed.slot[i].t.shape[a])
 				return gv_fail(e, GV_ERR_MATCH,
 				    "fields '%s' and '%s' differ in the size "
 				    "of '%s' (%lld and %lld)",
 				    f[j].name, f[i].name, f[i].dim[a],
-				    (long long)w->slots[j].t.shape[b],
-				    (long long)w->slots[i].t.shape[a]);
+				    (long long)w->packed.slot[j].t.shape[b],
+				    (long long)w->packed.slot[i].t.shape[a]);
 	return 0;
 }
 
@@ -295,13 +297,13 @@ static int
 check_rec(const struct gv_writer *w, struct gv_error *e)
 {
 	const struct gv_field *f = w->schema.fields;
-	size_t total = w->plain.n, i;
+	size_t total = w->packed.plain.n, i;
 	int a;
 
 	if (!w->open || w->failed)
 		return out_of_turn("end", e);
 	for (i = 0; i < w->schema.nfields; i++)
-		if (!w->slots[i].put)
+		if (!w->packed.slot[i].put)
 			return gv_fail(e, GV_ERR_MATCH,
 			    "field '%s' has not been put", f[i].name);
 	for (i = 0; i < w->schema.nfields; i++) {
@@ -309,7 +311,7 @@ check_rec(const struct gv_writer *w, struct gv_error *e)
 			if (f[i].shape[a] == GV_ANY && check_dims(w, i, a, e))
 				return e->code;
 		if (f[i].dtype != GV_NONE)
-			total += w->slots[i].t.bytes;
+			total += w->packed.slot[i].t.bytes;
 		/* names, shapes and pads are far below 1 KiB a field */
 		total += 1024;
 		if (total > GV_MAX_RECORD - 4096)
@@ -319,110 +321,37 @@ check_rec(const struct gv_writer *w, struct gv_error *e)
 	return 0;
 }
 
-/* The map around a payload; `done` bytes of payloads were before it. */
-static void
-pack_tensor(struct gv_pack *p, const struct gv_tensor *t, size_t done)
-{
-	int i;
-
-	msgpack_pack_map(&p->pk, 6);
-	gv_pack_key(p, "nd");
-	msgpack_pack_true(&p->pk);
-	gv_pack_key(p, "type");
-	gv_pack_str(p, gv_dtype_wire(t->dtype));
-	gv_pack_key(p, "kind");
-	gv_pack_key(p, "");
-	gv_pack_key(p, "shape");
-	msgpack_pack_array(&p->pk, (size_t)t->rank);
-	for (i = 0; i < t->rank; i++)
-		msgpack_pack_int64(&p->pk, t->shape[i]);
-	/* after it: the key `data` (6 bytes) and its header (5) */
-	gv_pack_pad(p, p->n + done, 11, true);
-	gv_pack_key(p, "data");
-	gv_pack_raw(p,
-	    (uint8_t[]){0xc6, (uint8_t)(t->bytes >> 24),
-		(uint8_t)(t->bytes >> 16), (uint8_t)(t->bytes >> 8),
-		(uint8_t)t->bytes},
-	    5);
-}
-
-/* Puts the record together in w->rec and w->loads, whose number is *n. */
-static void
-pack_rec(struct gv_writer *w, size_t *n)
-{
-	struct gv_pack *p = &w->rec;
-	size_t i, done = 0;
-
-	*n = 0;
-	p->n = 0;
-	msgpack_pack_map(&p->pk, w->schema.nfields + 5);
-	gv_pack_str(p, "gv");
-	gv_pack_str(p, "rec");
-	gv_pack_str(p, "n");
-	msgpack_pack_uint64(&p->pk, w->recs);
-	gv_pack_str(p, "key");
-	gv_pack_str(p, w->key);
-	for (i = 0; i < w->schema.nfields; i++) {
-		const struct slot *s = &w->slots[i];
-
-		gv_pack_str(p, w->schema.fields[i].name);
-		if (w->schema.fields[i].dtype == GV_NONE) {
-			gv_pack_raw(p, w->plain.p + s->off, s->n);
-			continue;
-		}
-		pack_tensor(p, &s->t, done);
-		w->loads[(*n)++] =
-		    (struct payload){p->n, s->t.data, s->t.bytes};
-		done += s->t.bytes;
-	}
-	gv_pack_pad(p, p->n + done, GV_CRC_PAIR, false);
-}
-
-/* The CRC over the pieces in order, then their writing. */
+/* Writes the records that have been packed, and forgets them. */
 static int
-write_rec(struct gv_writer *w, size_t n, struct gv_error *e)
+write_packed(struct gv_writer *w, struct gv_packed *m, struct gv_error *e)
 {
-	const struct gv_pack *p = &w->rec;
-	uint32_t crc = 0;
-	size_t at = 0, i;
+	size_t i;
 
-	for (i = 0; i < n; i++) {
-		crc = gv_crc(crc, p->p + at, w->loads[i].at - at);
-		crc = gv_crc(crc, w->loads[i].data, w->loads[i].bytes);
-		at = w->loads[i].at;
-	}
-	crc = gv_crc(crc, p->p + at, p->n - at);
-	gv_pack_crc(&w->rec, crc);
-	if (p->failed)
-		return no_memory(e);
-	at = 0;
-	for (i = 0; i < n; i++) {
-		if (gv_out_write(w->out, p->p + at, w->loads[i].at - at, e) ||
-		    gv_out_write(
-			w->out, w->loads[i].data, w->loads[i].bytes, e))
-			return e->code;
-		at = w->loads[i].at;
-	}
-	return gv_out_write(w->out, p->p + at, p->n - at, e);
+	for (i = 0; i < m->n && !w->failed; i++)
+		if (gv_packed_write(m, i, w->recs, w->out, e))
+			w->failed = true;
+		else
+			w->recs++;
+	gv_packed_empty(m);
+	return w->failed ? e->code : 0;
 }
 
 int
 gv_writer_end_rec(struct gv_writer *w, struct gv_error *e)
 {
-	size_t n;
-
-	if (check_rec(w, e))
+	if (check_rec(w, e) ||
+	    gv_packed_add(&w->packed, w->key, w->out != NULL, e))
 		return e->code;
-	pack_rec(w, &n);
-	if (w->rec.failed)
-		return no_memory(e);
-	if (write_rec(w, n, e)) {
-		w->failed = true;
-		return e->code;
-	}
 	w->open = false;
-	w->recs++;
-	return 0;
+	return w->out ? write_packed(w, &w->packed, e) : 0;
+}
+
+int
+gv_writer_join(struct gv_writer *w, struct gv_writer *part, struct gv_error *e)
+{
+	if (w->open || w->failed || part->open || part->whole != w)
+		return out_of_turn("join", e);
+	return write_packed(w, &part->packed, e);
 }
 
 int
@@ -446,7 +375,7 @@ gv_writer_close(struct gv_writer **wp, uint64_t bad, struct gv_error *e)
 	struct gv_writer *w = *wp;
 	struct gv_pack p;
 
-	if (w->open || w->failed) {
+	if (!w->out || w->open || w->failed) {
 		out_of_turn("close", e);
 	} else if (bad > UINT32_MAX) {
 		gv_fail(e, GV_ERR_LIMIT, "too many bad records");
@@ -481,9 +410,6 @@ gv_writer_abort(struct gv_writer **wp)
 		return;
 	*wp = NULL;
 	gv_schema_free(&w->schema);
-	gv_free(w->slots);
-	gv_free(w->loads);
-	gv_pack_free(&w->plain);
-	gv_pack_free(&w->rec);
+	gv_packed_free(&w->packed);
 	gv_free(w);
 }
