@@ -13,6 +13,8 @@
 
 #define MAX_JSON ((size_t)256 << 20) /* as gv_tokenizer_open() has it */
 
+static const char vocabulary[] = "tokenizer.json";
+
 int
 gv_json_save(
     const json_t *o, const char *dir, const char *name, struct gv_error *e)
@@ -54,7 +56,7 @@ unpack_gguf(const char *path, const char *to, struct gv_error *e)
 	if (gv_gguf_open(&g, path, e))
 		return e->code;
 	if (!gv_gguf_tokenizer(g, &o, &config, e) &&
-	    !gv_json_save(o, to, "tokenizer.json", e))
+	    !gv_json_save(o, to, vocabulary, e))
 		(void)!gv_json_save(config, to, "tokenizer_config.json", e);
 	json_decref(o);
 	json_decref(config);
@@ -70,12 +72,44 @@ gv_copy_tokenizer(const char *from, const char *to, struct gv_error *e)
 	if (!gv_gguf_named(from))
 		return gv_model_copy_files(from, to, e);
 	parent_of(dir, from);
-	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+	snprintf(path, sizeof path, "%s/%s", dir, vocabulary);
 	return access(path, F_OK) ? unpack_gguf(from, to, e)
 				  : gv_model_copy_files(dir, to, e);
 }
 
+int
+gv_open_vocabulary(struct gv_tokenizer **t, const char *dir, struct gv_error *e)
+{
+	char name[256], path[GV_PATH_MAX];
+
+	*t = NULL;
+	if (!gv_gguf_named(dir)) {
+		if (gv_tokenizer_file(dir, name, e))
+			return e->code;
+		snprintf(path, sizeof path, "%s/%s", dir, name);
+		if (access(path, F_OK))
+			return 0;
+	}
+	return gv_tokenizer_open(t, dir, e);
+}
+
 /* ---- a new token --------------------------------------------------------- */
+
+int
+gv_check_extendable(const char *dir, struct gv_error *e)
+{
+	char name[256];
+
+	if (gv_gguf_named(dir)) /* it is copied as tokenizer.json */
+		return 0;
+	if (gv_tokenizer_file(dir, name, e))
+		return e->code;
+	if (!strcmp(name, vocabulary))
+		return 0;
+	return gv_fail(e, GV_ERR_NOSUP,
+	    "'%s/%s' has no room for a new token, as a tokenizer.json has", dir,
+	    name);
+}
 
 /* Reads DIR/name if it is there, else *o = NULL. */
 static int
@@ -155,11 +189,11 @@ int
 gv_append_image_token(
     const char *dir, const char *text, int32_t id, struct gv_error *e)
 {
-	static const char vocabulary[] = "tokenizer.json";
 	static const char config[] = "tokenizer_config.json";
 	json_t *o = NULL, *c = NULL;
 
-	if (!load(&o, dir, vocabulary, e) && !load(&c, dir, config, e)) {
+	if (!gv_check_extendable(dir, e) && !load(&o, dir, vocabulary, e) &&
+	    !load(&c, dir, config, e)) {
 		if (!c)
 			c = json_object();
 		if (!o || !c)

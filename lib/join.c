@@ -49,7 +49,7 @@ check_new(const struct gv_tokenizer *t, const char *text, struct gv_error *e)
 
 /* The token of image rows: which, and whether it must be made. */
 static int
-choose_token(struct job *j, struct gv_error *e)
+choose_token(struct job *j, const char *text, struct gv_error *e)
 {
 	const char *name = j->law->image_token;
 	size_t n = 0;
@@ -72,7 +72,8 @@ choose_token(struct job *j, struct gv_error *e)
 	if (!j->new_token)
 		return 0;
 	j->id = gv_tokenizer_size(j->t);
-	return check_new(j->t, j->image, e);
+	return gv_check_extendable(text, e) ? e->code
+					    : check_new(j->t, j->image, e);
 }
 
 /* Sizes that suit the grid, to be changed by --set. */
@@ -244,7 +245,7 @@ open_sources(
 	if (!gv_origin_config(j->vision)->has_vision)
 		return gv_fail(e, GV_ERR_MATCH,
 		    "'%s' is no vision tower and has none", vision);
-	if (gv_tokenizer_open(&j->t, text, e) || choose_token(j, e))
+	if (gv_tokenizer_open(&j->t, text, e) || choose_token(j, text, e))
 		return e->code;
 	if (gv_tokenizer_size(j->t) > gv_origin_config(j->text)->text.V)
 		return gv_fail(e, GV_ERR_MATCH,

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "dir.h"
+#include "files.h"
 #include "mem.h"
 #include "plan.h"
 #include "prov.h"
@@ -60,10 +61,9 @@ check_input(const struct gv_reader *in, const struct gv_model *m,
 				 ? GV_IN_FEATURES
 			     : gv_reader_has(in, "image") >= 0 ? GV_IN_IMAGE
 							       : GV_IN_NONE;
-	char path[GV_PATH_MAX];
 
-	snprintf(path, sizeof path, "%s/tokenizer.json", dir);
-	if (!access(path, F_OK) && gv_tokenizer_open(&tok, dir, e))
+	if (gv_schema_digest(s, "tokenizer") &&
+	    gv_open_vocabulary(&tok, dir, e))
 		return e->code;
 	f.tokenizer = tok;
 	if (gv_prov_check_input(s, &f, form, e))

@@ -121,6 +121,21 @@ echo '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}' >q
 is "and finds" "$(gv-tokenize -m joined --prompt q |
 	gv-stat --json - | jq -c .records)" 1
 
+mkdir ranks
+awk 'BEGIN {
+	s = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for (i = 0; i < 256; i++)
+		print substr(s, int(i / 4) + 1, 1) \
+		    substr(s, i % 4 * 16 + 1, 1) "== " i
+}' >ranks/bytes.tiktoken
+echo '{"tiktoken":{"pat_str":"[a-z]+|.","special_tokens":{"<|end|>":256}}}' \
+	>ranks/tokenizer_config.json
+gv-model init text.json --tokenizer ranks -o ranked
+must_fail 1 "a vocabulary of ranks gets no token for images" \
+	gv-model join ranked tower -o not-joined
+is "as is said" "$(grep -c "'ranked/bytes.tiktoken' has no room for a new token" \
+	.err)" 1
+
 ok "in shards" gv-model export m -o shards --shard-size 500k -q
 is "of that size" "$(find shards -name 'model-*' -size -510k | wc -l)" 4
 is "with an index" "$(jq .metadata.total_size \

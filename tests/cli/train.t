@@ -184,6 +184,24 @@ must_fail 1 'a directory' train -o no .
 must_fail 1 'a missing file' train -o no none.gv
 must_fail 1 'tokens of another vocabulary' \
     gv-train -m other -o no --train language=1 passes.gv
+# a vocabulary that is no tokenizer.json: the ranks of all bytes
+mkdir ranks
+awk 'BEGIN {
+	s = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for (i = 0; i < 256; i++)
+		print substr(s, int(i / 4) + 1, 1) \
+		    substr(s, i % 4 * 16 + 1, 1) "== " i
+}' >ranks/bytes.tiktoken
+echo '{"tiktoken":{"pat_str":"[a-z]+|.","special_tokens":{"<|end|>":256}}}' \
+    >ranks/tokenizer_config.json
+gv-model init config.json --tokenizer ranks -o ranked --seed 3
+gv-tokenize -m ranked --text -o ranked.gv text.txt
+ok 'a vocabulary of ranks' gv-train -q -m ranked -o by-ranks \
+    --train language=1e-3 --batch 8 --steps 2 ranked.gv
+ok '... goes with the model' cmp ranks/bytes.tiktoken by-ranks/bytes.tiktoken
+must_fail 1 'tokens of another vocabulary than that of ranks' \
+    gv-train -m ranked -o no --train language=1 --steps 2 passes.gv
+is '... which is said' "$(grep -c 'another tokenizer' .err)" 1
 must_fail 1 'a part that the model lacks' \
     gv-train -m m0 -o no --train vision=1 passes.gv
 must_fail 1 'records larger than a micro-batch' \
