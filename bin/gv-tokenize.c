@@ -3,7 +3,7 @@
 #include "io.h"
 #include "json.h"
 #include "mem.h"
-#include "render.h"
+#include "render_files.h"
 #include "stream.h"
 #include "token.h"
 #include "token_decode.h"
@@ -118,25 +118,26 @@ static uint64_t
 put_all(struct gv_render_files *f, struct gv_writer *w,
     const struct gv_tokens_view *view)
 {
-	struct gv_error e = {0}, bad;
 	uint64_t records = 0, tokens = 0, passed = 0;
-	const struct gv_record *r;
+	const struct gv_render_some *some;
+	struct gv_error e = {0};
+	size_t i;
 	int got;
 
-	while ((got = gv_render_next(f, &r, &bad, &e)) > 0) {
-		if (!r) {
+	while ((got = gv_render_next(f, &some, &e)) > 0) {
+		for (i = 0; i < some->bads; i++) {
 			if ((int64_t)passed++ >= common.max_errors)
-				cli_die(&bad);
-			cli_warn("%s", bad.msg);
-		} else {
-			if (w ? gv_tokens_put(w, &how, r, &e)
-			      : gv_tokens_show(view, r, &e))
-				cli_die(&e);
-			records++;
-			tokens += r->seq.n;
+				cli_die(&some->bad[i]);
+			cli_warn("%s", some->bad[i].msg);
 		}
-		if (gv_render_rests(f) && gv_out_flush(view->out, &e))
+		for (i = 0; !w && i < some->recs; i++)
+			if (gv_tokens_show(view, &some->rec[i], &e))
+				cli_die(&e);
+		if ((w && gv_writer_join(w, some->part, &e)) ||
+		    (some->rests && gv_out_flush(view->out, &e)))
 			cli_die(&e);
+		records += some->recs;
+		tokens += some->tokens;
 		if (w)
 			cli_progress("%" PRIu64 " records, %" PRIu64 " tokens",
 			    records, tokens);
@@ -188,7 +189,7 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 	if (gv_out_open(&out, common.output, !show, common.force, &e) ||
 	    (!show && gv_tokens_open(&w, out, &how, form, &e)) ||
 	    gv_render_open(&f, &how, file, (size_t)files, form,
-		(size_t)common.threads, &e))
+		(size_t)common.threads, w, &e))
 		cli_die(&e);
 	view.out = out;
 	view.colour = !common.output && in_colour();

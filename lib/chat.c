@@ -11,6 +11,7 @@ gv_rendered_free(struct gv_rendered *r)
 	gv_free(r->target);
 	gv_free(r->bytes);
 	gv_free(r->image_at);
+	gv_ids_free(&r->ids);
 	memset(r, 0, sizeof *r);
 }
 
@@ -65,19 +66,18 @@ gv_document(const struct gv_tokenizer *t, const char *s, size_t n,
 	int32_t bos = nano >= 0 ? nano : t->add_bos ? t->bos : -1;
 	int32_t end = gv_tokenizer_special(t, "<|endoftext|>");
 	size_t start = r->n;
-	struct gv_ids ids = {0};
 	int rc;
 
 	if (end < 0 && nano < 0)
 		end = t->eos;
-	rc = gv_encode_threads(t, s, n, false, threads, &ids, e);
+	r->ids.n = 0;
+	rc = gv_encode_threads(t, s, n, false, threads, &r->ids, e);
 	if (!rc && bos >= 0)
 		rc = gv_rendered_put(t, r, start, bos, false, e);
 	if (!rc)
-		rc = gv_rendered_text(t, r, start, ids.id, ids.n, e);
+		rc = gv_rendered_text(t, r, start, r->ids.id, r->ids.n, e);
 	if (!rc && end >= 0)
 		rc = gv_rendered_put(t, r, start, end, true, e);
-	gv_ids_free(&ids);
 	if (rc)
 		r->n = start;
 	else if (end < 0 && nano >= 0)

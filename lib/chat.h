@@ -55,6 +55,7 @@ struct gv_rendered {
 	size_t n, cap;
 	int32_t *image_at; /* position of the first placeholder of each image */
 	size_t images, image_cap;
+	struct gv_ids ids; /* scratch, kept for its memory */
 };
 void gv_rendered_free(struct gv_rendered *r);
 

@@ -34,7 +34,7 @@ enum gv_docs_form {
 	GV_DOCS_BLOCKS
 };
 
-#define GV_DOCS_BATCH 64 /* documents of a batch, at most */
+#define GV_DOCS_BATCH 1024 /* documents of a batch, at most */
 
 /* What is worked on at a time, all of one file.  Zero it first. */
 struct gv_docs_batch {

@@ -161,29 +161,42 @@ chat(const struct gv_render *how, const json_t *o, size_t images,
 
 /* ---- prompts ------------------------------------------------------------- */
 
+/* A part's text; NULL if it is of another type. */
+static const json_t *
+part_text(const json_t *part)
+{
+	const char *type = json_string_value(json_object_get(part, "type"));
+	const json_t *text = json_object_get(part, "text");
+
+	return type && !strcmp(type, "text") && json_is_string(text) ? text
+								     : NULL;
+}
+
 /* The text of a message's content, parts of other types left out. */
 static json_t *
 text_of(const json_t *content)
 {
-	json_t *all = json_string(""), *more;
-	size_t i;
+	size_t n = 0, at = 0, i;
+	const json_t *text;
+	json_t *all;
+	char *s;
 
-	if (json_is_string(content)) {
-		json_decref(all);
-		return json_string(json_string_value(content));
-	}
-	for (i = 0; all && i < json_array_size(content); i++) {
-		const json_t *o = json_array_get(content, i);
-		const char *type =
-		    json_string_value(json_object_get(o, "type"));
-		const char *s = json_string_value(json_object_get(o, "text"));
-
-		if (!type || strcmp(type, "text") || !s)
-			continue;
-		more = json_sprintf("%s%s", json_string_value(all), s);
-		json_decref(all);
-		all = more;
-	}
+	if (json_is_string(content))
+		return json_stringn(
+		    json_string_value(content), json_string_length(content));
+	for (i = 0; i < json_array_size(content); i++)
+		if ((text = part_text(json_array_get(content, i))))
+			n += json_string_length(text);
+	if (!(s = gv_alloc(n, 1)))
+		return NULL;
+	for (i = 0; i < json_array_size(content); i++)
+		if ((text = part_text(json_array_get(content, i)))) {
+			memcpy(s + at, json_string_value(text),
+			    json_string_length(text));
+			at += json_string_length(text);
+		}
+	all = json_stringn(s, n);
+	gv_free(s);
 	return all;
 }
 

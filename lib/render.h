@@ -7,7 +7,6 @@
 #define GV_RENDER_H
 
 #include "chat.h"
-#include "documents.h"
 #include "err.h"
 #include "tile_table.h"
 #include "stream.h"
@@ -66,30 +65,6 @@ void gv_record_free(struct gv_record *r);
  * no other. */
 int gv_render(const struct gv_render *how, const char *line, size_t n,
     struct gv_record *r, struct gv_error *e) GV_USE_RESULT;
-
-/* ---- files --------------------------------------------------------------- */
-
-struct gv_render_files;
-
-/* Renders the documents of files with `threads` threads (0: one a core):
- * lines, GV_DOCS_LINES, or for GV_RENDER_TEXT whole files, GV_DOCS_WHOLE.
- * Records come in order, and don't depend on the number of threads.  *how and
- * the names must stay. */
-int gv_render_open(struct gv_render_files **f, const struct gv_render *how,
-    const char *const *file, size_t files, enum gv_docs_form form,
-    size_t threads, struct gv_error *e) GV_USE_RESULT;
-
-/* 1 and the next record, valid until the next call, or, for a line that can't
- * be rendered, *rec = NULL and why in *bad, with file and line.  A record
- * without "id" has the number of its line, counted over all files, as its key.
- * 0 at the end; an error where reading fails. */
-int gv_render_next(struct gv_render_files *f, const struct gv_record **rec,
-    struct gv_error *bad, struct gv_error *e) GV_USE_RESULT;
-
-/* Is the document that was rendered last all that the input gave so far?  Then
- * what was made of it should not be held back. */
-bool gv_render_rests(const struct gv_render_files *f);
-void gv_render_close(struct gv_render_files **f);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 #ifndef GV_TOKEN_STREAM_H
 #define GV_TOKEN_STREAM_H
 
+#include "documents.h"
 #include "err.h"
 #include "io.h"
 #include "render.h"

@@ -7,7 +7,7 @@
 #include "vocab.h"
 
 #include "chat.h"
-#include "render.h"
+#include "render_files.h"
 
 #include <inttypes.h>
 
@@ -146,6 +146,31 @@ is_blank(const char *s, size_t n)
 	return !n;
 }
 
+/* What comes from a file, in the order of its lines. */
+struct queue {
+	struct gv_render_files *f;
+	const struct gv_render_some *some;
+	size_t recs, bads; /* of it, that have been looked at */
+};
+
+static bool
+is_used_up(const struct queue *q)
+{
+	return !q->some ||
+	       (q->recs == q->some->recs && q->bads == q->some->bads);
+}
+
+static void
+fill(struct queue *q)
+{
+	struct gv_error e = {0};
+
+	if (!is_used_up(q))
+		return;
+	must(gv_render_next(q->f, &q->some, &e) == 1);
+	q->recs = q->bads = 0;
+}
+
 /* The same lines from a file: the same records, with their numbers as keys
  * where they have none. */
 static void
@@ -154,35 +179,40 @@ file(const struct gv_render *how, const char *s, size_t n, size_t threads)
 	static struct gv_record want;
 	const char *end = s + n, *stop, *name;
 	const struct gv_record *got;
-	struct gv_error e = {0}, bad = {0};
-	struct gv_render_files *f;
+	struct gv_error e = {0};
+	struct queue q = {0};
 	char path[128], key[32];
 	uint64_t number = 0;
 
 	put_file("lines", s, n);
 	name = in_work(path, "lines");
-	must(!gv_render_open(&f, how, &name, 1, GV_DOCS_LINES, threads, &e));
+	must(!gv_render_open(
+	    &q.f, how, &name, 1, GV_DOCS_LINES, threads, NULL, &e));
 	for (; s < end; s = stop + 1) {
 		stop = memchr(s, '\n', (size_t)(end - s));
 		stop = stop ? stop : end;
 		number++;
 		if (is_blank(s, (size_t)(stop - s)))
 			continue;
-		must(gv_render_next(f, &got, &bad, &e) == 1);
+		fill(&q);
 		if (gv_render(how, s, (size_t)(stop - s), &want, &e)) {
-			must(!got && bad.code == e.code &&
-			     strstr(bad.msg, e.msg));
+			must(q.bads < q.some->bads);
+			must(q.some->bad[q.bads].code == e.code &&
+			     strstr(q.some->bad[q.bads].msg, e.msg));
+			q.bads++;
 			gv_error_clear(&e);
 			continue;
 		}
-		must(got && got->seq.n == want.seq.n);
+		must(q.recs < q.some->recs);
+		got = &q.some->rec[q.recs++];
+		must(got->seq.n == want.seq.n);
 		must(!want.seq.n || !memcmp(got->seq.token, want.seq.token,
 					want.seq.n * sizeof *want.seq.token));
 		snprintf(key, sizeof key, "%" PRIu64, number);
 		must(!strcmp(got->key, *want.key ? want.key : key));
 	}
-	must(!gv_render_next(f, &got, &bad, &e));
-	gv_render_close(&f);
+	must(is_used_up(&q) && !gv_render_next(q.f, &q.some, &e));
+	gv_render_close(&q.f);
 }
 
 /* What the first bytes ask for. */
