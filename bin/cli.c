@@ -18,6 +18,7 @@
 static const char *name = "gv";
 static bool quiet;
 static int verbose;
+static int failed = 1; /* the status of an error */
 static bool progress_shown;
 static double progress_last;
 static volatile sig_atomic_t stop_seen;
@@ -48,7 +49,7 @@ on_bus_error(int sig)
 	clean_up();
 	(void)!write(STDERR_FILENO, name, strlen(name));
 	(void)!write(STDERR_FILENO, text, sizeof text - 1);
-	_exit(1);
+	_exit(failed);
 }
 
 static void
@@ -172,7 +173,15 @@ cli_die(const struct gv_error *e)
 	if (e->code == GV_ERR_PIPE)
 		cli_die_of(SIGPIPE);
 	fprintf(stderr, "%s: %s\n", name, e->msg);
-	_exit(e->code == GV_ERR_USAGE ? 2 : e->code == GV_ERR_DEVICE ? 75 : 1);
+	_exit(e->code == GV_ERR_USAGE    ? 2
+	      : e->code == GV_ERR_DEVICE ? 75
+					 : failed);
+}
+
+void
+cli_answers(void)
+{
+	failed = 2;
 }
 
 void

@@ -38,32 +38,6 @@ static const struct gv_opt_prog prog = {
 
 /* ---- fields -------------------------------------------------------------- */
 
-/* Marks the fields of the schema that the list names. */
-static int
-mark(const struct gv_schema *s, const char *list, bool *named,
-    struct gv_error *e)
-{
-	const struct gv_field *f;
-	char name[sizeof f->name];
-	size_t n;
-
-	for (;; list += n + 1) {
-		n = strcspn(list, ",");
-		f = NULL;
-		if (n && n < sizeof name) {
-			memcpy(name, list, n);
-			name[n] = '\0';
-			f = gv_schema_find(s, name);
-		}
-		if (!f)
-			return gv_fail(e, GV_ERR_MATCH,
-			    "there is no field '%.*s'", (int)n, list);
-		named[f - s->fields] = true;
-		if (!list[n])
-			return 0;
-	}
-}
-
 /* Which fields of the input stay: a flag each. */
 static int
 choose(bool **keep, const struct gv_reader *r, struct gv_error *e)
@@ -75,7 +49,7 @@ choose(bool **keep, const struct gv_reader *r, struct gv_error *e)
 	*keep = gv_alloc(s->nfields + 1, sizeof **keep);
 	if (!*keep)
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	if (list && mark(s, list, *keep, e))
+	if (list && gv_fields_named(s, list, *keep, e))
 		return gv_fail_in(e, "cannot cut '%s'", gv_reader_name(r));
 	for (i = 0; i < s->nfields; i++) {
 		(*keep)[i] = (*keep)[i] != !fields;

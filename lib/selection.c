@@ -1,4 +1,4 @@
-/* Records by number and by key. */
+/* Fields by name; records by number and by key. */
 #include "selection.h"
 
 #include "io.h"
@@ -26,6 +26,33 @@ struct gv_selection {
 	bool by_number, by_key, except;
 	uint64_t asked; /* records */
 };
+
+/* ---- fields -------------------------------------------------------------- */
+
+int
+gv_fields_named(const struct gv_schema *s, const char *list, bool *named,
+    struct gv_error *e)
+{
+	const struct gv_field *f;
+	char name[sizeof f->name];
+	size_t n;
+
+	for (;; list += n + 1) {
+		n = strcspn(list, ",");
+		f = NULL;
+		if (n && n < sizeof name) {
+			memcpy(name, list, n);
+			name[n] = '\0';
+			f = gv_schema_find(s, name);
+		}
+		if (!f)
+			return gv_fail(e, GV_ERR_MATCH,
+			    "there is no field '%.*s'", (int)n, list);
+		named[f - s->fields] = true;
+		if (!list[n])
+			return 0;
+	}
+}
 
 /* ---- numbers ------------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
-/* Which records of a stream are meant: by their numbers and by their keys.
+/* Which fields and records of a stream are meant: fields by their names, records
+ * by their numbers and by their keys.
  *
  *	gv_selection_open(&s, &law, e);
  *	while (gv_inputs_next(&in, &rec, e) > 0 && !gv_selection_done(s, rec.n))
@@ -16,6 +17,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Sets named[i] for each field of the schema that the list, "tokens,targets",
+ * names.  A name that it hasn't is GV_ERR_MATCH. */
+int gv_fields_named(const struct gv_schema *s, const char *list, bool *named,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* What is meant; the texts must outlive gv_selection_open() only. */
 struct gv_selection_law {

@@ -35,8 +35,8 @@ from_f8_e4m3(uint8_t x)
 	return x & 0x80 ? -v : v;
 }
 
-static double
-element(const struct gv_tensor *t, size_t i)
+double
+gv_element(const struct gv_tensor *t, size_t i)
 {
 	switch (t->dtype) {
 	case GV_BOOL:
@@ -102,7 +102,7 @@ add_tensor(struct gv_summary *s, const struct gv_tensor *t)
 		return;
 	}
 	for (i = 0; i < n; i++)
-		add(s, element(t, i));
+		add(s, gv_element(t, i));
 }
 
 static void

@@ -23,6 +23,9 @@ struct gv_summary {
 	int64_t lo[GV_MAX_RANK], hi[GV_MAX_RANK]; /* range of each dimension */
 };
 
+/* Element i of a tensor of any dtype that streams have. */
+double gv_element(const struct gv_tensor *t, size_t i);
+
 void gv_summary_add(struct gv_summary *s, const struct gv_value *v);
 
 /* A dtype's name; for plain fields "text", "number", "mixed" or "plain". */

@@ -68,7 +68,7 @@ must_fail 1 "a record that isn't there" gv-cut --records 3,10- good.gv -o out.gv
 said "it is named" "there is no record 10: the input has 10"
 must_fail 1 "a key that isn't there" gv-cut --key k1 --key kk good.gv -o out.gv
 said "it is named" "no record has the key 'kk'"
-for list in '' , 1, ,1 - 1,- a 1-a -1-2 3-2 5,3 0-5,5 1--2 +1 \
+for list in '' ',' '1,' ',1' - '1,-' a 1-a -1-2 3-2 5,3 0-5,5 1--2 +1 \
     99999999999999999999; do
 	must_fail 2 "'$list' is no list of numbers" \
 	    gv-cut --records "$list" good.gv -o out.gv

@@ -14,7 +14,7 @@ NONE="read:EINTR write:EINTR read:EAGAIN write:EAGAIN read:SHORT+ write:SHORT+"
 
 for p in $(programs); do
 	cp "$(good_for "$p")" in
-	OUT=$(case $p in gv-sample | gv-stat) ;; *) echo want ;; esac)
+	OUT=$(case $p in gv-diff | gv-sample | gv-stat) ;; *) echo want ;; esac)
 	command_of "$p"
 	rm -rf want
 	if [ "$OUT" ]; then

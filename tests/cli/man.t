@@ -56,11 +56,13 @@ for path in "$B"/bin/gv-*; do
 	is "$p: the files that it names are there" "$(cat missing)" ""
 	must_fail 2 "$p: an unknown option" "$path" --no-such-option
 	must_fail 2 "$p: an unknown letter" "$path" -@
-	must_fail 1 "$p: --help to a full disk" \
+	# whose 1 is an answer
+	case $p in gv-diff) fails=2 ;; *) fails=1 ;; esac
+	must_fail $fails "$p: --help to a full disk" \
 		sh -c '"$1" --help >/dev/full' sh "$path"
-	must_fail 1 "$p: --version to a full disk" \
+	must_fail $fails "$p: --version to a full disk" \
 		sh -c '"$1" --version >/dev/full' sh "$path"
-	must_fail 1 "$p: --help to a closed stdout" \
+	must_fail $fails "$p: --help to a closed stdout" \
 		sh -c '"$1" --help >&-' sh "$path"
 done
 ok "programs were looked at" test $n -gt 0

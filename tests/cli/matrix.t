@@ -72,7 +72,8 @@ for p in $(programs); do
 
 	cp "$good" in
 	ok "$p: can do it" drive "$p" -c 0 once
-	case $p in gv-cat | gv-shuf | gv-stat | gv-tokenize | gv-view)
+	case $p in
+	gv-cat | gv-cut | gv-diff | gv-shuf | gv-stat | gv-tokenize | gv-view)
 		# shellcheck disable=SC2030,SC2031
 		(OUT='' IN=-; command_of "$p"; $c <in >want)
 		IN=- OUT='' ok "$p: a byte at a time" \

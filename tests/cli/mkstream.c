@@ -27,16 +27,20 @@ number(const json_t *v)
 {
 	const char *s = json_string_value(v);
 
+	if (s && *s == '-')
+		return -(double)INFINITY;
 	if (s)
 		return !strcmp(s, "NaN") ? (double)NAN : (double)INFINITY;
 	return json_number_value(v);
 }
 
 static void
-store(uint8_t *p, enum gv_dtype t, double x)
+store(uint8_t *p, enum gv_dtype t, const json_t *v)
 {
+	double x = number(v);
 	float f = (float)x;
 	uint16_t h = gv_f32_to_bf16(f);
+	int64_t j = json_integer_value(v);
 	int32_t i;
 
 	switch (t) {
@@ -49,6 +53,9 @@ store(uint8_t *p, enum gv_dtype t, double x)
 	case GV_I32:
 		i = (int32_t)x;
 		memcpy(p, &i, sizeof i);
+		break;
+	case GV_I64:
+		memcpy(p, &j, sizeof j);
 		break;
 	case GV_U8:
 		*p = (uint8_t)x;
@@ -65,7 +72,7 @@ flatten(const json_t *v, int rank, enum gv_dtype t, uint8_t **p)
 	size_t i;
 
 	if (!rank) {
-		store(*p, t, number(v));
+		store(*p, t, v);
 		*p += gv_dtype_size(t);
 		return;
 	}

@@ -14,6 +14,8 @@
  *
  *	-c CODES	exit codes that are right, one digit each (1; 01 for
  *			faults, 0 to drip)
+ *	-e CODE		what stands for the 1 in all these: the exit code of
+ *			this program's failures (1)
  *	-o FILE		the output of COMMAND; it holds "old" before a run
  *	-O DIR		the same, a directory that isn't there before
  *	-w WANT		what the output (standard output, without -o) of a run
@@ -60,6 +62,7 @@ struct bytes {
 };
 
 static const char *codes, *target, *want, *input = "/dev/null", *leave = "";
+static int failure = 1;
 static bool target_is_dir;
 static size_t step;
 static long most_mib = 128;
@@ -339,6 +342,17 @@ start(const char *spec)
 	_exit(127);
 }
 
+static bool
+right_code(int code)
+{
+	const char *c;
+
+	for (c = codes; *c; c++)
+		if (code == (*c == '1' ? failure : *c - '0'))
+			return true;
+	return false;
+}
+
 static void
 check_exit(int status, const struct rusage *u, const struct bytes *err)
 {
@@ -352,7 +366,7 @@ check_exit(int status, const struct rusage *u, const struct bytes *err)
 		wrong(WTERMSIG(status) == SIGALRM ? "hangs"
 						  : "dies of signal %d: %s",
 		    WTERMSIG(status), err->p);
-	else if (!strchr(codes, '0' + WEXITSTATUS(status) % 64))
+	else if (!right_code(WEXITSTATUS(status)))
 		wrong("exits %d: %s", WEXITSTATUS(status), err->p);
 	else if (WEXITSTATUS(status) && lines != 1)
 		wrong("fails with %zu lines: %s", lines, err->p);
@@ -524,7 +538,8 @@ static const struct mode {
 static _Noreturn void
 usage(void)
 {
-	fputs("usage: drive [-c CODES] [-o FILE | -O DIR] [-w WANT] [-i FILE] "
+	fputs("usage: drive [-c CODES] [-e CODE] [-o FILE | -O DIR] [-w WANT] "
+	      "[-i FILE] "
 	      "[-l PATTERN] [-n STEP] [-m MIB] MODE [ARG...] -- COMMAND\n",
 	    stderr);
 	exit(2);
@@ -536,10 +551,13 @@ options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+c:o:O:w:i:l:n:m:")) > 0)
+	while ((c = getopt(argc, argv, "+c:e:o:O:w:i:l:n:m:")) > 0)
 		switch (c) {
 		case 'c':
 			codes = optarg;
+			break;
+		case 'e':
+			failure = atoi(optarg);
 			break;
 		case 'o':
 		case 'O':

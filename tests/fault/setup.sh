@@ -76,6 +76,7 @@ command_of() {
 	gv-cat | gv-reward | gv-shuf | gv-view) c="$1 $o $IN" ;;
 	gv-cut) c="$1 --drop targets $o $IN" ;;
 	gv-decode) c="$1 --threads 1 -s 4 $o $IN" ;;
+	gv-diff) c="$1 -v t.gv $IN" ;;
 	gv-encode-vision) c="$1 $m --stage full $o $IN" ;;
 	gv-model) c="$1 init $IN --tokenizer tok $o" t=${OUT:+-O $OUT} ;;
 	gv-paste) c="$1 $o p.gv $IN" ;;
@@ -91,6 +92,7 @@ command_of() {
 	gv-train) c="$1 -m m --plan --train language=1 $IN" ;;
 	esac
 	[ "$OUT" = out ] || t=''
+	case $1 in gv-diff) t='-e 2' ;; esac # its 1 is an answer
 }
 
 # drive PROG [OPTION...] MODE [ARG...]: drives that command, with $WRAP in
