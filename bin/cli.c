@@ -219,6 +219,12 @@ cli_say(int level, const char *fmt, ...)
 }
 
 void
+cli_line(int level, const char *line)
+{
+	cli_say(level, "%s", line);
+}
+
+void
 cli_progress(const char *fmt, ...)
 {
 	static int terminal = -1; /* asked for once: this is called often */

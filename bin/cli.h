@@ -48,6 +48,7 @@ void cli_answers(void);
 void cli_warn(const char *fmt, ...) GV_PRINTF(1, 2);
 /* The same if -v was given at least `level` times. */
 void cli_say(int level, const char *fmt, ...) GV_PRINTF(2, 3);
+void cli_line(int level, const char *line);
 
 /* A progress line, at most ten times a second, only on a terminal and without
  * -q.  cli_progress_end() clears it. */

@@ -30,12 +30,6 @@ static const struct gv_opt_prog prog = {
 };
 
 static void
-say(const char *line)
-{
-	cli_say(1, "%s", line);
-}
-
-static void
 progress(uint64_t records, uint64_t images)
 {
 	cli_progress("%llu records, %llu images encoded",
@@ -54,7 +48,7 @@ main(int argc, char **argv)
 	    .full = stage == FULL,
 	    .dtype = dtype ? GV_BF16 : GV_F32,
 	    .batch = batch,
-	    .say = say,
+	    .say = cli_line,
 	    .progress = progress};
 	struct gv_encoding *r = NULL;
 	struct gv_inputs in = {0};

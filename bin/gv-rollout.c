@@ -76,15 +76,6 @@ static const struct gv_opt_prog prog = {
 };
 
 static void
-say(int level, const char *line)
-{
-	if (level)
-		cli_say(level, "%s", line);
-	else
-		cli_warn("%s", line);
-}
-
-static void
 progress(uint64_t records, uint64_t tokens)
 {
 	cli_progress("%llu records read, %llu tokens",
@@ -133,7 +124,7 @@ main(int argc, char **argv)
 	o.law.seed = common.seed;
 	o.law.stop = stops.v;
 	o.law.stops = stops.n;
-	o.say = say;
+	o.say = cli_line;
 	o.progress = progress;
 	check_options();
 	o.patience = o.patience < 0 ? 600 : o.patience;

@@ -296,15 +296,6 @@ fill_law(struct gv_train_law *w)
 /* ---- the run ------------------------------------------------------------- */
 
 static void
-say(int level, const char *line)
-{
-	if (level)
-		cli_say(level, "%s", line);
-	else
-		cli_warn("%s", line);
-}
-
-static void
 progress(const struct gv_train_step *s, int64_t steps)
 {
 	if (o.objective)
@@ -338,7 +329,7 @@ fill_run(struct gv_training_opts *r)
 	    .resume = o.resume,
 	    .keep_run = o.keep_run,
 	    .profile = common.verbose > 0,
-	    .say = say,
+	    .say = cli_line,
 	    .stopped = cli_stopped,
 	    .progress = progress};
 	fill_law(&r->law);

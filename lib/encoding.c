@@ -6,6 +6,7 @@
 #include "model.h"
 #include "ordered.h"
 #include "prov.h"
+#include "say.h"
 #include "visual.h"
 #include "banned.h"
 
@@ -50,23 +51,6 @@ struct gv_encoding {
 	struct records now; /* whose images the encoder has, the oldest */
 	uint64_t encoded;
 };
-
-static void say(const struct gv_encoding *r, const char *fmt, ...)
-    GV_PRINTF(2, 3);
-
-static void
-say(const struct gv_encoding *r, const char *fmt, ...)
-{
-	char line[256];
-	va_list ap;
-
-	if (!r->o.say)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof line, fmt, ap);
-	va_end(ap);
-	r->o.say(line);
-}
 
 static const char *
 field(const struct gv_encoding *r)
@@ -164,7 +148,7 @@ open_model(struct gv_encoding *r, struct gv_error *e)
 		if (!gv_encoder_open(&r->x, r->m,
 			r->o.full ? GV_IN_EMBEDS : GV_IN_FEATURES, r->o.dtype,
 			r->o.batch, e))
-			say(r, "%s", gvk_name(r->k));
+			gv_say(r->o.say, 1, "%s", gvk_name(r->k));
 	}
 	gv_config_free(&c);
 	return e->code;
@@ -385,7 +369,7 @@ gv_encoding_run(struct gv_encoding *r, struct gv_error *e)
 	if (loop(r, e))
 		return e->code;
 	gv_ordered_close(&r->loads);
-	say(r, "%llu records, %llu images encoded",
+	gv_say(r->o.say, 1, "%llu records, %llu images encoded",
 	    (unsigned long long)r->in->records, (unsigned long long)r->encoded);
 	if (gv_writer_close(&r->w, r->in->bad, e))
 		return e->code;

@@ -27,9 +27,8 @@ struct gv_encoding_opts {
 	bool full; /* on to embeds (N,R,C); else the tower's features (N,P,C) */
 	enum gv_dtype dtype; /* of these: GV_F32 or GV_BF16 */
 	int64_t batch; /* images in a pass; 0: as the device likes it */
-	/* Lines for those who want to know more, and how far it is; either may
-	 * be NULL. */
-	void (*say)(const char *line);
+	/* Lines for the user (say.h), and how far it is; either may be NULL. */
+	void (*say)(int level, const char *line);
 	void (*progress)(uint64_t records, uint64_t images);
 };
 

@@ -3,6 +3,7 @@
 #include "mem.h"
 #include "prov.h"
 #include "rollout_priv.h"
+#include "say.h"
 #include "utf8.h"
 #include "visual.h"
 #include "banned.h"
@@ -11,20 +12,6 @@ bool
 gv_rollout_reads(const struct gv_rollout *r)
 {
 	return r->o.score || r->o.logits >= 0;
-}
-
-void
-gv_rollout_say(struct gv_rollout *r, int level, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-
-	if (!r->o.say)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof line, fmt, ap);
-	va_end(ap);
-	r->o.say(level, line);
 }
 
 int
@@ -36,7 +23,7 @@ gv_rollout_bad(struct gv_rollout *r, uint64_t n, struct gv_error *e)
 		e->code != GV_ERR_LIMIT) ||
 	    r->bad >= r->o.max_errors)
 		return e->code;
-	gv_rollout_say(r, 0, "%s", e->msg);
+	gv_say(r->o.say, 0, "%s", e->msg);
 	gv_error_clear(e);
 	r->bad++;
 	return 0;
@@ -110,7 +97,7 @@ open_model(struct gv_rollout *r, struct gv_error *e)
 			    (long long)r->o.logits, (long long)c.text.V);
 		else if (!open_tool(r, e) && !gv_rollout_begin(r, &f, e) &&
 			 !open_weights(r, e))
-			gv_rollout_say(r, 1, "%s", gvk_name(r->k));
+			gv_say(r->o.say, 1, "%s", gvk_name(r->k));
 	}
 	gv_config_free(&c);
 	return e->code;
@@ -200,13 +187,13 @@ report(struct gv_rollout *r)
 	if (!r->g)
 		return;
 	gv_gen_stats(r->g, &s);
-	gv_rollout_say(r, 1,
+	gv_say(r->o.say, 1,
 	    "%llu passes; %llu prompt tokens computed, %llu shared; "
 	    "%llu images encoded",
 	    (unsigned long long)s.passes, (unsigned long long)s.prefill,
 	    (unsigned long long)s.shared, (unsigned long long)s.images);
 	if (r->tool)
-		gv_rollout_say(r, 1,
+		gv_say(r->o.say, 1,
 		    "%llu calls of the tool, %llu tokens forced",
 		    (unsigned long long)s.calls, (unsigned long long)s.forced);
 }
@@ -217,7 +204,7 @@ gv_rollout_run(struct gv_rollout *r, struct gv_error *e)
 	if (gv_rollout_reads(r) ? gv_rollout_read(r, e)
 				: gv_rollout_sample(r, e))
 		return e->code;
-	gv_rollout_say(r, 1, "%llu records, %llu tokens %s in %.2f s",
+	gv_say(r->o.say, 1, "%llu records, %llu tokens %s in %.2f s",
 	    (unsigned long long)r->in->records, (unsigned long long)r->tokens,
 	    gv_rollout_reads(r) ? "read" : "sampled", gv_now() - r->start);
 	report(r);

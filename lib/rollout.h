@@ -51,9 +51,8 @@ struct gv_rollout_opts {
 	bool score;
 	const char *score_as; /* the field */
 	int64_t logits; /* so many of each position; 0: all; below 0: none */
-	/* Lines for the user: 0 a record that was left out; 1, 2 what -v and
-	 * -vv want to know.  progress() is called now and then.  Either may be
-	 * NULL. */
+	/* Lines for the user (say.h), and how far it is, told now and then;
+	 * either may be NULL. */
 	void (*say)(int level, const char *line);
 	void (*progress)(uint64_t records, uint64_t tokens);
 };

@@ -1,5 +1,6 @@
 /* Sampling with the weights of a trainer, as it publishes them. */
 #include "rollout_priv.h"
+#include "say.h"
 #include "banned.h"
 
 /* Prompts may not bring what weights that train have made. */
@@ -25,8 +26,8 @@ tell_late(void *arg)
 {
 	struct gv_rollout *r = arg;
 
-	gv_rollout_say(
-	    r, 0, "still waiting for gv-train --publish %s", r->o.follow);
+	gv_say(r->o.say, 0, "still waiting for gv-train --publish %s",
+	    r->o.follow);
 }
 
 /* The model of a trainer, which waits for the HEAD of the output. */
@@ -96,7 +97,7 @@ gv_rollout_follow(
 			return updated;
 		if (updated) {
 			gv_gen_forget(r->g);
-			gv_rollout_say(r, 2, "policy %lld, copied in %.1f ms",
+			gv_say(r->o.say, 2, "policy %lld, copied in %.1f ms",
 			    (long long)r->version,
 			    1e3 * gv_follow_seconds(r->follow));
 		}

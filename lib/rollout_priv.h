@@ -32,10 +32,6 @@ struct gv_rollout {
 /* Whether records are looked at as they are, and nothing is drawn. */
 bool gv_rollout_reads(const struct gv_rollout *r);
 
-/* A line for the user. */
-void gv_rollout_say(struct gv_rollout *r, int level, const char *fmt, ...)
-    GV_PRINTF(3, 4);
-
 /* A bad record: 0 if it may pass (it is counted and named), else its error. */
 int gv_rollout_bad(
     struct gv_rollout *r, uint64_t n, struct gv_error *e) GV_USE_RESULT;

@@ -8,6 +8,7 @@
 #include "plan.h"
 #include "prov.h"
 #include "publish.h"
+#include "say.h"
 #include "banned.h"
 
 #include <math.h>
@@ -27,23 +28,6 @@ struct gv_training {
 	struct gv_publish *publish;
 	uint64_t before; /* groups used up by the run that is resumed */
 };
-
-static void say(const struct gv_training *r, int level, const char *fmt, ...)
-    GV_PRINTF(3, 4);
-
-static void
-say(const struct gv_training *r, int level, const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-
-	if (!r->o.say)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof line, fmt, ap);
-	va_end(ap);
-	r->o.say(level, line);
-}
 
 /* ---- opening ------------------------------------------------------------- */
 
@@ -98,7 +82,7 @@ open_models(struct gv_training *r, struct gv_error *e)
 	    (o->reference &&
 		gv_model_open(&r->reference, r->k, o->reference, ~0u, e)))
 		return e->code;
-	say(r, 1, "%s", gvk_name(r->k));
+	gv_say(r->o.say, 1, "%s", gvk_name(r->k));
 	if (check_input(r->in, r->m, o->model, e) ||
 	    (o->reference && check_input(r->in, r->reference, o->reference, e)))
 		return e->code;
@@ -290,10 +274,10 @@ resume(struct gv_training *r, struct gv_error *e)
 	if (k < 0)
 		return k;
 	if (warning[0])
-		say(r, 0, "%s", warning);
+		gv_say(r->o.say, 0, "%s", warning);
 	r->before = gv_train_groups(r->t, &next);
 	if (k)
-		say(r, 1, "resumed after step %lld",
+		gv_say(r->o.say, 1, "resumed after step %lld",
 		    (long long)gv_train_steps(r->t));
 	return 0;
 }
@@ -336,10 +320,12 @@ evaluate(struct gv_training *r, struct gv_error *e)
 	    gv_eval_json(&o, &v, step, e))
 		return e->code;
 	if (!gv_log_line(r->log, o, e) && isfinite(v.bpb))
-		say(r, 0, "step %lld: eval loss %.4f, %.4f bits a byte",
+		gv_say(r->o.say, 0,
+		    "step %lld: eval loss %.4f, %.4f bits a byte",
 		    (long long)step, v.loss, v.bpb);
 	else if (!e->code)
-		say(r, 0, "step %lld: eval loss %.4f", (long long)step, v.loss);
+		gv_say(r->o.say, 0, "step %lld: eval loss %.4f",
+		    (long long)step, v.loss);
 	json_decref(o);
 	return e->code;
 }
@@ -361,7 +347,7 @@ after_step(
 	if (o->stopped && o->stopped()) {
 		if (checkpoint(r, e))
 			return e->code;
-		say(r, 0, "stopped after step %lld; --resume goes on",
+		gv_say(r->o.say, 0, "stopped after step %lld; --resume goes on",
 		    (long long)s->step);
 		return 0;
 	}
@@ -399,7 +385,7 @@ train(struct gv_training *r, struct gv_error *e)
 	/* an input used to its end is checked to its end */
 	if (gv_train_steps(r->t) >= total)
 		return gv_train_drain(r->t, e) < 0 ? e->code : 1;
-	say(r, 0, "the input ended after step %lld of %lld",
+	gv_say(r->o.say, 0, "the input ended after step %lld of %lld",
 	    (long long)gv_train_steps(r->t), (long long)total);
 	return 1;
 }
@@ -416,7 +402,8 @@ tell_profile(const struct gv_training *r)
 	for (i = 0; i < n; i++)
 		all += (double)row[i].ns;
 	for (i = 0; i < n && all > 0; i++)
-		say(r, 1, "%-16s %5.1f %%  %8.3f s  %9llu calls  %7.1f GFLOP/s",
+		gv_say(r->o.say, 1,
+		    "%-16s %5.1f %%  %8.3f s  %9llu calls  %7.1f GFLOP/s",
 		    row[i].op, 100 * (double)row[i].ns / all,
 		    1e-9 * (double)row[i].ns, (unsigned long long)row[i].calls,
 		    row[i].flops / (double)(row[i].ns + 1));
@@ -468,7 +455,7 @@ gv_training_run(struct gv_training *r, struct gv_error *e)
 		return k;
 	cut = gv_train_cut(r->t);
 	if (cut)
-		say(r, 0,
+		gv_say(r->o.say, 0,
 		    "%llu sequences with images lost their end to --max-length",
 		    (unsigned long long)cut);
 	if ((r->o.eval && (checkpoint(r, e) || evaluate(r, e))) ||

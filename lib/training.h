@@ -40,9 +40,9 @@ struct gv_training_opts {
 	bool resume; /* go on from the newest checkpoint, if there is one */
 	bool keep_run; /* leave OUTPUT.run when the run has finished */
 	bool profile; /* tell where the time went */
-	/* Lines for the user: 0 for all, 1 for those who want to know more.
-	 * stopped(), asked between steps: not 0 ends the run behind a
-	 * checkpoint.  progress() is told each step.  Each may be NULL. */
+	/* Lines for the user (say.h).  stopped(), asked between steps: not 0
+	 * ends the run behind a checkpoint.  progress() is told each step.
+	 * Each may be NULL. */
 	void (*say)(int level, const char *line);
 	int (*stopped)(void);
 	void (*progress)(const struct gv_train_step *s, int64_t steps);
