@@ -313,13 +313,16 @@ write_image(const char *path, struct image *m)
 	gv_error_clear(&quiet);
 }
 
-/* A superuser's write would pass where a directory is read-only. */
+/* A superuser's write would pass where a directory is read-only.  A FIFO by
+ * this name would wait for a reader. */
 static bool
 may_write(const char *path)
 {
 	char dir[GV_PATH_MAX + 300];
 	struct stat st;
 
+	if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+		return false;
 	snprintf(dir, sizeof dir, "%s", path);
 	*strrchr(dir, '/') = '\0';
 	return !stat(*dir ? dir : "/", &st) && st.st_mode & 0222;
