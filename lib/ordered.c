@@ -29,7 +29,8 @@ struct gv_ordered {
 	pthread_t *thread;
 	pthread_mutex_t input; /* held around next(); taken before `lock` */
 	pthread_mutex_t lock; /* for all the state above */
-	pthread_cond_t room, ready;
+	pthread_cond_t room; /* one thread, that has `input`, waits for it */
+	pthread_cond_t ready; /* the taker waits for it: for item `taken` */
 };
 
 static void *
@@ -61,9 +62,9 @@ claim(struct gv_ordered *o, uint64_t *number)
 		} else {
 			o->ended = true;
 			o->error = e;
+			pthread_cond_signal(&o->ready);
 		}
 	}
-	pthread_cond_broadcast(&o->ready);
 	pthread_mutex_unlock(&o->lock);
 	pthread_mutex_unlock(&o->input);
 	return r > 0;
@@ -79,7 +80,8 @@ worker(void *arg)
 		o->work(o->ctx, slot(o, i));
 		pthread_mutex_lock(&o->lock);
 		o->done[i % o->cap] = true;
-		pthread_cond_broadcast(&o->ready);
+		if (i == o->taken)
+			pthread_cond_signal(&o->ready);
 		pthread_mutex_unlock(&o->lock);
 	}
 	return NULL;

@@ -134,28 +134,26 @@ gv_pack_json(struct gv_pack *p, const json_t *v, int depth)
 void
 gv_pack_pad(struct gv_pack *p, size_t at, size_t then, bool bin_key)
 {
-	static const uint8_t zeros[GV_ALIGN];
-	size_t n;
+	/* a key and a header of bin 8, without its size */
+	static const char head[2][7] = {"\xa3pad\xc4", "\xc4\3pad\xc4"};
+	size_t n = bin_key ? 6 : 5, zeros;
+	uint8_t pair[7 + GV_ALIGN] = {0};
 
-	/* the pair's own bytes: key, bin 8 header */
-	at += then + 2 + (bin_key ? 5 : 4);
-	n = gv_align(at) - at;
-	if (bin_key)
-		gv_pack_key(p, "pad");
-	else
-		gv_pack_str(p, "pad");
-	msgpack_pack_bin(&p->pk, n);
-	append(p, (const char *)zeros, n);
+	at += then + n + 1;
+	zeros = gv_align(at) - at;
+	memcpy(pair, head[bin_key], n);
+	pair[n] = (uint8_t)zeros;
+	gv_pack_raw(p, pair, n + 1 + zeros);
 }
 
 void
 gv_pack_crc(struct gv_pack *p, uint32_t crc)
 {
-	uint8_t b[5] = {0xce, (uint8_t)(crc >> 24), (uint8_t)(crc >> 16),
-	    (uint8_t)(crc >> 8), (uint8_t)crc};
+	uint8_t pair[GV_CRC_PAIR] = {0xa3, 'c', 'r', 'c', 0xce,
+	    (uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8),
+	    (uint8_t)crc};
 
-	gv_pack_str(p, "crc");
-	gv_pack_raw(p, b, sizeof b);
+	gv_pack_raw(p, pair, sizeof pair);
 }
 
 void

@@ -6,8 +6,6 @@
 #include "token_stream.h"
 #include "banned.h"
 
-#include <inttypes.h>
-
 struct batch {
 	struct gv_docs_batch docs;
 	struct gv_render_some some; /* what is given out; it points here: */
@@ -36,6 +34,21 @@ next_batch(void *ctx, void *item, struct gv_error *e)
 	return gv_docs_next(f->docs, &b->docs, e);
 }
 
+/* As "%" PRIu64, for each document: sixty nanoseconds less. */
+static void
+number_key(char *key, uint64_t number)
+{
+	char digit[20];
+	int n = 0;
+
+	do
+		digit[n++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (n)
+		*key++ = digit[--n];
+	*key = '\0';
+}
+
 /* Renders document i into *r and, if there is one, the stream. */
 static int
 render(const struct gv_render_files *f, const struct gv_render *how,
@@ -46,7 +59,7 @@ render(const struct gv_render_files *f, const struct gv_render *how,
 	if (gv_render(how, b->docs.text + d->at, d->n, r, e))
 		return gv_docs_in(&b->docs, d, e);
 	if (!r->key[0])
-		snprintf(r->key, sizeof r->key, "%" PRIu64, d->running);
+		number_key(r->key, d->running);
 	if (!f->w || !gv_tokens_put(b->some.part, how, r, e))
 		return 0;
 	gv_writer_drop(b->some.part);

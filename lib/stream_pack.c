@@ -7,7 +7,7 @@
 
 #define GAP   128 /* more than the head's own bytes: 12, a number, a pad */
 #define LARGE ((size_t)16 << 10) /* payloads that aren't copied */
-#define DATA  11 /* between a pad and a payload: the key `data`, its header */
+#define DATA  11 /* bytes between a pad and a payload */
 
 static int
 no_memory(struct gv_error *e)
@@ -114,17 +114,19 @@ pack_tensor(
     struct gv_packed *m, struct place *at, const struct gv_tensor *t, bool lone)
 {
 	struct gv_pack *p = &m->bytes;
+	uint8_t data[DATA];
 	int i;
 
 	for (i = 0; i < t->rank; i++)
 		msgpack_pack_int64(&p->pk, t->shape[i]);
 	pad(p, at, DATA, true);
-	gv_pack_key(p, "data");
-	gv_pack_raw(p,
-	    (uint8_t[]){0xc6, (uint8_t)(t->bytes >> 24),
-		(uint8_t)(t->bytes >> 16), (uint8_t)(t->bytes >> 8),
-		(uint8_t)t->bytes},
-	    5);
+	/* the key `data` and a header of bin 32 */
+	memcpy(data, "\xc4\4data\xc6", 7);
+	data[7] = (uint8_t)(t->bytes >> 24);
+	data[8] = (uint8_t)(t->bytes >> 16);
+	data[9] = (uint8_t)(t->bytes >> 8);
+	data[10] = (uint8_t)t->bytes;
+	gv_pack_raw(p, data, sizeof data);
 	if (lone && t->bytes >= LARGE) {
 		m->load[m->loads++] =
 		    (struct gv_payload){p->n, t->data, t->bytes};
