@@ -205,9 +205,32 @@ find(const struct match *x, const struct gv_name *at)
 			     : NULL;
 }
 
+/* What the file calls a tensor of it. */
+static const char *
+spelled_as(const struct match *x, const struct gv_tensor *t)
+{
+	size_t i = 0;
+
+	while (gv_st_tensor(x->st, i) != t)
+		i++;
+	return gv_st_name(x->st, i);
+}
+
+static int
+fail_of_two(const struct match *x, const char *first, const char *second,
+    const char *what)
+{
+	char a[GV_NAME_MAX], b[GV_NAME_MAX];
+
+	return gv_fail(x->e, GV_ERR_MATCH, "tensors '%s' and '%s' %s",
+	    gv_quote(a, sizeof a, first, strlen(first)),
+	    gv_quote(b, sizeof b, second, strlen(second)), what);
+}
+
 static int
 take(struct match *x, size_t i)
 {
+	static const char one[] = "are two spellings of the same";
 	const char *spelled = gv_st_name(x->st, i);
 	const struct gv_tensor *t = gv_st_tensor(x->st, i);
 	const struct place *p;
@@ -221,28 +244,37 @@ take(struct match *x, size_t i)
 		x->src[p->param].paired = gv_st_paired(x->st, i);
 		return 0;
 	}
-	gv_quote(q, sizeof q, spelled, strlen(spelled));
 	if (p)
-		return gv_fail(x->e, GV_ERR_MATCH,
-		    "tensor '%s' is there under two names", q);
+		return fail_of_two(
+		    x, spelled_as(x, x->src[p->param].t), spelled, one);
 	if (at.part == GV_LANGUAGE && x->m->cfg.has_text &&
 	    x->m->cfg.text.tied && !strcmp(at.name, "lm_head.weight")) {
+		if (x->head)
+			return fail_of_two(x, x->head_name, spelled, one);
 		x->head = t;
 		x->head_name = spelled;
 		return 0;
 	}
 	return at.idle ? 0
 		       : gv_fail(x->e, GV_ERR_MATCH,
-			     "unexpected tensor '%s' in the checkpoint", q);
+			     "unexpected tensor '%s' in the checkpoint",
+			     gv_quote(q, sizeof q, spelled, strlen(spelled)));
+}
+
+static const struct place *
+find_embedding(const struct match *x)
+{
+	const struct gv_name embed = {
+	    GV_LANGUAGE, false, "model.embed_tokens.weight"};
+
+	return find(x, &embed);
 }
 
 /* One of a tied model's two matrices is enough, but both have its shape. */
 static int
 tie(struct match *x)
 {
-	const struct gv_name embed = {
-	    GV_LANGUAGE, false, "model.embed_tokens.weight"};
-	const struct place *p = find(x, &embed);
+	const struct place *p = find_embedding(x);
 	const struct gv_param *want;
 	char got[96], shape[96];
 
@@ -259,6 +291,22 @@ tie(struct match *x)
 	    "tensor '%s' is %s, config.json asks for %s", x->head_name,
 	    gv_shape_text(got, sizeof got, x->head->shape, x->head->rank),
 	    gv_shape_text(shape, sizeof shape, want->shape, want->rank));
+}
+
+/* A tied model's two matrices are one.  Where they differ the configuration is
+ * wrong, and transformers computes with both, or with one, by its version. */
+static int
+check_tied(const struct match *x)
+{
+	const struct place *p = x->head ? find_embedding(x) : NULL;
+	const struct gv_tensor *t = p ? x->src[p->param].t : NULL;
+
+	if (!t || t == x->head ||
+	    (t->dtype == x->head->dtype &&
+		!memcmp(t->data, x->head->data, t->bytes)))
+		return 0;
+	return fail_of_two(x, spelled_as(x, t), x->head_name,
+	    "differ, and config.json says that they are tied");
 }
 
 static int
@@ -313,7 +361,7 @@ match(struct match *x)
 	for (i = 0; i < m->nparams; i++)
 		if (check(x, i))
 			return x->e->code;
-	return 0;
+	return check_tied(x);
 }
 
 int

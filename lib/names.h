@@ -58,11 +58,12 @@ struct gv_source {
 /* Finds the tensor of every parameter of `m`: an array of m->nparams, freed
  * with gv_free(); its tensors live as long as `st`.
  *
- * All tensors of the file are looked at, and none of the data.  GV_ERR_MATCH
- * by name: a tensor that is missing, one of another shape, one that the model
- * has no place for, two spellings of the same.  May be missing: the embedding
- * of a tied model, if lm_head.weight is there.  May be there besides: what
- * gv_name_read() calls idle, and a tied model's lm_head.weight.  A tensor that
+ * All tensors of the file are looked at, and none of the data but for the last
+ * case.  GV_ERR_MATCH by name: a tensor that is missing, one of another shape,
+ * one that the model has no place for, two spellings of the same.  May be
+ * missing: the embedding of a tied model, if lm_head.weight is there.  May be
+ * there besides: what gv_name_read() calls idle, and a tied model's
+ * lm_head.weight if it is the embedding's equal, bit by bit.  A tensor that
  * is needed and neither F32, F16, BF16 nor quantised as blocks.h says is
  * GV_ERR_NOSUP. */
 int gv_names_match(struct gv_source **src, const struct gv_model *m,

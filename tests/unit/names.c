@@ -114,7 +114,8 @@ spellings(void)
 struct change {
 	const char *from, *to; /* front of names; NULL: as they are */
 	const char *drop, *add; /* a tensor that is left out; one more, of */
-	const char *like; /* the values of this one */
+	const char *like; /* the values of this one, ... */
+	bool off; /* ... the last of them but for its lowest bit */
 	enum gv_dtype as; /* of all; GV_NONE: F32 as they are */
 };
 
@@ -131,7 +132,8 @@ respell(const struct change *x, const char *name, char out[256])
 }
 
 static void
-put(struct gv_st_writer *w, const struct gv_tensor *t, enum gv_dtype as)
+put(struct gv_st_writer *w, const struct gv_tensor *t, enum gv_dtype as,
+    bool off)
 {
 	size_t n = t->bytes / sizeof(float), bytes = n * gv_dtype_size(as);
 	struct gv_error e = {0};
@@ -141,6 +143,7 @@ put(struct gv_st_writer *w, const struct gv_tensor *t, enum gv_dtype as)
 	if (!p || !v)
 		bail("put", "out of memory");
 	memcpy(v, t->data, t->bytes);
+	((uint8_t *)v)[t->bytes - sizeof *v] ^= off;
 	if (as == GV_F16 || as == GV_BF16)
 		must(gv_from_f32(p, as, v, n, &e), &e);
 	must(gv_st_writer_data(w, as == GV_F32 ? (void *)v : p, bytes, &e), &e);
@@ -182,7 +185,7 @@ copy(const char *dir, const struct change *x)
 	    gv_st_writer_open(&w, "d/model.safetensors", entry, n, NULL, 0, &e),
 	    &e);
 	for (i = 0; i < n; i++)
-		put(w, from[i], entry[i].dtype);
+		put(w, from[i], entry[i].dtype, x->off && i == n - 1);
 	must(gv_st_writer_close(&w, &e), &e);
 	gv_st_close(&st);
 }
@@ -270,7 +273,20 @@ files(struct gvk *k, const char *tied, const char *untied, const char *vlm)
 	    k, tied, &(struct change){.as = GV_F64}, GV_ERR_NOSUP, "is of F64");
 	refused(k, tied,
 	    &(struct change){.add = "norm.weight", .like = "model.norm.weight"},
-	    GV_ERR_MATCH, "is there under two names");
+	    GV_ERR_MATCH,
+	    "'model.norm.weight' and 'norm.weight' are two spellings");
+	refused(k, tied,
+	    &(struct change){.from = "model.embed_tokens.",
+		.to = "lm_head.",
+		.add = "model.language_model.lm_head.weight",
+		.like = EMBED},
+	    GV_ERR_MATCH,
+	    "'lm_head.weight' and 'model.language_model.lm_head.weight' are");
+	refused(k, tied,
+	    &(struct change){
+		.add = "lm_head.weight", .like = EMBED, .off = true},
+	    GV_ERR_MATCH,
+	    "'" EMBED "' and 'lm_head.weight' differ, and config.json");
 	refused(k, tied,
 	    &(struct change){
 		.add = "model.norm.bias", .like = "model.norm.weight"},
