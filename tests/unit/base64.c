@@ -76,8 +76,8 @@ static void
 test_bad(void)
 {
 	static const char *const bad[] = {"A", "AAAAA", "A===", "====", "=",
-	    "Zg=", "Zm8==", "Z=g=", "Zm9v\n", "Zm 9v", "Zm9_",
-	    "Zh==", "Zm9=", "Zm9vYh", "Zm9vYmF"};
+	    "Zg=", "Zm8==", "Z=g=", "Zm 9v", "Zm9_", "Zh==", "Zm9=", "Zm9vYh",
+	    "Zm9vYmF"};
 	size_t i;
 
 	for (i = 0; i < sizeof bad / sizeof *bad; i++)
