@@ -1,9 +1,10 @@
 /* The inside of a tokenizer, shared by the files that make it up: token.c
  * (opening and looking up), token_open.c (which files), token_load.c
- * (tokenizer.json), token_vocab.c (its tokens and merges), token_scan.c
- * (finding these in its text), token_tiktoken.c and token_clip.c (other files),
- * token_image.c (the compiled form), token_encode.c (from text to stretches of
- * it), token_added.c (added tokens in it), token_threads.c (long texts), bpe.c
+ * (tokenizer.json), token_vocab.c (its tokens), token_merges.c (its merges),
+ * token_spell.c (how these spell bytes), token_scan.c (finding them in its
+ * text), token_tiktoken.c and token_clip.c (other files), token_image.c (the
+ * compiled form), token_encode.c (from text to stretches of it),
+ * token_added.c (added tokens in it), token_threads.c (long texts), bpe.c
  * (from these to ids), bpe_index.c, bpe_trie.c, bpe_match.c, bpe_run.c and
  * bpe_merge.c (the merges of a piece), chat_form.c (the model's chat template).
  * Not part of the library's interface.
@@ -171,11 +172,14 @@ bool gv_scan_string(
     const char **p, const char *end, char *buf, const char **s, size_t *n);
 bool gv_scan_number(const char **p, const char *end, int64_t *v);
 
+/* For these: an error, of which nobody hears. */
+int gv_scan_refuse(struct gv_error *e);
+
 /* token_load.c: fills in everything up to `cache` from tokenizer.json. */
 int gv_token_load(struct gv_tokenizer *t, const json_t *o,
     const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
 
-/* token_vocab.c: the parts of that which are tables. */
+/* token_vocab.c, token_merges.c: the parts of that which are tables. */
 int gv_token_vocab(struct gv_tokenizer *t, json_t *vocab,
     const struct gv_token_text *x, struct gv_error *e) GV_USE_RESULT;
 int gv_token_merges(struct gv_tokenizer *t, const json_t *list,
@@ -325,6 +329,17 @@ gv_token_rank(const struct gv_tokenizer *t, int32_t a, int32_t b)
 	return (uint32_t)t->pair[i] & 0xffffff;
 }
 
+/* Of a hash table for n entries: a power of two, two thirds full at most. */
+static inline uint32_t
+gv_table_size(size_t n)
+{
+	uint32_t k = 16;
+
+	while (k < n + n / 2 && k < 1u << 30)
+		k *= 2;
+	return k;
+}
+
 uint32_t gv_token_hash(const char *s, size_t n);
 
 /* bpe.c: the ids of text without added tokens, normalised. */
@@ -361,9 +376,21 @@ int gv_bpe_match(const struct gv_tokenizer *t, const char *s, size_t n,
 int gv_bpe_merge(const struct gv_tokenizer *t, const char *s, size_t n,
     struct gv_ids *out, struct gv_error *e) GV_USE_RESULT;
 
-/* GPT-2's alphabet: every byte as a printable character, so that tokens can be
- * spelled in JSON.  The inverse is -1 for other characters. */
+/* token_spell.c.  GPT-2's alphabet: every byte as a printable character, so
+ * that tokens can be spelled in JSON.  The inverse is -1 for other characters.
+ */
 uint32_t gv_byte_to_char(uint8_t b);
 int gv_char_to_byte(uint32_t c);
+
+/* <0x0A>: the byte, or -1. */
+int gv_token_byte(const char *s, size_t n);
+
+#define GV_WORD_END "</w>" /* of CLIP's words; a blank in what is spelled */
+
+/* Writes the bytes that `n` bytes of a token's spelling stand for to dst (room
+ * for n) and returns how many.  A token with characters that spell none stands
+ * for itself, and *flags says that no text leads to it. */
+size_t gv_token_spell(const struct gv_tokenizer *t, char *dst, const char *s,
+    size_t n, uint8_t *flags);
 
 #endif

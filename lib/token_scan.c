@@ -159,6 +159,12 @@ gv_scan_number(const char **pp, const char *end, int64_t *v)
 	return true;
 }
 
+int
+gv_scan_refuse(struct gv_error *e)
+{
+	return gv_fail(e, GV_ERR_FORMAT, "not plain");
+}
+
 /* ---- finding ------------------------------------------------------------- */
 
 /* The end of the value at p; brackets are counted, nothing is judged. */
