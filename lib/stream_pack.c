@@ -1,5 +1,5 @@
 /* The bytes of records, packed apart from their numbers. */
-#include "stream_pack.h"
+#include "stream_pack_priv.h"
 
 #include "crc.h"
 #include "mem.h"

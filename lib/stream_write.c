@@ -5,7 +5,7 @@
 
 #include "mem.h"
 #include "pack.h"
-#include "stream_pack.h"
+#include "stream_pack_priv.h"
 #include "banned.h"
 
 struct gv_writer {

@@ -11,8 +11,8 @@
  *
  * Not for anybody but the writer.
  */
-#ifndef GV_STREAM_PACK_H
-#define GV_STREAM_PACK_H
+#ifndef GV_STREAM_PACK_PRIV_H
+#define GV_STREAM_PACK_PRIV_H
 
 #include "pack.h"
 #include "stream.h"
