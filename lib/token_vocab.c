@@ -208,12 +208,42 @@ is_byte(const struct gv_tokenizer *t, const struct gv_tok *k)
 	return t->chars && t->byte_fallback && k->len == 1;
 }
 
-/* Enters all tokens that text can lead to.  Of text, which nobody has searched
- * for keys that occur twice yet, these and the others aren't plain. */
+#define FEW_RAW 64
+
+/* Tokens that no text leads to. */
+struct raw {
+	int32_t id[FEW_RAW];
+	size_t n;
+};
+
+/* Notes one; false if one like it is there, or too many are. */
+static bool
+note_raw(const struct gv_tokenizer *t, struct raw *r, int32_t id)
+{
+	const struct gv_tok *k = &t->tok[id];
+	size_t i;
+
+	for (i = 0; i < r->n; i++) {
+		const struct gv_tok *o = &t->tok[r->id[i]];
+
+		if (o->len == k->len &&
+		    !memcmp(t->blob + o->off, t->blob + k->off, k->len))
+			return false;
+	}
+	if (r->n == FEW_RAW)
+		return false;
+	r->id[r->n++] = id;
+	return true;
+}
+
+/* Enters all tokens that text can lead to.  Text that nobody has searched for
+ * keys that occur twice yet isn't plain if one does, or if it has many tokens
+ * of the other kind. */
 static int
 index_tokens(
     struct gv_tokenizer *t, size_t n, bool unsearched, struct gv_error *e)
 {
+	struct raw raw = {.n = 0};
 	size_t bytes;
 	int32_t id;
 
@@ -230,7 +260,8 @@ index_tokens(
 
 		if (!k->flags)
 			continue;
-		if (unsearched && k->flags & GV_TOK_RAW && !is_byte(t, k))
+		if (unsearched && k->flags & GV_TOK_RAW && !is_byte(t, k) &&
+		    !note_raw(t, &raw, id))
 			return gv_scan_refuse(e);
 		if (k->flags & GV_TOK_RAW)
 			continue;
@@ -252,9 +283,9 @@ find_bytes(struct gv_tokenizer *t)
 	int b;
 
 	for (b = 0; b < 256 && !t->chars; b++) {
-		char c = (char)b;
+		char s[1] = {(char)b};
 
-		t->byte_id[b] = gv_token_find(t, &c, 1);
+		t->byte_id[b] = gv_token_find(t, s, 1);
 	}
 }
 
