@@ -5,33 +5,19 @@
  * Opening: the first time, which compiles a large tokenizer.json, and later
  * ones.  Encoding, in MB/s (10^6 bytes) of CPU time, so of one core: the first
  * pass over a text with a fresh cache of pieces, and the fastest of later ones;
- * of each FILE, and of texts that are the worst that we know.  Then the first
- * FILE again as one text of 32 MB, in MB/s by the clock, with one thread, two
- * and one a core.
+ * of each FILE, and of texts that are the worst that we know.
  *
  * Without a FILE that is this repository's C, and without a DIR the vocabulary
  * is learned from that: run it in the source tree.
  */
-#include "bpe_train.h"
 #include "clock.h"
-#include "io.h"
-#include "mem.h"
 #include "philox.h"
-#include "token.h"
+#include "texts.h"
 
-#include <glob.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#define RUNS       5
-#define WORST      ((size_t)2 << 20) /* bytes of a made text */
-#define LONG       ((size_t)32 << 20)
-#define MAX_FILE   ((size_t)1 << 30)
-#define LEARN_SIZE 8192
+#define RUNS  5
+#define WORST ((size_t)2 << 20) /* bytes of a made text */
 
 /* The thread's own time: the machine may be busy with others. */
 static double
@@ -43,66 +29,7 @@ worked(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void
-must(int result, const struct gv_error *e)
-{
-	if (!result)
-		return;
-	fprintf(stderr, "bench/token: %s\n", e->msg);
-	exit(1);
-}
-
-static void *
-room(size_t n)
-{
-	struct gv_error e = {0};
-	void *p = gv_alloc(n, 1);
-
-	must(!p && gv_fail(&e, GV_ERR_NOMEM, "out of memory"), &e);
-	return p;
-}
-
 /* ---- texts --------------------------------------------------------------- */
-
-struct text {
-	char *s;
-	size_t n;
-};
-
-static struct text
-from_file(const char *path)
-{
-	struct gv_error e = {0};
-	struct text x;
-
-	must(gv_slurp(path, MAX_FILE, &x.s, &x.n, &e), &e);
-	return x;
-}
-
-static struct text
-from_sources(void)
-{
-	struct gv_error e = {0};
-	struct text x = {NULL, 0};
-	size_t cap = 0, i;
-	glob_t g;
-
-	if (glob("lib/*.[ch]", 0, NULL, &g)) {
-		fprintf(stderr, "bench/token: no lib/*.[ch] here; give a "
-				"directory and a file\n");
-		exit(1);
-	}
-	for (i = 0; i < g.gl_pathc; i++) {
-		struct text f = from_file(g.gl_pathv[i]);
-
-		must(gv_room(&x.s, &cap, x.n + f.n, 1, &e), &e);
-		memcpy(x.s + x.n, f.s, f.n);
-		x.n += f.n;
-		gv_free(f.s);
-	}
-	globfree(&g);
-	return x;
-}
 
 static size_t
 put_char(char *s, uint32_t c)
@@ -213,45 +140,6 @@ make_worst(enum worst kind, struct text code)
 	return x;
 }
 
-/* ---- vocabularies -------------------------------------------------------- */
-
-/* Learns one in a new directory. */
-static const char *
-learn(struct text code)
-{
-	static char dir[] = "/tmp/bench-token.XXXXXX";
-	struct gv_bpe_law law = {.vocab = LEARN_SIZE, .chat_template = "nano"};
-	struct gv_bpe_result result;
-	struct gv_error e = {0};
-	struct gv_bpe_train *b;
-
-	if (!mkdtemp(dir)) {
-		perror(dir);
-		exit(1);
-	}
-	must(gv_bpe_train_open(&b, &law, &e), &e);
-	must(gv_bpe_train_add(b, code.s, code.n, &e), &e);
-	must(gv_bpe_train_learn(b, &result, &e), &e);
-	must(gv_bpe_train_write(b, dir, &e), &e);
-	gv_bpe_train_close(&b);
-	return dir;
-}
-
-static void
-forget(const char *dir)
-{
-	static const char *const name[] = {
-	    "tokenizer.json", "tokenizer_config.json", ".gv-tokenizer"};
-	char path[64];
-	size_t i;
-
-	for (i = 0; i < 3; i++) {
-		snprintf(path, sizeof path, "%s/%s", dir, name[i]);
-		unlink(path);
-	}
-	rmdir(dir);
-}
-
 /* ---- timing -------------------------------------------------------------- */
 
 static void
@@ -303,58 +191,10 @@ encoding(const char *dir, const char *name, struct text x)
 	gv_tokenizer_close(&t);
 }
 
-static double
-by_clock(const struct gv_tokenizer *t, struct text x, size_t threads)
-{
-	struct gv_error e = {0};
-	struct gv_ids ids = {0};
-	double best = 0;
-	int i;
-
-	for (i = 0; i < RUNS; i++) {
-		double took = -gv_now();
-
-		ids.n = 0;
-		must(gv_encode_threads(t, x.s, x.n, false, threads, &ids, &e),
-		    &e);
-		took += gv_now();
-		best = !i || took < best ? took : best;
-	}
-	gv_ids_free(&ids);
-	return (double)x.n / best * 1e-6;
-}
-
-static void
-threads(const char *dir, struct text x)
-{
-	struct text all = {room(LONG), 0};
-	struct gv_error e = {0};
-	struct gv_tokenizer *t;
-	double rate[3];
-	cpu_set_t set;
-	int cores =
-	    sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-
-	for (; x.n && all.n < LONG; all.n += x.n) {
-		x.n = x.n < LONG - all.n ? x.n : LONG - all.n;
-		memcpy(all.s + all.n, x.s, x.n);
-	}
-	must(gv_tokenizer_open(&t, dir, &e), &e);
-	rate[0] = by_clock(t, all, 1);
-	rate[1] = by_clock(t, all, 2);
-	rate[2] = by_clock(t, all, (size_t)cores);
-	printf("one text of %.1f MB: 1 thread %.1f MB/s, 2 threads %.1f "
-	       "(x%.2f), %d threads %.1f (x%.2f)\n",
-	    (double)all.n * 1e-6, rate[0], rate[1], rate[1] / rate[0], cores,
-	    rate[2], rate[2] / rate[0]);
-	gv_tokenizer_close(&t);
-	gv_free(all.s);
-}
-
 int
 main(int argc, char **argv)
 {
-	struct text code = from_sources(), x, first = code;
+	struct text code = from_sources(), x;
 	const char *dir = argc > 1 ? argv[1] : learn(code);
 	int i;
 
@@ -366,10 +206,7 @@ main(int argc, char **argv)
 
 		x = from_file(argv[i]);
 		encoding(dir, slash ? slash + 1 : argv[i], x);
-		if (i == 2)
-			first = x;
-		else
-			gv_free(x.s);
+		gv_free(x.s);
 	}
 	encoding(dir, "lib/*.[ch]", code);
 	for (i = 0; i < KINDS; i++) {
@@ -377,9 +214,6 @@ main(int argc, char **argv)
 		encoding(dir, worst_name[i], x);
 		gv_free(x.s);
 	}
-	threads(dir, first);
-	if (first.s != code.s)
-		gv_free(first.s);
 	gv_free(code.s);
 	if (argc < 2)
 		forget(dir);
