@@ -2,6 +2,7 @@
 #include "documents.h"
 
 #include "io.h"
+#include "json.h"
 #include "mem.h"
 
 #include <inttypes.h>
@@ -249,14 +250,8 @@ gv_docs_next(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 int
 gv_docs_parse(json_t **o, const char *s, size_t n, struct gv_error *e)
 {
-	json_error_t je;
-	char q[160];
-
-	*o = json_loadb(s, n, JSON_REJECT_DUPLICATES, &je);
-	if (!*o)
-		return gv_fail(e, GV_ERR_FORMAT, "not JSON at byte %d: %s",
-		    je.position,
-		    gv_quote(q, sizeof q, je.text, strlen(je.text)));
+	if (gv_json_parse(o, s, n, e))
+		return e->code;
 	if (json_is_object(*o))
 		return 0;
 	json_decref(*o);

@@ -5,6 +5,7 @@
 #include "banned.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 /* Where jansson can't grow the buffer of a number it aborts, so that growth (by
  * doubling from 16 bytes) has some room of its own; what is read then is
@@ -46,27 +47,45 @@ watch(void)
 	json_set_alloc_funcs(watched, release);
 }
 
-int
-gv_json_parse(json_t **out, const char *s, size_t n, struct gv_error *e)
+static int
+parse(json_t **out, const char *s, size_t n, size_t flags, struct gv_error *e)
 {
 	json_error_t je;
+	char q[160];
 	json_t *v;
 
 	heap.refused = false;
 	heap.reading = true;
 	heap.used = 0;
-	v = json_loadb(s, n, JSON_REJECT_DUPLICATES, &je);
+	v = json_loadb(s, n, JSON_REJECT_DUPLICATES | flags, &je);
 	heap.reading = false;
 	if (heap.refused) {
 		json_decref(v);
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory for JSON");
 	}
-	if (!v)
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "not valid JSON: %s on line %d, byte %d", je.text, je.line,
-		    je.position);
-	*out = v;
-	return 0;
+	if (v) {
+		*out = v;
+		return 0;
+	}
+	gv_quote(q, sizeof q, je.text, strlen(je.text));
+	return memchr(s, '\n', n)
+		   ? gv_fail(e, GV_ERR_FORMAT,
+			 "not valid JSON: %s on line %d, byte %d", q, je.line,
+			 je.position)
+		   : gv_fail(e, GV_ERR_FORMAT, "not valid JSON: %s at byte %d",
+			 q, je.position);
+}
+
+int
+gv_json_parse(json_t **out, const char *s, size_t n, struct gv_error *e)
+{
+	return parse(out, s, n, 0, e);
+}
+
+int
+gv_json_parse_reals(json_t **out, const char *s, size_t n, struct gv_error *e)
+{
+	return parse(out, s, n, JSON_DECODE_INT_AS_REAL, e);
 }
 
 char *

@@ -22,10 +22,15 @@ extern "C" {
 #endif
 
 /* Reads the JSON value in n bytes, a new reference.  A key twice in an object,
- * bytes that are not UTF-8, and anything behind the value are GV_ERR_FORMAT;
- * the message is "not valid JSON: ..." with line and byte, for the caller to
+ * bytes that are not UTF-8, text with U+0000 or half a pair of surrogates, and
+ * anything behind the value are GV_ERR_FORMAT; the message is "not valid JSON:
+ * ..." with the byte, and the line where there are several, for the caller to
  * put a name in front of. */
 int gv_json_parse(
+    json_t **out, const char *s, size_t n, struct gv_error *e) GV_USE_RESULT;
+
+/* The same with integers as real numbers, which have no largest. */
+int gv_json_parse_reals(
     json_t **out, const char *s, size_t n, struct gv_error *e) GV_USE_RESULT;
 
 /* The object in a regular file of at most `max` bytes, a new reference.  The

@@ -2,6 +2,7 @@
 #include "token_impl.h"
 
 #include "gguf.h"
+#include "json.h"
 #include "mem.h"
 #include "banned.h"
 
@@ -160,24 +161,17 @@ take_state(int64_t state[4], const char *path)
 
 /* The object that the text is. */
 static int
-parse(json_t **o, const char *text, size_t n, size_t flags, const char *q,
+parse(json_t **o, const char *text, size_t n, bool reals, const char *q,
     struct gv_error *e)
 {
-	json_error_t je;
-
-	*o = json_loadb(text, n, JSON_REJECT_DUPLICATES | flags, &je);
-	if (*o && json_is_object(*o))
+	*o = NULL;
+	if ((reals ? gv_json_parse_reals : gv_json_parse)(o, text, n, e))
+		return gv_fail_in(e, "'%s'", q);
+	if (json_is_object(*o))
 		return 0;
-	if (*o)
-		gv_fail(e, GV_ERR_FORMAT, "'%s' is not a JSON object", q);
-	else
-		gv_fail(e, GV_ERR_FORMAT, "'%s' is not JSON: line %d: %s", q,
-		    je.line,
-		    gv_quote(
-			je.source, sizeof je.source, je.text, strlen(je.text)));
 	json_decref(*o);
 	*o = NULL;
-	return e->code;
+	return gv_fail(e, GV_ERR_FORMAT, "'%s' is not a JSON object", q);
 }
 
 /* tokenizer_config.json; *config is NULL if there is none. */
@@ -194,7 +188,7 @@ read_config(
 	if (gv_slurp(s->config, MAX_FILE, &text, &n, e))
 		return e->code;
 	/* no limit is 10^30 to transformers, which is no int64_t */
-	(void)!parse(config, text, n, JSON_DECODE_INT_AS_REAL,
+	(void)!parse(config, text, n, true,
 	    gv_quote(q, sizeof q, s->config, strlen(s->config)), e);
 	gv_free(text);
 	return e->code;
@@ -215,7 +209,7 @@ load_json(struct gv_tokenizer *t, const char *text, size_t n, const char *q,
 	if (done)
 		return 0;
 	gv_token_clear(t);
-	if (parse(&o, text, n, 0, q, e))
+	if (parse(&o, text, n, false, q, e))
 		return e->code;
 	if (gv_token_load(t, o, NULL, e))
 		gv_fail_in(e, "'%s'", q);

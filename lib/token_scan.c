@@ -8,6 +8,7 @@
  */
 #include "token_impl.h"
 
+#include "json.h"
 #include "mem.h"
 #include "utf8.h"
 #include "banned.h"
@@ -291,6 +292,7 @@ gv_token_scan(const char *s, size_t n, struct gv_token_text *x)
 	const char *a, *b, *a_past, *b_past;
 	const char *empty[2] = {"{}", "[]"};
 	size_t k = 0;
+	struct gv_error quiet = {0};
 	json_t *o;
 	char *rest;
 
@@ -320,7 +322,8 @@ gv_token_scan(const char *s, size_t n, struct gv_token_text *x)
 	PUT(empty[1], 2);
 	PUT(b_past, s + n - b_past);
 #undef PUT
-	o = json_loadb(rest, k, JSON_REJECT_DUPLICATES, NULL);
+	if (gv_json_parse(&o, rest, k, &quiet))
+		o = NULL;
 	gv_free(rest);
 	return o;
 }

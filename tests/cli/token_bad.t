@@ -47,12 +47,12 @@ for bad in '\u0000' '\ud800' '\udc00' '\ud83dx' '\ud800\ud800' '\uDE42\uD83D' \
 	for mode in --text --chat --prompt; do
 		timeout 20 gv-tokenize -m good $mode -o x bad.jsonl 2>"$T/.err"
 		is "$mode: text of $n is no JSON" \
-			"$? $(grep -c "'bad.jsonl': line 2: not JSON at byte" \
+			"$? $(grep -c "'bad.jsonl': line 2: not valid JSON: " \
 				"$T/.err") $(wc -l <"$T/.err")" "1 1 1"
 	done
 done
 must_fail 1 "nor is it to learn from" gv-tokenize train -v 300 -o x bad.jsonl
-said "... which names the line" "'bad.jsonl': line 2: not JSON"
+said "... which names the line" "'bad.jsonl': line 2: not valid JSON"
 must_fail 1 "or to count" gv-tokenize stats -m good bad.jsonl
 is "a pair of surrogates is a character" "$(printf '%s\n' \
 	'{"text": "\ud83d\ude42"}' | gv-tokenize -m good --text --jsonl |
@@ -109,9 +109,9 @@ refused 'is longer than 65536 bytes'
 edit '.added_tokens[0].id = 5'
 refused "'<|im_start|>' has the id of another token"
 edit . && truncate -s 9000 $J
-refused 'is not JSON'
+refused 'not valid JSON'
 : >$J
-refused 'is not JSON'
+refused 'not valid JSON'
 truncate -s 3G $J
 refused 'is larger than'
 rm $J

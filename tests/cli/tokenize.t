@@ -363,7 +363,7 @@ cat >bad.jsonl <<'EOF'
 EOF
 printf '{"messages": [{"role": "user", "content": "\377"}]}\n[]\n' >>bad.jsonl
 must_fail 1 "a bad line" gv-tokenize -m nano --chat -o bad.gv bad.jsonl
-said "... is named" "'bad.jsonl': line 2: not JSON at byte"
+said "... is named" "'bad.jsonl': line 2: not valid JSON: "
 is "... and leaves no output" "$(ls bad.gv .bad.gv* 2>/dev/null)" ""
 gv-tokenize -m nano --chat --max-errors 8 -o bad.gv bad.jsonl 2>said
 is "one more than allowed" "$? $(grep -c "^gv-tokenize: 'bad" said)" "1 9"
