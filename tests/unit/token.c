@@ -681,6 +681,59 @@ compiled(const char *argv0)
 	json_decref(list);
 }
 
+/* Tokens that aren't spelled in bytes, which no text leads to: few, and more
+ * than are read in place; and one of them twice, as JSON can spell it. */
+static void
+unreachable(const json_t *good)
+{
+	static const int many[] = {1, 64, 65, 500};
+	static const char twice[] = "\"vocab\": {\"\\u4e2d\": 7000, "
+				    "\"\xe4\xb8\xad\": 7001, ",
+			  head[] = "\"vocab\": {";
+	char path[MOST_PATH], key[16], *text, *at, *bad;
+	struct gv_tokenizer *t;
+	struct gv_error e = {0};
+	json_t *o = json_deep_copy(good);
+	json_t *vocab = json_object_get(json_object_get(o, "model"), "vocab");
+	struct gv_ids ids = {0};
+	const char *s;
+	size_t i, n;
+	int k, had = 0;
+
+	for (i = 0; i < sizeof many / sizeof *many; i++) {
+		for (k = had; k < many[i]; k++) {
+			snprintf(key, sizeof key, "\xe4\xb8\xad%d", k);
+			json_object_set_new(vocab, key, json_integer(5000 + k));
+		}
+		had = many[i];
+		text = json_dumps(o, 0);
+		write_file(
+		    in_scratch(path, "tokenizer.json"), text, strlen(text));
+		must(gv_tokenizer_open(&t, scratch, &e), &e);
+		must(gv_encode(t, key, strlen(key), true, &ids, &e), &e);
+		s = gv_token_bytes(t, 5000 + had - 1, &n);
+		ok(gv_tokenizer_size(t) == 5000 + had && s &&
+			n == strlen(key) && !memcmp(s, key, n) && ids.n > 1 &&
+			ids.id[0] < 5000,
+		    "%d tokens that no text leads to", had);
+		gv_ids_free(&ids);
+		gv_tokenizer_close(&t);
+		at = strstr(text, head);
+		if (!at || !(bad = malloc(strlen(text) + sizeof twice)))
+			bail("unreachable", "no text to change");
+		n = (size_t)(at - text);
+		k = snprintf(bad, strlen(text) + sizeof twice, "%.*s%s%s",
+		    (int)n, text, twice, at + strlen(head));
+		write_file(path, bad, (size_t)k);
+		ok(try_open(&e) == GV_ERR_FORMAT && strstr(e.msg, "duplicate"),
+		    "one of them twice: %s", e.msg);
+		gv_error_clear(&e);
+		free(bad);
+		free(text);
+	}
+	json_decref(o);
+}
+
 static void
 missing_files(void)
 {
@@ -726,6 +779,7 @@ main(int argc, char **argv)
 	wrong_files(good);
 	damaged_files(argv[0]);
 	compiled(argv[0]);
+	unreachable(good);
 	missing_files();
 	cleanup();
 	json_decref(good);
