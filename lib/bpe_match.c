@@ -81,7 +81,7 @@ match_run(const struct gv_tokenizer *t, const char *s, size_t n, size_t *at,
 		if (tok < 0) {
 			dead[pos / 64] |= (uint64_t)1 << pos % 64;
 			/* never, if the tables are those that were made */
-			if (p[last].len > pos)
+			if (last < 0 || p[last].len > pos)
 				break;
 			pos -= p[last].len;
 			tok = p[last].shorter;
