@@ -1,6 +1,7 @@
 #!/bin/sh
 # gv-tokenize and what nobody should give it: text that isn't UTF-8, JSON that
-# spells no text, vocabularies that can't be, compiled forms that others left.
+# spells no text, vocabularies that can't be, no memory, compiled forms that
+# others left.
 . "$(dirname "$0")/tap.sh"
 
 G=$SRC/tests/golden/tokens
@@ -147,6 +148,24 @@ edit '.post_processor = {type: "TemplateProcessing", single: [{SpecialToken:
 	{id: "<x>", ids: [9999999], tokens: ["<x>"]}}}'
 is "what post-processors add is not asked for" "$(echo a |
 	gv-tokenize -m bad --text | gv-tokenize -m bad --decode)" a
+
+# ---- without memory
+# Of each form of vocabulary: the right ids, or one line and none.
+mkdir ranks list
+cp "$G/cl100k/cl100k_base.tiktoken" ranks
+printf '#version: 0.2\nt h\nth e</w>\n' |
+	gzip >list/bpe_simple_vocab_16e6.txt.gz
+GV_FAULT_SO=$B/tests/fault/fail.so
+export GV_FAULT_SO
+echo 'The 123' >t
+for m in good llama ranks list; do
+	rm -f want
+	gv-tokenize -m $m --text -o want t
+	for f in alloc alloc+; do
+		ok "$m: $f" "$B/tests/fault/drive" -c 01 -n 24 -o out -w want \
+			fault $f -- gv-tokenize -m $m --text -o out t
+	done
+done
 
 # ---- compiled forms
 # Worth one, for its blanks; old enough in two seconds.
