@@ -13,16 +13,18 @@ extern "C" {
 
 struct gv_plan {
 	size_t weights, gradients, optimizer, activations; /* bytes */
+	size_t reference_weights, reference_activations; /* law.policy.ref's */
 	int64_t params[GV_PARTS];
 	bool trains[GV_PARTS];
 };
 
-/* What a run needs that trains `parts`; before gv_model_reserve(). */
+/* What a run needs that trains `parts`, and its reference; before
+ * gv_model_reserve(). */
 int gv_plan(struct gv_model *m, unsigned parts, const struct gv_train_law *law,
     struct gv_plan *p, struct gv_error *e) GV_USE_RESULT;
 
 /* GV_ERR_NOMEM, saying what is needed and what is there, if a device has not
- * the memory that the plan takes beside the weights, which are there. */
+ * the memory that the plan takes beside all weights, which are there. */
 int gv_plan_fits(const struct gv_model *m, const struct gv_plan *p,
     struct gv_error *e) GV_USE_RESULT;
 

@@ -313,6 +313,18 @@ useless 'a lower clip of cispo' --objective cispo --clip-low 0.3
 useless 'a schedule of evaluations without a stream' --objective grpo \
     --eval-every 2
 
+# ---- the plan with a reference ---------------------------------------------------
+
+plan() {
+	gv-train -m m0 --plan --json --objective grpo --train language=1e-3 \
+	    --batch 4 --steps 3 --max-lag -1 --kl 0.1 "$@" s.gv
+}
+plan --reference m0 >with.json
+is 'a plan counts the reference' "$(jq '
+	.reference_weights_bytes == .weights_bytes and
+	.reference_activations_bytes > 0 and
+	.reference_activations_bytes < .activations_bytes' with.json)" true
+
 # ---- going on with another law --------------------------------------------------
 
 gv-train -q -m m0 -o law --objective grpo --train language=1e-3 --batch 4 \

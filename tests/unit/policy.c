@@ -5,6 +5,8 @@
 #include "dir.h"
 #include "golden.h"
 #include "groups.h"
+#include "model_priv.h"
+#include "plan.h"
 #include "train.h"
 
 #define GROUPS  5
@@ -307,6 +309,29 @@ same_gradient(struct gv_train_law w, bool ref, int drop, const char *what)
 	end(&x);
 }
 
+/* What is planned for the reference is what it takes. */
+static void
+test_plan(void)
+{
+	struct gv_train_law w = law_of(GV_GRPO);
+	struct gv_plan p;
+	struct test x;
+
+	write_stream(&(struct odd){0});
+	w.policy.law.kl = 0.1;
+	w.recompute = true; /* which is not for the reference */
+	must(begin(&x, &w, true), &e);
+	must(gv_plan(x.m, 1u << GV_LANGUAGE, &w, &p, &e), &e);
+	is_int((long long)p.reference_activations,
+	    (long long)x.ref->priv->block_bytes,
+	    "the reference's activations are planned");
+	is_int((long long)p.activations, (long long)x.m->priv->block_bytes,
+	    "as are the model's");
+	is_int((long long)p.reference_weights, (long long)p.weights,
+	    "and its weights");
+	end(&x);
+}
+
 static void
 test_gradients(void)
 {
@@ -508,6 +533,7 @@ main(int argc, char **argv)
 	snprintf(run, sizeof run, "%s.run", path);
 	make_samples();
 	test_gradients();
+	test_plan();
 	test_step();
 	test_bad();
 	test_resume();
