@@ -356,7 +356,10 @@ main(int argc, char **argv)
 	if (gv_source_open(&s.in, &source, operand, n, &e) ||
 	    gv_decoder_open(&s.decoder, &law, &e) ||
 	    gv_out_open(&o, common.output, true, common.force, &e) ||
-	    contain(&e) || decode(&s, o, &e) || gv_out_commit(&o, &e))
+	    contain(&e))
+		cli_die(&e);
+	gv_source_watch(s.in, o);
+	if (decode(&s, o, &e) || gv_out_commit(&o, &e))
 		cli_die(&e);
 	gv_decoder_close(&s.decoder);
 	gv_source_close(&s.in);

@@ -189,7 +189,7 @@ tokenize(const struct gv_tokenizer *t, const char *const *file, int files)
 	if (gv_out_open(&out, common.output, !show, common.force, &e) ||
 	    (!show && gv_tokens_open(&w, out, &how, form, &e)) ||
 	    gv_render_open(&f, &how, file, (size_t)files, form,
-		(size_t)common.threads, w, &e))
+		(size_t)common.threads, w, out, &e))
 		cli_die(&e);
 	view.out = out;
 	view.colour = !common.output && in_colour();

@@ -1,7 +1,6 @@
 /* Documents from files, some at a time. */
 #include "documents.h"
 
-#include "io.h"
 #include "json.h"
 #include "mem.h"
 
@@ -19,6 +18,7 @@ struct gv_docs {
 	const char *const *file;
 	size_t files, at; /* the file that is being read */
 	enum gv_docs_form form;
+	const struct gv_out *watched;
 	struct gv_lines *lines; /* of that file ... */
 	int fd; /* ... or its descriptor, -1 if none is open, ... */
 	const char *name; /* ... for messages */
@@ -68,6 +68,12 @@ gv_docs_close(struct gv_docs **d)
 	gv_free((*d)->rest);
 	gv_free(*d);
 	*d = NULL;
+}
+
+void
+gv_docs_watch(struct gv_docs *d, const struct gv_out *o)
+{
+	d->watched = o;
 }
 
 void
@@ -136,8 +142,11 @@ read_lines(struct gv_docs *d, struct gv_docs_batch *b, struct gv_error *e)
 	size_t n;
 	int got;
 
-	if (!d->lines && gv_lines_open(&d->lines, b->file, MAX_LINE, e))
-		return e->code;
+	if (!d->lines) {
+		if (gv_lines_open(&d->lines, b->file, MAX_LINE, e))
+			return e->code;
+		gv_lines_watch(d->lines, d->watched);
+	}
 	while (b->docs < GV_DOCS_BATCH && b->n < BATCH) {
 		b->rests = b->docs && gv_lines_rests(d->lines);
 		if (b->rests)

@@ -9,6 +9,7 @@
 #define GV_DOCUMENTS_H
 
 #include "err.h"
+#include "io.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -58,6 +59,10 @@ struct gv_docs;
 int gv_docs_open(struct gv_docs **d, const char *const *file, size_t files,
     enum gv_docs_form form, struct gv_error *e) GV_USE_RESULT;
 void gv_docs_close(struct gv_docs **d);
+
+/* Before the first gv_docs_next(): lines are waited for as gv_lines_watch() has
+ * it. */
+void gv_docs_watch(struct gv_docs *d, const struct gv_out *o);
 
 /* 1 and at least one document, in *b whose memory is used again; 0 at the end;
  * or an error, after all documents before it. */

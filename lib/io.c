@@ -431,6 +431,12 @@ gv_input_open(const char *path, const char **name, int *fd, struct gv_error *e)
 	return 0;
 }
 
+static void
+too_large(const char *name, size_t limit, struct gv_error *e)
+{
+	gv_fail(e, GV_ERR_LIMIT, "'%s' is larger than %zu bytes", name, limit);
+}
+
 int
 gv_slurp(
     const char *path, size_t limit, char **out, size_t *n, struct gv_error *e)
@@ -438,12 +444,17 @@ gv_slurp(
 	const char *name;
 	void *buf = NULL;
 	size_t cap = 0, len = 0;
-	ssize_t r;
+	struct stat st;
+	ssize_t r = 1;
 	int fd;
 
 	if (gv_input_open(path, &name, &fd, e))
 		return e->code;
-	do {
+	/* a file's size is known before anything of it is read */
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size > limit)
+		too_large(name, limit, e);
+	while (!e->code && r > 0) {
 		if (gv_grow(&buf, &cap, len + 65536, 1)) {
 			gv_fail(
 			    e, GV_ERR_NOMEM, "out of memory for '%s'", name);
@@ -453,9 +464,8 @@ gv_slurp(
 		if (r < 0)
 			gv_fail(e, GV_ERR_SYS, "cannot read '%s':", name);
 		else if ((len += (size_t)r) > limit)
-			gv_fail(e, GV_ERR_LIMIT,
-			    "'%s' is larger than %zu bytes", name, limit);
-	} while (!e->code && r > 0);
+			too_large(name, limit, e);
+	}
 	if (fd != STDIN_FILENO)
 		close(fd);
 	if (e->code) {
@@ -475,6 +485,7 @@ struct gv_lines {
 	size_t cap, at, fill, max;
 	uint64_t number;
 	bool eof;
+	const struct gv_out *watched;
 };
 
 int
@@ -526,6 +537,8 @@ more(struct gv_lines *l, struct gv_error *e)
 		return gv_fail(
 		    e, GV_ERR_NOMEM, "out of memory for '%s'", l->name);
 	l->buf = p;
+	if (l->watched && gv_out_wait(l->watched, l->fd, e))
+		return e->code;
 	do
 		r = read(l->fd, l->buf + l->fill, l->cap - l->fill - 1);
 	while (r < 0 && again(l->fd, POLLIN));
@@ -565,6 +578,12 @@ gv_lines_next(
 	((char *)*line)[*n] = '\0';
 	l->number++;
 	return 1;
+}
+
+void
+gv_lines_watch(struct gv_lines *l, const struct gv_out *o)
+{
+	l->watched = o;
 }
 
 bool

@@ -102,6 +102,10 @@ int gv_lines_open(struct gv_lines **l, const char *path, size_t max_line,
  * an error.  *line may hold NUL bytes; n counts them. */
 int gv_lines_next(struct gv_lines *l, const char **line, size_t *n,
     struct gv_error *e) GV_USE_RESULT;
+/* From now on lines are waited for no longer than somebody reads `o`, else
+ * gv_lines_next() fails with GV_ERR_PIPE; any thread may call that.  `o` must
+ * stay until the last line; NULL watches nothing. */
+void gv_lines_watch(struct gv_lines *l, const struct gv_out *o);
 /* Would gv_lines_next() have to wait for what its input gives next? */
 bool gv_lines_rests(const struct gv_lines *l);
 uint64_t gv_lines_number(const struct gv_lines *l); /* of the last line, 1.. */

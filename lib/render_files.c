@@ -141,9 +141,10 @@ drop_batch(void *item)
 /* ---- in order ------------------------------------------------------------ */
 
 int
-gv_render_open(struct gv_render_files **out, const struct gv_render *how,
+gv_render_open(struct gv_render_files **fp, const struct gv_render *how,
     const char *const *file, size_t files, enum gv_docs_form form,
-    size_t threads, const struct gv_writer *w, struct gv_error *e)
+    size_t threads, const struct gv_writer *w, const struct gv_out *out,
+    struct gv_error *e)
 {
 	struct gv_render_files *f = gv_alloc(1, sizeof *f);
 
@@ -154,14 +155,15 @@ gv_render_open(struct gv_render_files **out, const struct gv_render *how,
 	f->w = w;
 	if (how->mode == GV_RENDER_JSON)
 		form = GV_DOCS_JSON;
-	if (gv_docs_open(&f->docs, file, files, form, e) ||
-	    gv_ordered_open(&f->q, threads, sizeof(struct batch), next_batch,
-		render_batch, drop_batch, f, e)) {
+	if (!gv_docs_open(&f->docs, file, files, form, e))
+		gv_docs_watch(f->docs, out);
+	if (e->code || gv_ordered_open(&f->q, threads, sizeof(struct batch),
+			   next_batch, render_batch, drop_batch, f, e)) {
 		gv_docs_close(&f->docs);
 		gv_free(f);
 		return e->code;
 	}
-	*out = f;
+	*fp = f;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* Files of documents, rendered by several threads.
  *
  *	gv_tokens_open(&w, out, &how, form, e);
- *	gv_render_open(&f, &how, file, files, form, threads, w, e);
+ *	gv_render_open(&f, &how, file, files, form, threads, w, out, e);
  *	while ((r = gv_render_next(f, &some, e)) > 0)
  *		... some->bad; gv_writer_join(w, some->part, e) ...
  *	gv_render_close(&f);
@@ -43,10 +43,11 @@ struct gv_render_some {
 /* Renders the documents of files with `threads` threads (0: one a core):
  * lines, GV_DOCS_LINES, or for GV_RENDER_TEXT whole files, GV_DOCS_WHOLE.  With
  * `w`, a stream that gv_tokens_open() began for *how, the threads also get the
- * records ready.  *how, the names and w must stay. */
+ * records ready.  With `out`, lines are waited for as long as somebody reads
+ * that (gv_lines_watch).  *how, the names, w and out must stay. */
 int gv_render_open(struct gv_render_files **f, const struct gv_render *how,
     const char *const *file, size_t files, enum gv_docs_form form,
-    size_t threads, const struct gv_writer *w,
+    size_t threads, const struct gv_writer *w, const struct gv_out *out,
     struct gv_error *e) GV_USE_RESULT;
 
 /* 1 and what comes next, valid until the next call; 0 at the end; an error

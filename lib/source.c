@@ -2,7 +2,6 @@
 #include "source.h"
 
 #include "frames.h"
-#include "io.h"
 #include "mem.h"
 #include "tar.h"
 #include "banned.h"
@@ -15,6 +14,7 @@ struct gv_source {
 	char *const *operand;
 	int n, at; /* operands, and the one that is open or next */
 	enum gv_source_form form; /* of that one */
+	const struct gv_out *watched;
 	struct gv_lines *lines;
 	struct gv_tar *tar;
 	struct gv_feed *feed;
@@ -296,7 +296,9 @@ open_operand(struct gv_source *s, struct gv_error *e)
 		return 0;
 	case GV_SOURCE_JSONL:
 	case GV_SOURCE_PATHS:
-		return gv_lines_open(&s->lines, path, MAX_LINE, e);
+		if (!gv_lines_open(&s->lines, path, MAX_LINE, e))
+			gv_lines_watch(s->lines, s->watched);
+		return e->code;
 	case GV_SOURCE_TAR:
 		return gv_tar_open(&s->tar, path, e);
 	default:
@@ -387,6 +389,12 @@ gv_source_open(struct gv_source **out, const struct gv_source_law *law,
 	s->n = n;
 	*out = s;
 	return 0;
+}
+
+void
+gv_source_watch(struct gv_source *s, const struct gv_out *o)
+{
+	s->watched = o;
 }
 
 void

@@ -10,6 +10,7 @@
 #define GV_SOURCE_H
 
 #include "err.h"
+#include "io.h"
 #include "stream.h"
 
 #include <stdbool.h>
@@ -89,6 +90,10 @@ struct gv_source;
 /* n operands, which the source keeps pointing to, as to what is in *law. */
 int gv_source_open(struct gv_source **s, const struct gv_source_law *law,
     char *const *operand, int n, struct gv_error *e) GV_USE_RESULT;
+
+/* Before the first record: the lines of lists are waited for as
+ * gv_lines_watch() has it. */
+void gv_source_watch(struct gv_source *s, const struct gv_out *o);
 
 /* Fills in the next record: 1, 0 at the end, or an error that says where. */
 int gv_source_next(struct gv_source *s, struct gv_source_rec *r,

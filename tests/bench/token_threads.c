@@ -56,7 +56,7 @@ short_documents(const struct work *w, size_t threads)
 	must(gv_out_open(&out, "/dev/null", true, true, &e), &e);
 	must(gv_tokens_open(&to, out, &how, GV_DOCS_LINES, &e), &e);
 	must(gv_render_open(
-		 &f, &how, &w->path, 1, GV_DOCS_LINES, threads, to, &e),
+		 &f, &how, &w->path, 1, GV_DOCS_LINES, threads, to, NULL, &e),
 	    &e);
 	while ((got = gv_render_next(f, &some, &e)) > 0)
 		must(gv_writer_join(to, some->part, &e), &e);

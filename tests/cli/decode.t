@@ -1,6 +1,7 @@
 #!/bin/sh
 # gv-decode: pictures in, a stream out; nothing bad passes unnamed.
 . "$(dirname "$0")/tap.sh"
+. "$SRC/tests/cli/stream.sh"
 
 G=$SRC/tests/golden/image
 stat() { # FILE FILTER
@@ -414,4 +415,5 @@ must_fail 1 "a closed output" sh -c "gv-decode -s 64 '$P' >&-"
 { gv-decode -s 512 --root "$G" many.jsonl 2>e; echo $? >rc; } | head -c 99 >x
 is "a reader that goes away: death by SIGPIPE, in silence" \
 	"$(cat rc) $(cat e)" "141 "
+unread names gv-decode -s 33 --root "$G" --paths -
 finish

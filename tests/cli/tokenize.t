@@ -468,4 +468,8 @@ done
 is "nothing is left of it" "$(find . -name out.gv -o -name '*.tmp')" ""
 bad_output gv-tokenize -m nano --text t.txt
 bad_output gv-tokenize -m nano --decode c.gv
+for as in "" --show; do
+	# shellcheck disable=SC2086 # no argument where there is none
+	unread t.txt gv-tokenize -m nano --text $as
+done
 finish

@@ -187,7 +187,7 @@ file(const struct gv_render *how, const char *s, size_t n, size_t threads)
 	put_file("lines", s, n);
 	name = in_work(path, "lines");
 	must(!gv_render_open(
-	    &q.f, how, &name, 1, GV_DOCS_LINES, threads, NULL, &e));
+	    &q.f, how, &name, 1, GV_DOCS_LINES, threads, NULL, NULL, &e));
 	for (; s < end; s = stop + 1) {
 		stop = memchr(s, '\n', (size_t)(end - s));
 		stop = stop ? stop : end;

@@ -127,7 +127,8 @@ compare(const struct gv_render *how, const char *want, size_t n, size_t threads)
 	int got;
 
 	in_scratch(lines, "lines");
-	must(gv_render_open(&f, how, &file, 1, GV_DOCS_LINES, threads, w, &e),
+	must(gv_render_open(
+		 &f, how, &file, 1, GV_DOCS_LINES, threads, w, NULL, &e),
 	    &e);
 	while ((got = gv_render_next(f, &some, &e)) > 0) {
 		for (i = 0; i < some->bads; i++)
@@ -158,7 +159,9 @@ without_stream(struct gv_render *how)
 	int last = 0, key;
 
 	in_scratch(lines, "lines");
-	must(gv_render_open(&f, how, &file, 1, GV_DOCS_LINES, 3, NULL, &e), &e);
+	must(
+	    gv_render_open(&f, how, &file, 1, GV_DOCS_LINES, 3, NULL, NULL, &e),
+	    &e);
 	while (gv_render_next(f, &some, &e) > 0) {
 		for (i = tokens = 0; i < some->recs; i++, last = key) {
 			key = atoi(some->rec[i].key);
