@@ -26,6 +26,10 @@ struct gv_tokenizer; /* immutable after opening; safe to share by threads */
  * tokenizer_config.json, if it is there.  `dir` may be such a file instead, or
  * a GGUF file: then tokenizer.json beside that, or else the vocabulary in it.
  * Unsupported models, normalisers or pre-tokenisers are GV_ERR_NOSUP by name.
+ * An id or a token that is there twice, a token without bytes, a merge of what
+ * is no token are GV_ERR_FORMAT; ids of 2^20 or more, tokens above 64 KiB and
+ * files above 256 MiB GV_ERR_LIMIT.  Ids may have holes.  Of two merges of one
+ * pair the later counts, of two added tokens with one text the first.
  *
  * Parsing a vocabulary of 150,000 tokens takes a tenth of a second or more, so
  * that of a file of half a megabyte or more is kept in compiled form beside it,

@@ -1,7 +1,7 @@
 /* Added tokens: a set of texts, and the next of them in a text.
  *
- * Sorted by their bytes, those that begin as the text does lie side by side,
- * and fewer with every byte, so a place costs no more with a million of them.
+ * They are sorted by their bytes, so that a place costs little more with a
+ * million of them.
  */
 #include "token_impl.h"
 
@@ -51,10 +51,38 @@ by_bytes(const void *a, const void *b, void *items)
 	return way ? way : (x > y) - (x < y);
 }
 
+static bool
+begins(const struct gv_added_item *it, const char *s, size_t n)
+{
+	return it->len <= n && !memcmp(it->text, s, it->len);
+}
+
+/* Links each to the one before it, or what that begins with, that it begins
+ * with; of equals only the first is kept. */
+static size_t
+link_sorted(struct gv_added *set)
+{
+	const struct gv_added_item *last = NULL;
+	size_t i, k = 0;
+
+	for (i = 0; i < set->n; i++) {
+		struct gv_added_item *it = &set->item[set->sorted[i]];
+
+		while (last && !begins(last, it->text, it->len))
+			last = last->shorter;
+		if (last && last->len == it->len)
+			continue;
+		it->shorter = last;
+		set->sorted[k++] = set->sorted[i];
+		last = it;
+	}
+	return k;
+}
+
 int
 gv_token_sort_added(struct gv_added *set, struct gv_error *e)
 {
-	size_t i, k = 0;
+	size_t i, k = 0, n;
 	int c;
 
 	set->sorted = gv_alloc(set->n, sizeof *set->sorted);
@@ -63,9 +91,10 @@ gv_token_sort_added(struct gv_added *set, struct gv_error *e)
 	for (i = 0; i < set->n; i++)
 		set->sorted[i] = (uint32_t)i;
 	qsort_r(set->sorted, set->n, sizeof *set->sorted, by_bytes, set->item);
+	n = link_sorted(set);
 	for (c = 0; c < 256; c++) {
 		set->first[c] = (uint32_t)k;
-		while (k < set->n &&
+		while (k < n &&
 		       (unsigned char)set->item[set->sorted[k]].text[0] == c)
 			k++;
 		if (k > set->first[c]) {
@@ -77,45 +106,30 @@ gv_token_sort_added(struct gv_added *set, struct gv_error *e)
 	return 0;
 }
 
-/* The first of sorted[lo] up to sorted[hi], which all go on at byte d, whose
- * byte there is c or more. */
-static size_t
-bound(const struct gv_added *set, size_t lo, size_t hi, size_t d, int c)
+/* The longest that s[0..n) begins with, or NULL: the last that isn't behind it
+ * in the order, or one that this begins with. */
+static const struct gv_added_item *
+longest(const struct gv_added *set, const char *s, size_t n)
 {
+	size_t from = set->first[(unsigned char)*s], lo = from;
+	size_t hi = set->first[(unsigned char)*s + 1];
+	const struct gv_added_item *it;
+
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
+		int way;
 
-		if ((unsigned char)set->item[set->sorted[mid]].text[d] < c)
+		it = &set->item[set->sorted[mid]];
+		way = memcmp(it->text, s, it->len < n ? it->len : n);
+		if (way < 0 || (!way && it->len <= n))
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo;
-}
-
-/* The longest that s[0..n) begins with, or NULL. */
-static const struct gv_added_item *
-longest(const struct gv_added *set, const char *s, size_t n)
-{
-	const struct gv_added_item *best = NULL;
-	size_t lo = set->first[(unsigned char)*s], d = 1;
-	size_t hi = set->first[(unsigned char)*s + 1];
-
-	while (lo < hi) {
-		const struct gv_added_item *it = &set->item[set->sorted[lo]];
-
-		if (it->len == d) { /* of equals the first */
-			best = best && best->len == d ? best : it;
-			lo++;
-			continue;
-		}
-		if (d == n)
-			break;
-		lo = bound(set, lo, hi, d, (unsigned char)s[d]);
-		hi = bound(set, lo, hi, d, (unsigned char)s[d] + 1);
-		d++;
-	}
-	return best;
+	it = lo > from ? &set->item[set->sorted[lo - 1]] : NULL;
+	while (it && !begins(it, s, n))
+		it = it->shorter;
+	return it;
 }
 
 const struct gv_added_item *

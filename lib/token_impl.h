@@ -79,6 +79,8 @@ struct gv_added {
 		int32_t id;
 		uint32_t len;
 		char *text; /* normalised, if the set is */
+		/* the longest other that it begins with, or NULL */
+		const struct gv_added_item *shorter;
 	} * item;
 	size_t n, cap;
 	uint32_t *sorted, first[257];
