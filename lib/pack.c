@@ -183,6 +183,20 @@ gv_dtype_wire(enum gv_dtype t)
 	return (unsigned)t < GV_DTYPES && wire[t] ? wire[t] : "";
 }
 
+void
+gv_pack_tensor(struct gv_pack *p, const struct gv_field *f)
+{
+	msgpack_pack_map(&p->pk, 6);
+	gv_pack_key(p, "nd");
+	msgpack_pack_true(&p->pk);
+	gv_pack_key(p, "type");
+	gv_pack_str(p, gv_dtype_wire(f->dtype));
+	gv_pack_key(p, "kind");
+	gv_pack_key(p, "");
+	gv_pack_key(p, "shape");
+	msgpack_pack_array(&p->pk, (size_t)f->rank);
+}
+
 static void
 pack_field(struct gv_pack *p, const struct gv_field *f)
 {

@@ -39,6 +39,10 @@ int gv_pack_json(struct gv_pack *p, const json_t *v, int depth);
  * of the record) to a multiple of 64 after `then` more bytes. */
 void gv_pack_pad(struct gv_pack *p, size_t at, size_t then, bool bin_key);
 
+/* What a tensor begins with, up to the sizes of its shape: the same in each
+ * record. */
+void gv_pack_tensor(struct gv_pack *p, const struct gv_field *f);
+
 /* The last pair of every record: `crc`. */
 #define GV_CRC_PAIR 9
 void gv_pack_crc(struct gv_pack *p, uint32_t crc);

@@ -17,24 +17,6 @@ no_memory(struct gv_error *e)
 
 /* ---- what is always the same --------------------------------------------- */
 
-/* A field up to its value, or up to its shape's sizes. */
-static void
-pack_lead(struct gv_pack *p, const struct gv_field *f)
-{
-	gv_pack_str(p, f->name);
-	if (f->dtype == GV_NONE)
-		return;
-	msgpack_pack_map(&p->pk, 6);
-	gv_pack_key(p, "nd");
-	msgpack_pack_true(&p->pk);
-	gv_pack_key(p, "type");
-	gv_pack_str(p, gv_dtype_wire(f->dtype));
-	gv_pack_key(p, "kind");
-	gv_pack_key(p, "");
-	gv_pack_key(p, "shape");
-	msgpack_pack_array(&p->pk, (size_t)f->rank);
-}
-
 int
 gv_packed_open(
     struct gv_packed *m, const struct gv_schema *s, struct gv_error *e)
@@ -59,7 +41,9 @@ gv_packed_open(
 	gv_pack_str(p, "n");
 	m->lead_end[0] = p->n;
 	for (i = 0; i < s->nfields; i++) {
-		pack_lead(p, &s->fields[i]);
+		gv_pack_str(p, s->fields[i].name);
+		if (s->fields[i].dtype != GV_NONE)
+			gv_pack_tensor(p, &s->fields[i]);
 		m->lead_end[i + 1] = p->n;
 	}
 	return p->failed ? no_memory(e) : 0;

@@ -41,6 +41,9 @@ struct gv_reader {
 	struct gv_value *v;
 	size_t *v_at; /* where each value's bytes are, from the object */
 	char key[GV_MAX_KEY + 1];
+	struct gv_pack
+	    lead; /* what tensors begin with: the one of field i ... */
+	size_t *lead_end; /* ... from lead_end[i] to lead_end[i + 1] */
 	size_t *dim_slot; /* (field, axis) -> named dimension */
 	int64_t *dim_size; /* of each named dimension in this record */
 	size_t ndims;

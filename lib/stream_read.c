@@ -389,6 +389,8 @@ gv_reader_close(struct gv_reader **rp)
 	gv_free(r->buf);
 	gv_free(r->v);
 	gv_free(r->v_at);
+	gv_pack_free(&r->lead);
+	gv_free(r->lead_end);
 	gv_free(r->dim_slot);
 	gv_free(r->dim_size);
 	gv_free(r->index);

@@ -95,6 +95,23 @@ gv_reader_walk_end(struct gv_reader *r, uint64_t pairs)
 	return true;
 }
 
+/* Packs what the schema's tensors begin with. */
+static bool
+prepare_leads(struct gv_reader *r)
+{
+	const struct gv_schema *s = &r->schema;
+	size_t i;
+
+	gv_pack_init(&r->lead);
+	r->lead_end = gv_alloc(s->nfields + 1, sizeof *r->lead_end);
+	for (i = 0; r->lead_end && i < s->nfields; i++) {
+		if (s->fields[i].dtype != GV_NONE)
+			gv_pack_tensor(&r->lead, &s->fields[i]);
+		r->lead_end[i + 1] = r->lead.n;
+	}
+	return r->lead_end && !r->lead.failed;
+}
+
 /* Numbers the named dimensions of the schema. */
 static int
 prepare(struct gv_reader *r)
@@ -109,7 +126,8 @@ prepare(struct gv_reader *r)
 	r->dim_slot = gv_alloc(nf * GV_MAX_RANK, sizeof *r->dim_slot);
 	r->dim_size = gv_alloc(nf * GV_MAX_RANK, sizeof *r->dim_size);
 	names = gv_alloc(nf * GV_MAX_RANK, sizeof *names);
-	if (!r->v || !r->v_at || !r->dim_slot || !r->dim_size || !names) {
+	if (!r->v || !r->v_at || !r->dim_slot || !r->dim_size || !names ||
+	    !prepare_leads(r)) {
 		gv_free(names);
 		return gv_reader_broken(r, GV_ERR_NOMEM, "no memory");
 	}
@@ -159,17 +177,50 @@ gv_reader_head(struct gv_reader *r, uint64_t pairs)
 
 /* ---- records ------------------------------------------------------------- */
 
+/* What a tensor begins with, step by step, to say what is wrong with it. */
 static bool
-walk_shape(struct gv_walk *w, const struct gv_field *f, int64_t *shape)
+walk_lead(struct gv_walk *w, const struct gv_field *f)
 {
 	struct gv_item it;
-	int i;
 
 	if (!gv_walk_item(w, &it))
+		return false;
+	if (it.type != GV_ITEM_MAP || it.u != 6)
+		return gv_walk_fail(
+		    w, GV_ERR_FORMAT, "not a tensor, a map of six pairs");
+	if (!gv_walk_is_bin(w, "nd", "no 'nd'") || !gv_walk_item(w, &it))
+		return false;
+	if (it.type != GV_ITEM_BOOL || !it.u)
+		return gv_walk_fail(w, GV_ERR_FORMAT, "'nd' is not true");
+	if (!gv_walk_is_bin(w, "type", "no 'type'") ||
+	    !gv_walk_is(
+		w, gv_dtype_wire(f->dtype), "another type than in HEAD") ||
+	    !gv_walk_is_bin(w, "kind", "no 'kind'") ||
+	    !gv_walk_is_bin(w, "", "'kind' is not empty") ||
+	    !gv_walk_is_bin(w, "shape", "no 'shape'") || !gv_walk_item(w, &it))
 		return false;
 	if (it.type != GV_ITEM_ARRAY || it.u != (uint64_t)f->rank)
 		return gv_walk_fail(
 		    w, GV_ERR_FORMAT, "a shape of another rank than in HEAD");
+	return true;
+}
+
+/* Steps over the n bytes at `lead` if they are what follows. */
+static bool
+is_lead(struct gv_walk *w, const uint8_t *lead, size_t n)
+{
+	if (n > w->have - w->at || n > w->limit - w->at ||
+	    memcmp(w->base + w->at, lead, n))
+		return false;
+	w->at += n;
+	return true;
+}
+
+static bool
+walk_sizes(struct gv_walk *w, const struct gv_field *f, int64_t *shape)
+{
+	int i;
+
 	for (i = 0; i < f->rank; i++) {
 		uint64_t u;
 
@@ -188,27 +239,17 @@ walk_shape(struct gv_walk *w, const struct gv_field *f, int64_t *shape)
 
 /* A map of nd, type, kind, shape, pad, data. */
 static bool
-walk_tensor(struct gv_walk *w, const struct gv_field *f, struct gv_tensor *t,
-    size_t *at)
+walk_tensor(struct gv_reader *r, size_t i, struct gv_tensor *t, size_t *at)
 {
+	const struct gv_field *f = &r->schema.fields[i];
+	size_t lead = r->lead_end[i];
+	struct gv_walk *w = &r->w;
 	struct gv_item it;
 
-	if (!gv_walk_item(w, &it))
+	if (!is_lead(w, r->lead.p + lead, r->lead_end[i + 1] - lead) &&
+	    !walk_lead(w, f))
 		return false;
-	if (it.type != GV_ITEM_MAP || it.u != 6)
-		return gv_walk_fail(
-		    w, GV_ERR_FORMAT, "not a tensor, a map of six pairs");
-	if (!gv_walk_is_bin(w, "nd", "no 'nd'") || !gv_walk_item(w, &it))
-		return false;
-	if (it.type != GV_ITEM_BOOL || !it.u)
-		return gv_walk_fail(w, GV_ERR_FORMAT, "'nd' is not true");
-	if (!gv_walk_is_bin(w, "type", "no 'type'") ||
-	    !gv_walk_is(
-		w, gv_dtype_wire(f->dtype), "another type than in HEAD") ||
-	    !gv_walk_is_bin(w, "kind", "no 'kind'") ||
-	    !gv_walk_is_bin(w, "", "'kind' is not empty") ||
-	    !gv_walk_is_bin(w, "shape", "no 'shape'") ||
-	    !walk_shape(w, f, t->shape))
+	if (!walk_sizes(w, f, t->shape))
 		return false;
 	t->dtype = f->dtype;
 	t->rank = f->rank;
@@ -239,7 +280,7 @@ walk_value(struct gv_reader *r, size_t i)
 	v->present = true;
 	r->field = f->name;
 	if (f->dtype != GV_NONE) {
-		if (!walk_tensor(w, f, &v->t, &r->v_at[i]))
+		if (!walk_tensor(r, i, &v->t, &r->v_at[i]))
 			return false;
 	} else {
 		r->v_at[i] = w->at;
