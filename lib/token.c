@@ -98,6 +98,7 @@ gv_token_digest(struct gv_tokenizer *t, struct gv_error *e)
 	gv_free(h);
 	gv_free(t->order);
 	t->order = NULL;
+	t->orders = t->order_cap = 0;
 	return 0;
 }
 
