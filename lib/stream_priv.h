@@ -1,6 +1,6 @@
 /* The inside of a reader of streams: what stream_read.c (the window and the
- * sequence), stream_walk.c (the objects) and stream_index.c (random access)
- * share.  Not for anybody else.
+ * sequence), stream_walk.c and stream_rec.c (the objects) and stream_index.c
+ * (random access) share.  Not for anybody else.
  */
 #ifndef GV_STREAM_PRIV_H
 #define GV_STREAM_PRIV_H
@@ -76,6 +76,10 @@ bool gv_reader_walk_start(struct gv_reader *r, uint64_t *pairs);
 int gv_reader_head(struct gv_reader *r, uint64_t pairs);
 bool gv_reader_walk_end(struct gv_reader *r, uint64_t pairs);
 bool gv_reader_walk_rec(struct gv_reader *r, uint64_t pairs, bool check);
+
+/* Reads the value of an object's `crc`, which is that of its first `upto`
+ * bytes, and that the object ends where one may end. */
+bool gv_reader_walk_crc(struct gv_walk *w, size_t upto, bool check);
 
 #ifdef __cplusplus
 }
