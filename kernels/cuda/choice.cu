@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VERSION 2 /* of the keys and of what our own kernels are */
+#define VERSION 3 /* of the keys, of our own kernels, of what of cuBLASLt's is let in */
 #define SLOTS   2048
 #define MOST    (SLOTS * 3 / 4)
 #define ALGO    8 /* words of cuBLASLt's algorithm */

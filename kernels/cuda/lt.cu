@@ -10,6 +10,15 @@
  * Ends: PLAIN, a residual being what the product is added to, in place or not;
  * and ACT and SLOPE with the tanh of GELU, the only one cuBLASLt knows, whose
  * auxiliary matrix is our `pre`.
+ *
+ * Hopper.  cuBLASLt's kernels of clusters of eight blocks (2 x 4, 4 x 2) are
+ * left out: while another process takes turns on the GPU, those that add to c
+ * fail now and then, by "illegal instruction" or "unspecified launch failure"
+ * (cuBLASLt 13.1, driver 580.159).  Thirty core dumps of seven such kernels
+ * name one instruction, an arrival at a barrier, and the one or two blocks of a
+ * cluster in which two lanes of a warp arrive at the same one; whether kernels
+ * of ours start early around them makes no difference.  BUGS in gv-kernels(7)
+ * has the counts, and what it costs.
  */
 #include "product.cuh"
 
@@ -121,6 +130,38 @@ preferences(cublasLtMatmulPreferenceOpaque_t *pref, const struct product *p)
 	return e;
 }
 
+/* At most four blocks; those that know no clusters say AUTO. */
+static bool
+small_cluster(const cublasLtMatmulAlgo_t *way)
+{
+	uint16_t shape = CUBLASLT_CLUSTER_SHAPE_AUTO;
+	size_t got;
+
+	if (cublasLtMatmulAlgoConfigGetAttribute(way, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, &shape,
+		sizeof shape, &got) != CUBLAS_STATUS_SUCCESS)
+		return false;
+	switch (shape) {
+	case CUBLASLT_CLUSTER_SHAPE_AUTO:
+	case CUBLASLT_CLUSTER_SHAPE_1x1x1:
+	case CUBLASLT_CLUSTER_SHAPE_1x2x1:
+	case CUBLASLT_CLUSTER_SHAPE_1x4x1:
+	case CUBLASLT_CLUSTER_SHAPE_2x1x1:
+	case CUBLASLT_CLUSTER_SHAPE_2x2x1:
+	case CUBLASLT_CLUSTER_SHAPE_4x1x1:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A way that may be taken. */
+static bool
+fit(const struct cuda_device *dev, const cublasLtMatmulHeuristicResult_t *found)
+{
+	return found->state == CUBLAS_STATUS_SUCCESS && found->workspaceSize <= CUDA_LT_WS &&
+	       (dev->sm != 90 || small_cluster(&found->algo));
+}
+
 int
 cuda_lt_ways(struct gvk_stream *s, const struct product *p, cublasLtMatmulAlgo_t *way, int cap)
 {
@@ -141,7 +182,7 @@ cuda_lt_ways(struct gvk_stream *s, const struct product *p, cublasLtMatmulAlgo_t
 	if (!cuda_lt_ok(s, e, "product's heuristic"))
 		return 0;
 	for (int i = 0; i < n; i++)
-		if (found[i].state == CUBLAS_STATUS_SUCCESS && found[i].workspaceSize <= CUDA_LT_WS)
+		if (fit(cs->dev, &found[i]))
 			way[ways++] = found[i].algo;
 	return ways;
 }
@@ -158,13 +199,13 @@ cuda_lt(struct gvk_stream *s, const struct product *p, const cublasLtMatmulAlgo_
 		return false;
 	if (!describe(s, &c, p))
 		return true; /* the stream has failed */
-	/* It starts when all before it has run, and writes no weights that a
-	 * product reads: so a kernel may start early behind it. */
-	cs->soon = true;
 	e = cublasLtMatmul(cs->lt, &c.op, &one, p->b, &c.b, p->a, &c.a, &beta, added(p), &c.c, p->c,
 	    &c.c, way, cs->lt_ws, CUDA_LT_WS, cs->st);
 	if (e == CUBLAS_STATUS_NOT_SUPPORTED || e == CUBLAS_STATUS_INVALID_VALUE)
 		return false; /* another shape's way */
+	/* It starts when all before it has run, and writes no weights that a
+	 * product reads: so a kernel may start early behind it. */
+	cs->soon = true;
 	cuda_lt_ok(s, e, "product");
 	return true;
 }
