@@ -241,8 +241,8 @@ int gv_writer_rec(struct gv_writer *w, const struct gv_rec *rec,
  *	gv_writer_abort(&part);
  *
  * Each function that puts a record works on a part as on a writer, and what
- * comes out has the same bytes.  Parts share nothing, so each may be used by
- * one thread at a time; w must stay. */
+ * comes out has the same bytes.  Several threads may make parts, and use one
+ * each, while w is written; w must stay. */
 int gv_writer_part(struct gv_writer **part, const struct gv_writer *w,
     struct gv_error *e) GV_USE_RESULT;
 
