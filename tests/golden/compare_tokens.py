@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares ids with the reference tokenizers, string by string.
 
-    V/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0 transformers==5.23.0
+    V/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0 \\
+        transformers==5.23.0 msgpack==1.2.4
     V/bin/python tests/golden/compare_tokens.py [-n FUZZ] [-t TEXT] [-r NAME]
         PATH ...
 
@@ -26,12 +27,17 @@ TEXT and this repository's sources by the piece of 64 kB, random characters of
 every block of Unicode (20 MB), Unicode's own tests of normalisation (Debian's
 unicode-data), every string up to length 3 over a nasty alphabet, FUZZ (10^6)
 strings of nasty parts, and random bytes, which only have to come back.  Last
-gv-tokenize itself reads those of one line, as lines and as JSON, in two threads
-(for which msgpack is needed).  Prints how many strings there were and how many
-differ; exits with 1 if any do.
+gv-tokenize itself reads those of one line, as lines and as JSON, in two
+threads.  Prints how many strings there were and how many differ; exits with 1
+if any do.
 
-Of CLIP's two in Python all get cleaned text: by ftfy, of HTML's entities and of
-blanks.  Left out for them are strings that cleaning again would change, with a
+Full-size vocabularies are in packages: cl100k_base, p50k_base, o200k_base and
+DeepSeek's in litellm, Llama 3's in llama-models, CLIP's in open_clip_torch; of
+Llama 2's tokenizer.model the pieces and scores are in the source package of
+llama-cpp-python (ggml-vocab-llama-spm.gguf).
+
+For the two of CLIP in Python text is cleaned first, as they do it themselves,
+for us, too.  Left out for them are strings that cleaning again would change, with a
 character that has come since Python's Unicode, with a capital sigma, which
 Python lowers by what follows, and with U+017F and U+0345, which their regex
 takes for the letters s and iota.  Left out for slow-new are strings that begin
