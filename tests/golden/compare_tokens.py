@@ -37,11 +37,11 @@ Llama 2's tokenizer.model the pieces and scores are in the source package of
 llama-cpp-python (ggml-vocab-llama-spm.gguf).
 
 For the two of CLIP in Python text is cleaned first, as they do it themselves,
-for us, too.  Left out for them are strings that cleaning again would change, with a
-character that has come since Python's Unicode, with a capital sigma, which
-Python lowers by what follows, and with U+017F and U+0345, which their regex
-takes for the letters s and iota.  Left out for slow-new are strings that begin
-with a blank, before which it puts another, as tokenizers doesn't.
+for us, too.  Left out for them are strings that cleaning again would change,
+with a character that has come since Python's Unicode, with a capital sigma,
+which Python lowers by what follows, and with U+017F and U+0345, which their
+regex takes for the letters s and iota.  Left out for slow-new are strings that
+begin with a blank, before which it puts another, as tokenizers doesn't.
 """
 import argparse
 import base64
