@@ -446,8 +446,9 @@ check_options(void)
 		cli_usage("--ids and --specials go with --decode");
 	if (keep.n && !prompt)
 		cli_usage("--keep goes with --prompt");
-	if ((how.max_length || show) && decode)
-		cli_usage("--max-length and --show don't go with --decode");
+	if ((how.max_length || show || common.max_errors) && decode)
+		cli_usage("--max-length, --max-errors and --show don't go with "
+			  "--decode");
 }
 
 /* What has options of its own. */

@@ -127,9 +127,13 @@ read_system(char **system, const char *text, struct gv_error *e)
 			s += 2;
 		else if (*s == '\n')
 			s++;
+		if (strchr("'\"{}+\n ", *s))
+			continue;
 		end = strstr(s, close);
-		n = end ? (size_t)(end - s) : 0;
-		if (!n || strchr("'\"{}+\n ", *s))
+		if (!end)
+			break;
+		n = (size_t)(end - s);
+		if (!n)
 			continue;
 		if (strcspn(s, "'\"{}\\") < n)
 			return false;

@@ -285,3 +285,18 @@ gv_docs_in(
 		gv_fail_in(e, "line %" PRIu64, doc->number);
 	return gv_docs_in_file(e, b->file);
 }
+
+int
+gv_docs_each(const struct gv_docs_batch *b, gv_docs_work work, void *ctx,
+    struct gv_error *e)
+{
+	size_t i;
+
+	for (i = 0; i < b->docs; i++) {
+		const struct gv_doc *doc = &b->doc[i];
+
+		if (work(ctx, b->text + doc->at, doc->n, b->json, e))
+			return gv_docs_in(b, doc, e);
+	}
+	return 0;
+}

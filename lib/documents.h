@@ -69,6 +69,15 @@ void gv_docs_watch(struct gv_docs *d, const struct gv_out *o);
 int gv_docs_next(struct gv_docs *d, struct gv_docs_batch *b,
     struct gv_error *e) GV_USE_RESULT;
 
+/* What is done with n bytes of a document, a line of JSON if `json`. */
+typedef int (*gv_docs_work)(
+    void *ctx, const char *s, size_t n, bool json, struct gv_error *e);
+
+/* Does it with each document of a batch until one fails, whose file and line
+ * are then put in front of the message. */
+int gv_docs_each(const struct gv_docs_batch *b, gv_docs_work work, void *ctx,
+    struct gv_error *e) GV_USE_RESULT;
+
 /* Parses a document that is a line of JSON; *o, an object, is the caller's. */
 int gv_docs_parse(
     json_t **o, const char *s, size_t n, struct gv_error *e) GV_USE_RESULT;

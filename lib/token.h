@@ -102,10 +102,6 @@ const char *gv_token_bytes(const struct gv_tokenizer *t, int32_t id, size_t *n);
 int gv_decode(const struct gv_tokenizer *t, const int32_t *id, size_t n,
     bool specials, char **out, size_t *len, struct gv_error *e) GV_USE_RESULT;
 
-/* For streaming output: of `n` bytes, how many end on a whole UTF-8
- * character (the rest may become one with the bytes to come). */
-size_t gv_utf8_whole(const char *s, size_t n);
-
 /* The id that stands for an image row, or -1: the image_token of
  * tokenizer_config.json, else <|image_pad|> or <|image|>. */
 int32_t gv_tokenizer_image(const struct gv_tokenizer *t);

@@ -5,6 +5,7 @@
 #include "mem.h"
 #include "ordered.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "banned.h"
@@ -84,24 +85,22 @@ next_batch(void *ctx, void *item, struct gv_error *e)
 	return gv_docs_next(l->docs, &b->docs, e);
 }
 
+static int
+learn(void *ctx, const char *s, size_t n, bool json, struct gv_error *e)
+{
+	struct gv_learn *l = ctx;
+
+	return json ? learn_json(l->b, s, n, e)
+		    : gv_bpe_train_add(l->b, s, n, e);
+}
+
 static void
 learn_batch(void *ctx, void *item)
 {
-	struct gv_learn *l = ctx;
 	struct batch *b = item;
-	size_t i;
 
 	gv_error_clear(&b->err);
-	for (i = 0; i < b->docs.docs; i++) {
-		const struct gv_doc *doc = &b->docs.doc[i];
-		const char *s = b->docs.text + doc->at;
-
-		if (b->docs.json ? learn_json(l->b, s, doc->n, &b->err)
-				 : gv_bpe_train_add(l->b, s, doc->n, &b->err)) {
-			gv_docs_in(&b->docs, doc, &b->err);
-			return;
-		}
-	}
+	(void)!gv_docs_each(&b->docs, learn, ctx, &b->err);
 }
 
 static void
@@ -168,14 +167,19 @@ int
 gv_learn_check(const char *dir, struct gv_error *e)
 {
 	size_t n = strlen(dir);
+	struct stat st;
 	char *parent;
 	int rc;
 
-	if (!access(dir, F_OK))
+	if (!stat(dir, &st)) {
+		if (!S_ISDIR(st.st_mode))
+			return gv_fail(
+			    e, GV_ERR_FORMAT, "'%s' is not a directory", dir);
 		return access(dir, W_OK | X_OK)
 			   ? gv_fail(
 				 e, GV_ERR_SYS, "cannot write to '%s':", dir)
 			   : 0;
+	}
 	while (n && dir[n - 1] == '/')
 		n--;
 	while (n && dir[n - 1] != '/')

@@ -52,60 +52,51 @@ next_batch(void *ctx, void *item, struct gv_error *e)
 }
 
 static int
-encode(struct batch *b, const char *s, size_t n)
+encode_text(struct batch *b, const char *s, size_t n, struct gv_error *e)
 {
 	size_t i;
 
 	b->bytes += n;
 	for (i = 0; i < b->all->columns; i++) {
-		if (gv_encode(
-			b->all->column[i].t, s, n, false, &b->ids, &b->err) ||
-		    gv_room(
-			&b->end, &b->cap, b->ends + 1, sizeof *b->end, &b->err))
-			return b->err.code;
+		if (gv_encode(b->all->column[i].t, s, n, false, &b->ids, e) ||
+		    gv_room(&b->end, &b->cap, b->ends + 1, sizeof *b->end, e))
+			return e->code;
 		b->end[b->ends++] = b->ids.n;
 	}
 	return 0;
 }
 
 static int
-encode_json(struct batch *b, const char *s, size_t n)
+encode(void *ctx, const char *s, size_t n, bool json, struct gv_error *e)
 {
+	struct batch *b = ctx;
 	const json_t *text;
 	json_t *o;
 
-	if (gv_docs_parse(&o, s, n, &b->err))
-		return b->err.code;
+	if (!json)
+		return encode_text(b, s, n, e);
+	if (gv_docs_parse(&o, s, n, e))
+		return e->code;
 	text = json_object_get(o, "text");
 	if (json_is_string(text))
-		(void)!encode(
-		    b, json_string_value(text), json_string_length(text));
+		(void)!encode_text(
+		    b, json_string_value(text), json_string_length(text), e);
 	else
-		gv_fail(&b->err, GV_ERR_FORMAT, "no 'text'");
+		gv_fail(e, GV_ERR_FORMAT, "no 'text'");
 	json_decref(o);
-	return b->err.code;
+	return e->code;
 }
 
 static void
 encode_batch(void *ctx, void *item)
 {
 	struct batch *b = item;
-	size_t i;
 
 	(void)ctx;
 	gv_error_clear(&b->err);
 	b->ids.n = b->ends = 0;
 	b->bytes = 0;
-	for (i = 0; i < b->docs.docs; i++) {
-		const struct gv_doc *doc = &b->docs.doc[i];
-		const char *s = b->docs.text + doc->at;
-
-		if (b->docs.json ? encode_json(b, s, doc->n)
-				 : encode(b, s, doc->n)) {
-			gv_docs_in(&b->docs, doc, &b->err);
-			return;
-		}
-	}
+	(void)!gv_docs_each(&b->docs, encode, b, &b->err);
 }
 
 static void

@@ -1,7 +1,6 @@
 /* Whole characters of text that comes in pieces. */
 #include "trickle.h"
 
-#include "token.h"
 #include "utf8.h"
 #include "banned.h"
 

@@ -2,7 +2,6 @@
 #include "utf8.h"
 
 #include "mem.h"
-#include "token.h"
 #include "banned.h"
 
 #include <stdbool.h>

@@ -93,6 +93,10 @@ size_t gv_utf8_recent(const struct gv_utf8_range **r);
 /* The first byte of s[0..n) that is not UTF-8, or n. */
 size_t gv_utf8_check(const char *s, size_t n);
 
+/* For streaming output: of `n` bytes, how many end on a whole UTF-8
+ * character (the rest may become one with the bytes to come). */
+size_t gv_utf8_whole(const char *s, size_t n);
+
 /* Writes the characters in lower case, each by itself (the full mapping, as
  * tokenizers' Lowercase does it): new memory for gv_free() of *len bytes, or
  * NULL without memory.  Bad bytes are copied. */

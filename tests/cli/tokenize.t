@@ -76,6 +76,9 @@ must_fail 1 "a directory that cannot be made" \
 	gv-tokenize train -v 300 -o no/such/dir "$G/corpus.txt"
 is "... is said before any text is read" "$(gv-tokenize train -v 300 \
 	-o no/such/dir missing 2>&1 | grep -c no/such/dir)" 1
+must_fail 1 "a file where the directory should be" \
+	gv-tokenize train -v 300 -o two.txt "$G/corpus.txt"
+said "... is said to be one" "'two.txt' is not a directory"
 
 # ---- statistics
 ok "stats" gv-tokenize stats -m nano --against chatml --json -o stats.json \
@@ -238,6 +241,13 @@ echo "{% for m in messages %}{{ '<|im_start|>' + m.role + '<|im_end|>' }}" \
 	>strange/chat_template.jinja
 ok "one that is, in a file of its own" gv-tokenize -m strange --prompt \
 	--image-rows 1 p.jsonl
+yes '<|im_start|>system' | head -c 1000000 >strange/chat_template.jinja
+must_fail 1 "one of 1 MB without an end of a turn" timeout 2 \
+	gv-tokenize -m strange --prompt --image-rows 1 p.jsonl
+{ yes "'<|im_start|>system'" | head -c 1000000; echo '<|im_end|>'; } \
+	>strange/chat_template.jinja
+ok "... or with one at its end" timeout 2 gv-tokenize -m strange --prompt \
+	--image-rows 1 p.jsonl
 echo '{"tools": [{"name": "f"}], "messages": [{"role": "user", "content": "hi"}]}' \
 	>tools.jsonl
 must_fail 1 "tools where none can be" gv-tokenize -m chatml --chat tools.jsonl
@@ -288,6 +298,8 @@ is "newlines and odd bytes" "$(printf 'a\377\001' |
 	gv-tokenize -m nano --text --whole --show | tail -1)" \
 	'[<|bos|>]{a}{\xff}{\x01}'
 must_fail 2 "--show is no stream of tokens" gv-tokenize -m nano --decode --show
+must_fail 2 "no bad lines are let pass where none are read" \
+	gv-tokenize -m nano --decode --max-errors 1 c.gv
 
 # ---- text
 printf 'first line\n\n  \nsecond <|bos|>' >t.txt
@@ -439,8 +451,7 @@ for bad in -1 1x 99999999999 1.5; do
 done
 must_fail 1 "tokens of another vocabulary" gv-tokenize -m chatml --decode t.gv
 said "... is said" "another vocabulary"
-gv-cut -f targets t.gv >nofield.gv 2>/dev/null ||
-	images 1 1 >nofield.gv
+ok "a field of it" gv-cut --fields targets t.gv -o nofield.gv
 must_fail 1 "a stream without tokens" gv-tokenize -m nano --decode nofield.gv
 
 # ---- command lines, models
