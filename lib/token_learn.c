@@ -163,6 +163,26 @@ gv_learn_close(struct gv_learn **l)
 
 /* ---- writing ------------------------------------------------------------- */
 
+/* A template in a file of its own would be taken for the new vocabulary's. */
+static int
+check_inside(const char *dir, struct gv_error *e)
+{
+	static const char *const name[] = {
+	    "chat_template.jinja", "chat_template.json"};
+	char path[GV_PATH_MAX + 32];
+	size_t i;
+
+	if (access(dir, W_OK | X_OK))
+		return gv_fail(e, GV_ERR_SYS, "cannot write to '%s':", dir);
+	for (i = 0; i < sizeof name / sizeof *name; i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, name[i]);
+		if (!access(path, F_OK))
+			return gv_fail(e, GV_ERR_MATCH,
+			    "'%s' is another vocabulary's", path);
+	}
+	return 0;
+}
+
 int
 gv_learn_check(const char *dir, struct gv_error *e)
 {
@@ -175,10 +195,7 @@ gv_learn_check(const char *dir, struct gv_error *e)
 		if (!S_ISDIR(st.st_mode))
 			return gv_fail(
 			    e, GV_ERR_FORMAT, "'%s' is not a directory", dir);
-		return access(dir, W_OK | X_OK)
-			   ? gv_fail(
-				 e, GV_ERR_SYS, "cannot write to '%s':", dir)
-			   : 0;
+		return check_inside(dir, e);
 	}
 	while (n && dir[n - 1] == '/')
 		n--;

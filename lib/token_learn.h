@@ -32,7 +32,8 @@ int gv_learn_next(
 void gv_learn_close(struct gv_learn **l);
 
 /* Fails at once where gv_learn_write() would when all has been learned: where
- * `dir` can't be written or made. */
+ * `dir` can't be written or made.  GV_ERR_MATCH where it holds the template of
+ * another vocabulary in a file of its own, which would go on to be used. */
 int gv_learn_check(const char *dir, struct gv_error *e) GV_USE_RESULT;
 
 /* Writes what was learned.  A new directory appears with all its files; in one

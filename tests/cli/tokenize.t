@@ -79,6 +79,17 @@ is "... is said before any text is read" "$(gv-tokenize train -v 300 \
 must_fail 1 "a file where the directory should be" \
 	gv-tokenize train -v 300 -o two.txt "$G/corpus.txt"
 said "... is said to be one" "'two.txt' is not a directory"
+cp -r nano mixed
+echo '{{ "ASSISTANT:" }}' >mixed/chat_template.jinja
+must_fail 1 "a directory with another vocabulary's template" \
+	gv-tokenize train -v 300 --template chatml -o mixed "$G/corpus.txt"
+said "... is named" "'mixed/chat_template.jinja' is another vocabulary's"
+ok "... and stays as it was" cmp mixed/tokenizer.json nano/tokenizer.json
+rm mixed/chat_template.jinja
+ok "another vocabulary in its place" gv-tokenize train -v 300 \
+	--template chatml -o mixed "$G/corpus.txt"
+is "... and its template" "$(gv-tokenize -m mixed --chat --show chat.jsonl |
+	grep -c 'im_start')" 4
 
 # ---- statistics
 ok "stats" gv-tokenize stats -m nano --against chatml --json -o stats.json \
