@@ -315,8 +315,8 @@ line(struct gv_decoded *d, const struct gv_source_rec *r, struct job *j)
 /* A member that is carried along: a .json as the object that it is, of which
  * keys are wanted, too; any other as text. */
 static int
-keep_part(struct gv_decoded *d, const uint8_t *p, const struct gv_part *part,
-    struct job *j)
+keep_part(struct gv_decoded *d, const uint8_t *p,
+    const struct gv_source_part *part, struct job *j)
 {
 	json_t *v = NULL;
 	size_t i;
@@ -354,7 +354,7 @@ parts(struct gv_decoded *d, const struct gv_source_rec *r, struct job *j)
 	if (reserve(d, n, j->law))
 		return;
 	for (i = 0; i < r->parts; i++) {
-		const struct gv_part *part = &r->part[i];
+		const struct gv_source_part *part = &r->part[i];
 		const uint8_t *p = r->buf + part->at;
 
 		if (!part->picture) {

@@ -2,7 +2,7 @@
 #include "dialogue.h"
 
 #include "chat.h"
-#include "image.h"
+#include "decode.h"
 #include "mem.h"
 #include "score.h"
 #include "visual.h"
@@ -15,8 +15,11 @@ struct gv_dialogue {
 	const struct gv_tokenizer *t;
 	bool raw;
 	struct gv_chat_how chat;
-	struct gv_tensor images; /* U8 (N,H,W,3); rank 0: none */
+	struct gv_tensor images; /* U8 (squares,H,W,3); rank 0: none */
 	uint8_t *px;
+	size_t px_cap, squares, pictures;
+	int32_t *tiles; /* (pictures,2), rows and columns; 0, 0: not cut */
+	size_t tiles_cap;
 	json_t *messages; /* the turns so far */
 	struct gv_gen *g; /* NULL: no law */
 	uint64_t asked;
@@ -61,31 +64,69 @@ gv_dialogue_close(struct gv_dialogue **dp)
 	gv_gen_close(&d->g);
 	json_decref(d->messages);
 	gv_free(d->px);
+	gv_free(d->tiles);
 	gv_free(d);
+}
+
+/* Adds a picture: one square, or the tiles that it is cut into. */
+static int
+add_picture(struct gv_dialogue *d, struct gv_decoder *c, char *path,
+    struct gv_decoded *x, struct gv_error *e)
+{
+	const struct gv_source_rec r = {
+	    .kind = GV_SOURCE_PATH, .buf = (uint8_t *)path};
+	const struct gv_image_rule *rule = &d->m->cfg.rule;
+	size_t each = (size_t)rule->height * (size_t)rule->width * 3;
+	size_t have = d->squares * each, more;
+
+	gv_decoder_rec(c, x, &r);
+	if (x->error.code)
+		return gv_fail(e, x->error.code, "%s", x->error.msg);
+	more = (size_t)x->n * each;
+	if (gv_room(&d->px, &d->px_cap, have + more, 1, e) ||
+	    gv_room(&d->tiles, &d->tiles_cap, 2 * d->pictures + 2,
+		sizeof *d->tiles, e))
+		return e->code;
+	memcpy(d->px + have, x->px, more);
+	memcpy(d->tiles + 2 * d->pictures, x->tiles, 2 * sizeof *d->tiles);
+	d->squares += (size_t)x->n;
+	d->pictures++;
+	return 0;
+}
+
+/* A processor that splits is what the model was trained with. */
+static struct gv_decode_law
+pixels_of(const struct gv_config *c)
+{
+	struct gv_decode_law law = {
+	    .rule = c->rule, .root = ".", .field = "image"};
+
+	gv_image_limits_default(&law.limits);
+	if (c->tiles.way == GV_TILE_SPLIT)
+		law.tiles = c->tiles;
+	return law;
 }
 
 int
 gv_dialogue_show(
     struct gv_dialogue *d, char *const *path, int n, struct gv_error *e)
 {
-	const struct gv_image_rule *rule = &d->m->cfg.rule;
-	int64_t shape[4] = {n, rule->height, rule->width, 3};
-	size_t bytes = (size_t)(shape[1] * shape[2] * 3);
-	struct gv_image im;
+	const struct gv_decode_law law = pixels_of(&d->m->cfg);
+	int64_t shape[4] = {0, law.rule.height, law.rule.width, 3};
+	struct gv_decoder *c = NULL;
+	struct gv_decoded x = {0};
 	int i;
 
-	d->px = gv_alloc((size_t)n, bytes);
-	if (!d->px)
-		return gv_fail(e, GV_ERR_NOMEM, "no memory for images");
-	for (i = 0; i < n; i++) {
-		if (gv_image_read(&im, path[i], NULL, e))
-			return e->code;
-		if (gv_image_resize(d->px + (size_t)i * bytes, &im, rule, e))
-			gv_fail_in(e, "cannot resize '%s'", path[i]);
-		gv_image_free(&im);
-		if (e->code)
-			return e->code;
-	}
+	if (!gv_decoder_open(&c, &law, e))
+		for (i = 0; i < n && !e->code; i++)
+			(void)!add_picture(d, c, path[i], &x, e);
+	gv_decoded_free(&x);
+	gv_decoder_close(&c);
+	if (e->code)
+		return e->code;
+	shape[0] = (int64_t)d->squares;
+	d->chat.tiles = law.tiles.way ? d->tiles : NULL;
+	d->chat.pictures = d->pictures;
 	return gv_tensor_set(&d->images, GV_U8, 4, shape, d->px, e);
 }
 
@@ -119,15 +160,15 @@ add_turn(struct gv_dialogue *d, const char *role, const char *text, size_t n,
     struct gv_error *e)
 {
 	json_t *part = json_stringn(text, n), *content;
-	int64_t i, images = d->images.rank ? d->images.shape[0] : 0;
+	size_t i;
 
 	if (!part)
 		return gv_fail(e, GV_ERR_FORMAT, "the text is not UTF-8");
-	if (!images || json_array_size(d->messages)) {
+	if (!d->pictures || json_array_size(d->messages)) {
 		content = part;
 	} else {
 		content = json_array();
-		for (i = 0; i < images; i++)
+		for (i = 0; i < d->pictures; i++)
 			json_array_append_new(
 			    content, json_pack("{ss}", "type", "image"));
 		json_array_append_new(

@@ -32,8 +32,9 @@ int gv_dialogue_open(struct gv_dialogue **d, struct gv_model *m,
     struct gv_error *e) GV_USE_RESULT;
 void gv_dialogue_close(struct gv_dialogue **d); /* NULL is allowed */
 
-/* Reads n > 0 images, of any format that gv_image_read() knows, as the model
- * wants its pixels. */
+/* Reads n > 0 pictures, once, of any format that gv-decode knows, as the
+ * model's processor gives it its pixels: one that splits pictures makes tiles
+ * (tile.h), each of which is an image of the chat. */
 int gv_dialogue_show(struct gv_dialogue *d, char *const *path, int n,
     struct gv_error *e) GV_USE_RESULT;
 

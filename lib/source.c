@@ -56,13 +56,13 @@ append_part(struct gv_source_rec *r, const char *name, bool picture,
     const void *data, size_t n, struct gv_error *e)
 {
 	void *part = r->part;
-	struct gv_part *p;
+	struct gv_source_part *p;
 
 	if (gv_grow(&part, &r->part_cap, r->parts + 1, sizeof *r->part))
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	r->part = part;
 	p = &r->part[r->parts];
-	*p = (struct gv_part){.at = r->n, .n = n, .picture = picture};
+	*p = (struct gv_source_part){.at = r->n, .n = n, .picture = picture};
 	snprintf(p->name, sizeof p->name, "%s", name);
 	if (append(r, data, n, e))
 		return e->code;

@@ -61,7 +61,7 @@ struct gv_source_law {
 };
 
 /* A span of a record's bytes. */
-struct gv_part {
+struct gv_source_part {
 	size_t at, n;
 	char name[64]; /* tar: what follows the dot, in lower case; else "" */
 	bool picture;
@@ -77,7 +77,7 @@ struct gv_source_rec {
 	char key[GV_MAX_KEY + 1]; /* of paths and parts */
 	uint8_t *buf;
 	size_t n, cap;
-	struct gv_part *part;
+	struct gv_source_part *part;
 	size_t parts, part_cap;
 	const char *list; /* the operand it is out of, NULL if it is one */
 	uint64_t line; /* its number there, from 1; 0 where there are none */

@@ -57,6 +57,35 @@ must_fail 1 "one that the vocabulary can't write" gv-sample -m model \
 	--template llama3 -p a
 must_fail 2 "templates are for chats" gv-sample -m model --raw --template nano \
 	-p a
+# ---- tiles, where the model's processor makes them
+cp -r "$MODEL" split
+jq '.image_processor_type = "SmolVLMImageProcessor" | .resample = 1 |
+	.do_image_splitting = true | .size = {longest_edge: 128} |
+	.max_image_size = {longest_edge: 64}' \
+	"$MODEL/preprocessor_config.json" >split/preprocessor_config.json
+jq -nc --arg q "$ask" --arg a "$PICTURES/base-420.jpg" --arg b "$B2" '
+	{id: "a", image: [$a, $b], messages: [{role: "user", content: [
+		{type: "image"}, {type: "image"}, {type: "text", text: $q}]}]}
+	' >cut.jsonl
+gv-decode -m split --fit tile -o cut.gv cut.jsonl
+gv-tokenize -m split --prompt --tiles cut.gv -o cutp.gv cut.jsonl
+gv-paste -o cutpi.gv cutp.gv cut.gv
+is "two pictures in tiles" "$(gv-stat cut.gv | sed -n \
+	's/^  image  *U8 *(\([0-9]*\),.*/\1/p')" 10
+cut='{text, stop, logp: (.logp * 1e5 | round)}'
+is "are what the pipeline makes of them" \
+	"$(gv-sample -m split --json --temperature 0 --max-tokens 12 -p "$ask" \
+		"$PICTURES/base-420.jpg" "$B2" | jq -c "$cut")" \
+	"$(gv-rollout -m split --temperature 0 --max-tokens 12 cutpi.gv |
+		look '.logp = ([.logp[] | select(. != 0)] | add) | '"$cut")"
+jq '.do_image_splitting = false' split/preprocessor_config.json >whole.json
+cp -r split whole
+mv whole.json whole/preprocessor_config.json
+for m in split whole; do
+	gv-sample -m $m --score red -p "$ask" "$PICTURES/base-420.jpg" >$m.txt
+done
+ok "and other than one square each" sh -c '! cmp -s split.txt whole.txt'
+
 cp -r "$MODEL" strange
 echo '[INST] {{ messages }}' >strange/chat_template.jinja
 must_fail 1 "a model's template that isn't known" gv-sample -m strange -p a
