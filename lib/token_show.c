@@ -17,13 +17,31 @@ put(const struct gv_tokens_view *v, const char *s, struct gv_error *e)
 	return gv_out_write(v->out, s, strlen(s), e);
 }
 
+/* What a terminal may take for a command: C0, C1 and DEL. */
+static bool
+is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+static int
+put_escaped(
+    const struct gv_tokens_view *v, const char *s, size_t n, struct gv_error *e)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (gv_out_printf(v->out, e, "\\x%02x", (unsigned char)s[i]))
+			return e->code;
+	return 0;
+}
+
 /* A token's text.  *breaks says whether a line should end behind it. */
 static int
 put_text(const struct gv_tokens_view *v, const char *s, size_t n, bool *breaks,
     struct gv_error *e)
 {
 	size_t i, len;
-	char x[8];
 	uint32_t c;
 
 	*breaks = false;
@@ -33,9 +51,8 @@ put_text(const struct gv_tokens_view *v, const char *s, size_t n, bool *breaks,
 			*breaks = true;
 			if (put(v, "\\n", e))
 				return e->code;
-		} else if (c == GV_UTF8_BAD || c < 0x20 || c == 0x7f) {
-			snprintf(x, sizeof x, "\\x%02x", (unsigned char)s[i]);
-			if (put(v, x, e))
+		} else if (c == GV_UTF8_BAD || is_control(c)) {
+			if (put_escaped(v, s + i, len, e))
 				return e->code;
 		} else if (gv_out_write(v->out, s + i, len, e)) {
 			return e->code;

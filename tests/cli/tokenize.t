@@ -212,6 +212,10 @@ must_fail 1 "nothing but an answer" sh -c 'echo \
 	"{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}" |
 	gv-tokenize -m nano --prompt'
 
+echo '{"image": "x", "messages": [{"role": "system", "content": [{"type": "image"}]}, {"role": "user", "content": "q"}]}' >sys.jsonl
+must_fail 1 "a system message with an image" gv-tokenize -m nano --chat \
+	--image-rows 2 sys.jsonl
+said "... is named" "line 1: message 1: the system message is not text"
 # ---- templates
 echo '{"id": "t", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [{"type": "python", "text": "1+1"}, {"type": "python_output", "text": "2"}, {"type": "text", "text": "two"}]}]}' >m.jsonl
 shown() { # OPTION...
@@ -308,6 +312,10 @@ is "tokens to look at" "$(gv-tokenize -m nano --chat --image-rows 3 --show \
 is "newlines and odd bytes" "$(printf 'a\377\001' |
 	gv-tokenize -m nano --text --whole --show | tail -1)" \
 	'[<|bos|>]{a}{\xff}{\x01}'
+yes "$(printf 'x\302\233y')" | head -50 >c1.txt
+gv-tokenize train -v 300 --template none --split '(?s).+' --lines -o c1 c1.txt
+is "no command reaches a terminal" "$(printf 'x\302\233y' |
+	gv-tokenize -m c1 --text --show | tail -1)" '[x\xc2\x9by]'
 must_fail 2 "--show is no stream of tokens" gv-tokenize -m nano --decode --show
 must_fail 2 "no bad lines are let pass where none are read" \
 	gv-tokenize -m nano --decode --max-errors 1 c.gv
