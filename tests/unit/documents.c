@@ -166,6 +166,41 @@ errors(void)
 	unlink(path);
 }
 
+/* Fails at the text "two". */
+static int
+until_two(void *ctx, const char *s, size_t n, bool json, struct gv_error *e)
+{
+	int *calls = ctx;
+
+	++*calls;
+	return !json && n == 3 && !memcmp(s, "two", 3)
+		   ? gv_fail(e, GV_ERR_FORMAT, "found")
+		   : 0;
+}
+
+static void
+each(void)
+{
+	static struct gv_docs_batch b;
+	const char *file = path;
+	struct gv_error e = {0};
+	struct gv_docs *d;
+	int calls = 0;
+	char want[MOST_PATH + 64];
+
+	write_file(in_scratch(path, "each.txt"), "one\n\ntwo\nthree\n", 15);
+	must(gv_docs_open(&d, &file, 1, GV_DOCS_LINES, &e), &e);
+	is_int(gv_docs_next(d, &b, &e), 1, "a batch");
+	is_int(gv_docs_each(&b, until_two, &calls, &e), GV_ERR_FORMAT,
+	    "its second document fails");
+	is_int(calls, 2, "the third isn't looked at");
+	snprintf(want, sizeof want, "'%s': line 3: found", path);
+	is_str(e.msg, want, "file and line are named");
+	gv_docs_free(&b);
+	gv_docs_close(&d);
+	unlink(path);
+}
+
 int
 main(void)
 {
@@ -182,6 +217,7 @@ main(void)
 	same_pieces(gv_split_cl100k, "cl100k");
 	same_pieces(gv_split_smollm, "smollm");
 	errors();
+	each();
 	cleanup();
 	return done();
 }
