@@ -22,8 +22,8 @@ int gv_copy_tokenizer(
 
 /* Opens the vocabulary of a model, in any form that gv_tokenizer_open() takes;
  * *t is NULL if there is none. */
-int gv_open_vocabulary(struct gv_tokenizer **t, const char *dir,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_open_vocabulary(
+    struct gv_tokenizer **t, const char *dir, struct gv_error *e) GV_USE_RESULT;
 
 /* GV_ERR_NOSUP, by the file's name, unless the copy of a model's vocabulary can
  * be given new tokens: a list of ranks or of merges has no place for them. */
