@@ -85,9 +85,10 @@ int gv_chat_check(const struct gv_tokenizer *t, const struct gv_chat_how *how,
 /* Renders `messages`, a JSON list of {"role", "content"}.
  *
  * Content is a string, or a list of {"type":"text","text"} and
- * {"type":"image"}, and in the assistant's turns {"type":"python","text"} (a
- * call of a tool) and {"type":"python_output","text"} (what came back).  These
- * two stand between marks.  As in gv-rollout, what came back and its marks,
+ * {"type":"image"} (or another type that gv_image_part() knows), and in the
+ * assistant's turns {"type":"python","text"} (a call of a tool) and
+ * {"type":"python_output","text"} (what came back).  These two stand between
+ * marks.  As in gv-rollout, what came back and its marks,
  * which are forced upon the model, are encoded each by itself; the model's own
  * marks are text like other text, unless they are tokens.  An image is a run of
  * placeholders, framed in ChatML by <|vision_start|> and <|vision_end|> where

@@ -108,7 +108,8 @@ int gv_pen_plain(
     struct gv_pen *p, const json_t *message, bool trim) GV_USE_RESULT;
 
 /* The part i of content, or the whole of it where it is a string: 1 with *type
- * and, but for images, its text; 0 behind the last. */
+ * ("image" for images of any kind) and, but for these, its text; 0 behind the
+ * last. */
 struct gv_part {
 	const char *type, *s;
 	size_t n;

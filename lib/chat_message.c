@@ -1,6 +1,7 @@
 /* What chat templates read: roles, content, calls of tools. */
 #include "chat_impl.h"
 
+#include "image_refs.h"
 #include "utf8.h"
 #include "banned.h"
 
@@ -91,8 +92,10 @@ gv_pen_part(
 	if (!part->type)
 		return gv_fail(
 		    p->e, GV_ERR_FORMAT, "a part of the content has no 'type'");
-	if (!strcmp(part->type, "image"))
+	if (gv_image_part(part->type)) {
+		part->type = "image";
 		return 1;
+	}
 	if (strcmp(part->type, "text") && strcmp(part->type, "python") &&
 	    strcmp(part->type, "python_output")) {
 		char q[64];

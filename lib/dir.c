@@ -198,8 +198,8 @@ gv_dir_path(const struct gv_dir *d, const char *name, char buf[GV_PATH_MAX])
 
 /* A file system that can't sync directories says EINVAL; that is no fault of
  * ours. */
-static int
-sync_path(const char *path, struct gv_error *e)
+int
+gv_dir_sync(const char *path, struct gv_error *e)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? -1 : fsync(fd);
@@ -257,7 +257,7 @@ gv_dir_commit(struct gv_dir **out, struct gv_error *e)
 	if (!trash)
 		r = no_memory(e);
 	else
-		r = sync_path(d->tmp, e);
+		r = gv_dir_sync(d->tmp, e);
 	if (!r)
 		r = put_in_place(d, trash, e);
 	if (r) {
@@ -267,7 +267,7 @@ gv_dir_commit(struct gv_dir **out, struct gv_error *e)
 	}
 	/* the name tmp is not ours any more */
 	*out = NULL;
-	r = sync_path(d->parent, e);
+	r = gv_dir_sync(d->parent, e);
 	if (!r) {
 		(void)gv_remove_at(AT_FDCWD, trash);
 		(void)gv_remove_at(AT_FDCWD, d->tmp);
@@ -354,7 +354,7 @@ gv_link_replace(const char *link, const char *target, struct gv_error *e)
 		(void)unlink(tmp);
 		goto out;
 	}
-	r = sync_path(parent, e);
+	r = gv_dir_sync(parent, e);
 out:
 	gv_free(tmp);
 	gv_free(parent);

@@ -81,6 +81,9 @@ void gv_dir_sweep(const char *parent);
  * message. */
 int gv_remove_tree(const char *path, struct gv_error *e) GV_USE_RESULT;
 
+/* Has a directory's names on disk: what was made, renamed and removed in it. */
+int gv_dir_sync(const char *path, struct gv_error *e) GV_USE_RESULT;
+
 /* Copies a regular file; the copy appears complete. */
 int gv_copy_file(
     const char *from, const char *to, struct gv_error *e) GV_USE_RESULT;

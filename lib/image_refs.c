@@ -24,10 +24,10 @@ add(struct gv_image_refs *l, const json_t *v, bool bytes, struct gv_error *e)
 	return 0;
 }
 
-static bool
-is_picture(const char *type)
+bool
+gv_image_part(const char *type)
 {
-	return !type || !strcmp(type, "image") || !strcmp(type, "image_url") ||
+	return !strcmp(type, "image") || !strcmp(type, "image_url") ||
 	       !strcmp(type, "input_image");
 }
 
@@ -55,6 +55,7 @@ find(struct gv_image_refs *l, const json_t *v, int depth, bool texts,
 {
 	const json_t *content = json_object_get(v, "content"), *in;
 	const json_t *bytes = json_object_get(v, "bytes");
+	const char *type = json_string_value(json_object_get(v, "type"));
 	size_t i;
 
 	if (depth > DEEPEST)
@@ -72,7 +73,7 @@ find(struct gv_image_refs *l, const json_t *v, int depth, bool texts,
 		return add(l, v, false, e);
 	if (content)
 		return find(l, content, depth + 1, false, e);
-	if (!is_picture(json_string_value(json_object_get(v, "type"))))
+	if (type && !gv_image_part(type))
 		return 0;
 	if (bytes && !json_is_null(bytes))
 		return add(l, bytes, true, e);

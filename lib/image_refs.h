@@ -37,10 +37,14 @@ struct gv_image_refs {
 	size_t n, cap;
 };
 
+/* Is a part of a message of this type a picture: image, image_url, or
+ * input_image? */
+bool gv_image_part(const char *type);
+
 /* Fills *l.  GV_ERR_FORMAT where a value names no picture in any of these
  * forms, GV_ERR_LIMIT for nesting deeper than 8.  Texts point into *v. */
-int gv_image_refs(struct gv_image_refs *l, const json_t *v,
-    struct gv_error *e) GV_USE_RESULT;
+int gv_image_refs(
+    struct gv_image_refs *l, const json_t *v, struct gv_error *e) GV_USE_RESULT;
 
 #ifdef __cplusplus
 }

@@ -1,30 +1,21 @@
 /* The images of a line of input: how many, and where in its messages. */
 #include "render_images.h"
 
+#include "image_refs.h"
+#include "mem.h"
 #include "banned.h"
 
 int
 gv_line_images(const json_t *o, size_t *n, struct gv_error *e)
 {
 	const json_t *v = json_object_get(o, "image");
-	size_t i;
+	struct gv_image_refs list = {0};
 
-	*n = 0;
-	if (!v || json_is_null(v))
-		return 0;
-	if (json_is_string(v)) {
-		*n = 1;
-		return 0;
-	}
-	if (!json_is_array(v))
-		return gv_fail(e, GV_ERR_FORMAT,
-		    "'image' is neither a path nor a list of paths");
-	for (i = 0; i < json_array_size(v); i++)
-		if (!json_is_string(json_array_get(v, i)))
-			return gv_fail(e, GV_ERR_FORMAT,
-			    "'image' holds something that is not a path");
-	*n = json_array_size(v);
-	return 0;
+	if (gv_image_refs(&list, v, e))
+		gv_fail_in(e, "'image'");
+	*n = list.n;
+	gv_free(list.ref);
+	return e->code;
 }
 
 size_t
@@ -40,7 +31,7 @@ gv_images_placed(const json_t *messages)
 			const char *type = json_string_value(
 			    json_object_get(json_array_get(c, k), "type"));
 
-			n += type && !strcmp(type, "image");
+			n += type && gv_image_part(type);
 		}
 	}
 	return n;

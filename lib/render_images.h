@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* How many images the line names: "image" is a path or a list of paths. */
+/* How many pictures the line's "image" names, in the forms of image_refs.h. */
 int gv_line_images(
     const json_t *line, size_t *n, struct gv_error *e) GV_USE_RESULT;
 

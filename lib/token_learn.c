@@ -5,6 +5,7 @@
 #include "mem.h"
 #include "ordered.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -163,23 +164,41 @@ gv_learn_close(struct gv_learn **l)
 
 /* ---- writing ------------------------------------------------------------- */
 
+#define VOCABULARY "tokenizer.json"
+#define CONFIG     "tokenizer_config.json"
+
+/* Room for a name in a directory. */
+#define PATH_CAP (GV_PATH_MAX + 32)
+
+static const char *
+in_dir(const char *dir, const char *name, char path[PATH_CAP])
+{
+	snprintf(path, PATH_CAP, "%s/%s", dir, name);
+	return path;
+}
+
 /* A template in a file of its own would be taken for the new vocabulary's. */
 static int
 check_inside(const char *dir, struct gv_error *e)
 {
-	static const char *const name[] = {
+	static const char *const template[] = {
 	    "chat_template.jinja", "chat_template.json"};
-	char path[GV_PATH_MAX + 32];
+	static const char *const ours[] = {VOCABULARY, CONFIG};
+	char path[PATH_CAP];
+	struct stat st;
 	size_t i;
 
 	if (access(dir, W_OK | X_OK))
 		return gv_fail(e, GV_ERR_SYS, "cannot write to '%s':", dir);
-	for (i = 0; i < sizeof name / sizeof *name; i++) {
-		snprintf(path, sizeof path, "%s/%s", dir, name[i]);
-		if (!access(path, F_OK))
+	for (i = 0; i < sizeof template / sizeof *template; i++)
+		if (!access(in_dir(dir, template[i], path), F_OK))
 			return gv_fail(e, GV_ERR_MATCH,
 			    "'%s' is another vocabulary's", path);
-	}
+	for (i = 0; i < sizeof ours / sizeof *ours; i++)
+		if (!stat(in_dir(dir, ours[i], path), &st) &&
+		    !S_ISREG(st.st_mode))
+			return gv_fail(
+			    e, GV_ERR_FORMAT, "'%s' is not a file", path);
 	return 0;
 }
 
@@ -209,13 +228,66 @@ gv_learn_check(const char *dir, struct gv_error *e)
 	return rc ? gv_fail(e, GV_ERR_SYS, "cannot make '%s':", dir) : 0;
 }
 
+/* Moves a file to another directory; none to move is no error if `may_lack`. */
+static int
+move(const char *from, const char *name, const char *to, bool may_lack,
+    struct gv_error *e)
+{
+	char a[PATH_CAP], b[PATH_CAP];
+
+	if (!rename(in_dir(from, name, a), in_dir(to, name, b)) ||
+	    (may_lack && errno == ENOENT))
+		return 0;
+	return gv_fail(e, GV_ERR_SYS, "cannot rename '%s' to '%s':", a, b);
+}
+
+/* Both files are complete in `tmp`, a new directory inside `dir`.  The old
+ * vocabulary steps aside first and the new one comes last: a crash in between
+ * leaves none, which is noticed, and never one with another's template. */
+static int
+put_in_place(const char *tmp, const char *dir, struct gv_error *e)
+{
+	struct gv_error quiet = {0};
+	char aside[PATH_CAP];
+
+	if (mkdir(in_dir(tmp, "old", aside), 0777))
+		return gv_fail(e, GV_ERR_SYS, "cannot make '%s':", aside);
+	if (move(dir, VOCABULARY, aside, true, e))
+		return e->code;
+	if (!move(dir, CONFIG, aside, true, e)) {
+		if (!move(tmp, CONFIG, dir, false, e) &&
+		    !move(tmp, VOCABULARY, dir, false, e))
+			return gv_dir_sync(dir, e);
+		(void)!move(dir, CONFIG, tmp, true, &quiet);
+		(void)!move(aside, CONFIG, dir, true, &quiet);
+	}
+	(void)!move(aside, VOCABULARY, dir, true, &quiet);
+	return e->code;
+}
+
+/* Replaces the two files in a directory that holds others, too. */
+static int
+replace(struct gv_bpe_train *b, const char *dir, struct gv_error *e)
+{
+	char path[PATH_CAP];
+	struct gv_dir *d;
+
+	if (check_inside(dir, e) ||
+	    gv_dir_begin(&d, in_dir(dir, ".tokenizer", path), e))
+		return e->code;
+	if (!gv_bpe_train_write(b, gv_dir_tmp(d), e))
+		(void)!put_in_place(gv_dir_tmp(d), dir, e);
+	gv_dir_abort(&d);
+	return e->code;
+}
+
 int
 gv_learn_write(struct gv_bpe_train *b, const char *dir, struct gv_error *e)
 {
 	struct gv_dir *d;
 
 	if (!access(dir, F_OK))
-		return gv_bpe_train_write(b, dir, e);
+		return replace(b, dir, e);
 	if (gv_dir_begin(&d, dir, e))
 		return e->code;
 	if (gv_bpe_train_write(b, gv_dir_tmp(d), e)) {

@@ -32,12 +32,17 @@ int gv_learn_next(
 void gv_learn_close(struct gv_learn **l);
 
 /* Fails at once where gv_learn_write() would when all has been learned: where
- * `dir` can't be written or made.  GV_ERR_MATCH where it holds the template of
+ * `dir` can't be written or made, or has something else by the names of its
+ * files.  GV_ERR_MATCH where it holds the template of
  * another vocabulary in a file of its own, which would go on to be used. */
 int gv_learn_check(const char *dir, struct gv_error *e) GV_USE_RESULT;
 
-/* Writes what was learned.  A new directory appears with all its files; in one
- * that is there, as that of a model, each file is replaced. */
+/* Writes what was learned.  A new directory appears with both its files.  In
+ * one that is there, as that of a model, they are replaced when both are
+ * complete, and after an error are what they were, unless the message says that
+ * only the last sync failed.  A crash between the last renames can leave the
+ * directory without a tokenizer.json, and the old pair in
+ * .tokenizer.tmp.PID/old, but not with files of two vocabularies. */
 int gv_learn_write(
     struct gv_bpe_train *b, const char *dir, struct gv_error *e) GV_USE_RESULT;
 

@@ -90,6 +90,39 @@ ok "another vocabulary in its place" gv-tokenize train -v 300 \
 	--template chatml -o mixed "$G/corpus.txt"
 is "... and its template" "$(gv-tokenize -m mixed --chat --show chat.jsonl |
 	grep -c 'im_start')" 4
+mkdir mixed/old
+mv mixed/*.json mixed/old
+mkdir mixed/tokenizer_config.json
+must_fail 1 "a directory by the name of a file" \
+	gv-tokenize train -v 300 -o mixed "$G/corpus.txt"
+rmdir mixed/tokenizer_config.json
+# Any of the calls fails that write the two files and put them in place; a
+# fault in telling the disk of it, at last, comes when they are there.
+gv-tokenize train -v 300 -o new "$G/corpus.txt"
+mixed=''
+for f in write:ENOSPC fsync:EIO rename:EIO; do
+	failed=0
+	for i in 1 2 3 4 5 6 7; do
+		cp mixed/old/*.json mixed
+		head -c 8 /dev/zero >count
+		want=new
+		LD_PRELOAD=$B/tests/fault/fail.so GV_FAULT=$f:$i GV_FAULT_FD=9 \
+			gv-tokenize train -v 300 -o mixed "$G/corpus.txt" \
+			9<>count 2>said || {
+			failed=$((failed + 1))
+			grep -q "sync 'mixed'" said || want=mixed/old
+		}
+		diff -r -x old mixed $want >/dev/null || mixed="$mixed $f:$i"
+	done
+	echo "$f $failed"
+done >faults
+is "the files are both old or both new whatever fails" "$mixed" ''
+is "... which is said" "$(cat faults)" "write:ENOSPC 2
+fsync:EIO 3
+rename:EIO 6"
+is "... and nothing else stays" "$(ls -A mixed)" "old
+tokenizer.json
+tokenizer_config.json"
 
 # ---- statistics
 ok "stats" gv-tokenize stats -m nano --against chatml --json -o stats.json \
@@ -143,6 +176,17 @@ ok "rows of a model" sh -c 'gv-model init vlm_tiny --tokenizer nano \
 is "... are 16" "$(back nano tiny.gv | head -1 | grep -o '<|image|>' | wc -l)" 33
 must_fail 1 "a path too many" sh -c 'jq -c ".image = [\"a\", \"b\", \"c\"]" \
 	c.jsonl | sed -n 2p | gv-tokenize -m nano --chat --image-rows 3'
+echo '{"image": "", "messages": [{"role": "user", "content": "q"}]}' >i.jsonl
+must_fail 1 "a path without a name" gv-tokenize -m nano --chat \
+	--image-rows 1 i.jsonl
+said "... is no picture" "'image': neither a path"
+# gv-decode takes these lines, one with --field messages
+echo '{"image": {"bytes": "aa", "path": "x"}, "messages": [{"role": "user", "content": "q"}]}
+{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "input_image", "image_url": "x"}, {"type": "text", "text": "q"}]}]}' >i.jsonl
+is "pictures as other data sets have them" "$(gv-tokenize -m nano --chat \
+	--image-rows 1 i.jsonl | gv-tokenize -m nano --decode --specials)" \
+	"<|bos|><|user_start|><|image|>q<|user_end|>
+<|bos|><|user_start|><|image|><|image|>q<|user_end|>"
 
 # ---- prompts
 cat >p.jsonl <<'EOF'
