@@ -463,6 +463,23 @@ region(struct nfc *f, const char *s, size_t n, struct gv_error *e)
 	return 0;
 }
 
+/* How many bytes at the start are ASCII. */
+static size_t
+ascii(const char *s, size_t n)
+{
+	uint64_t w;
+	size_t i;
+
+	for (i = 0; i + sizeof w <= n; i += sizeof w) {
+		memcpy(&w, s + i, sizeof w);
+		if (w & 0x8080808080808080)
+			break;
+	}
+	while (i < n && (unsigned char)s[i] < 0x80)
+		i++;
+	return i;
+}
+
 int
 gv_nfc(const char *s, size_t n, char **out, size_t *len, struct gv_error *e)
 {
@@ -474,7 +491,8 @@ gv_nfc(const char *s, size_t n, char **out, size_t *len, struct gv_error *e)
 	/* `before` is where the character before i starts, or i. */
 	while (i < n) {
 		if ((unsigned char)s[i] < 0x80) {
-			before = i++;
+			i += ascii(s + i, n - i);
+			before = i - 1;
 			continue;
 		}
 		l = gv_utf8_next(s + i, n - i, &c);
