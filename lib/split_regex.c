@@ -154,6 +154,29 @@ read_escape(const char *p, struct escape *x)
 	return false;
 }
 
+/* What the reference reads otherwise of an interval: {1,3}+ is one that is
+ * repeated, {2}? one that may be absent, and {,3} one from 0.  NULL if this is
+ * no such interval. */
+static const char *
+unlike_interval(const char *p)
+{
+	static const char digits[] = "0123456789";
+	size_t n = strspn(p + 1, digits), m = 0;
+	bool comma = p[1 + n] == ',';
+	const char *end;
+
+	if (comma)
+		m = strspn(p + 2 + n, digits);
+	end = p + 1 + n + comma + m;
+	if (*end != '}' || n + m == 0)
+		return NULL;
+	if (!n)
+		return "{,n}";
+	if (end[1] == '+')
+		return "{n}+";
+	return end[1] == '?' && !comma ? "{n}?" : NULL;
+}
+
 /* What means something else to the reference, or can't be said of it. */
 static const char *
 unlike(const char *p, bool class)
@@ -169,7 +192,18 @@ unlike(const char *p, bool class)
 	for (i = 0; i < n; i++)
 		if (!strncmp(p, no[i], strlen(no[i])))
 			return no[i];
-	return NULL;
+	return *p == '{' && !class ? unlike_interval(p) : NULL;
+}
+
+/* The bytes of an escape, with what is in braces behind it: \x{b5} */
+static size_t
+escaped(const char *p)
+{
+	size_t n = 2;
+
+	if (strchr("xopP", p[1]) && p[2] == '{')
+		n += strcspn(p + 2, "}");
+	return n + (p[n] == '}' && n > 2);
 }
 
 /* Copies the pattern with its classes as the reference reads them.  A negated
@@ -194,8 +228,8 @@ rewrite(struct text *t, const char *p, struct gv_error *e)
 			continue;
 		}
 		if (!read_escape(p, &x) || (x.negated && class)) {
-			x.bytes = 2;
-			put(t, p, 2);
+			x.bytes = escaped(p);
+			put(t, p, x.bytes);
 			continue;
 		}
 		if (!class)

@@ -17,7 +17,7 @@
 #define YOUNG_NS    2000000000LL /* the coarsest clock of a file system */
 
 /* To be changed with the layout, or with what loading makes of a file. */
-static const char magic[16] = "gv-tokenizer 7\n";
+static const char magic[16] = "gv-tokenizer 8\n";
 
 enum {
 	TOK,

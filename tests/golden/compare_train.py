@@ -20,12 +20,13 @@ import sys
 import tempfile
 import time
 
-from compare_tokens import B, QWEN2, Ours
+from compare_tokens import B, O200K, QWEN2, Ours
 from tokenizers import (Regex, Tokenizer, models, normalizers, pre_tokenizers,
                         trainers)
 
 N = 32768
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False)
+LLAMA3 = QWEN2.replace(r'\p{N}|', r'\p{N}{1,3}|')  # cl100k_base's ids, too
 
 
 def split(pattern):
@@ -36,7 +37,9 @@ def split(pattern):
 
 FAMILIES = {
     'qwen2': (normalizers.NFC(), split(QWEN2)),
-    'llama3': (None, split(QWEN2.replace(r'\p{N}|', r'\p{N}{1,3}|'))),
+    'llama3': (None, split(LLAMA3)),
+    'cl100k': (None, split(LLAMA3)),
+    'o200k': (None, split(O200K)),
     'gpt2': (None, GPT2),
     'smollm': (None, pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True), GPT2])),

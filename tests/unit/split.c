@@ -144,8 +144,8 @@ chains(void)
 static void
 refused(void)
 {
-	static const char *const no[] = {
-	    "\\h+", "[a&&b]", "[a[b]]", "(?m:.)", "\\R", "(*ACCEPT)", "[\\h]"};
+	static const char *const no[] = {"\\h+", "[a&&b]", "[a[b]]", "(?m:.)",
+	    "\\R", "(*ACCEPT)", "[\\h]", "\\p{N}{1,3}+", "a{2}?", "a{,3}"};
 	struct gv_error e = {0};
 	struct gv_split *p;
 	char nine[18];
@@ -163,6 +163,7 @@ refused(void)
 	    "nine patterns: %s", e.msg);
 	gv_error_clear(&e);
 	CUT("^b", "a\nb", "a\n|b");
+	CUT("\\x{61}+|b{1,2}?|[{1}]+|c{2,}", "aabb{}ccc", "aa|b|b|{}|ccc");
 	CUT("\\w+", "a\xcc\x81_1\xe2\x93\x90-b", "a\xcc\x81_1\xe2\x93\x90|-|b");
 	CUT("\\p{Lu}+|[^\\p{^Nd}]", "aB1\xf0\x90\xb5\x90",
 	    "a|B|1|\xf0\x90\xb5\x90");
