@@ -370,18 +370,6 @@ measure(const char *const *dirs, size_t n, const char *const *file, int files)
 	return report;
 }
 
-static void
-print_json(struct gv_out *out, const json_t *report, struct gv_error *e)
-{
-	char *s = gv_json_text(report, JSON_COMPACT | JSON_REAL_PRECISION(15));
-
-	if (!s)
-		gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	else
-		gv_out_printf(out, e, "%s\n", s);
-	gv_free(s);
-}
-
 static int
 stats(int argc, char **argv)
 {
@@ -404,11 +392,11 @@ stats(int argc, char **argv)
 	for (i = 0; i < against.n; i++)
 		dirs.v[dirs.n++] = against.v[i];
 	report = measure(dirs.v, dirs.n, file, n);
-	if (common.json)
-		print_json(out, report, &e);
-	else
-		(void)!gv_token_stats_print(out, report, &e);
-	if (e.code || gv_out_commit(&out, &e))
+	if (common.json ? gv_json_write(out, report,
+			      JSON_COMPACT | JSON_REAL_PRECISION(15), &e)
+			: gv_token_stats_print(out, report, &e))
+		cli_die(&e);
+	if (gv_out_commit(&out, &e))
 		cli_die(&e);
 	json_decref(report);
 	gv_free(dirs.v);
@@ -426,8 +414,9 @@ check_options(void)
 	bool marked = k->start || k->end || k->out_start || k->out_end;
 
 	if (chat + prompt + text + decode != 1)
-		cli_usage("one of --chat, --prompt, --text and --decode is "
-			  "needed");
+		cli_usage(
+		    "exactly one of --chat, --prompt, --text and --decode is "
+		    "needed");
 	if (!model)
 		cli_usage("-m DIR is needed");
 	if ((image_rows || tiles || c->form || c->no_thinking || c->date ||

@@ -258,26 +258,21 @@ static int
 write_json(json_t *o, const char *dir, const char *name, struct gv_error *e)
 {
 	size_t cap = strlen(dir) + strlen(name) + 2;
-	char *path = gv_alloc(cap, 1), *text = NULL;
+	char *path = gv_alloc(cap, 1);
 	struct gv_out *out = NULL;
 
-	if (o)
-		text = gv_json_text(o, JSON_INDENT(2));
-	json_decref(o);
-	if (!path || !text) {
+	if (!path || !o) {
 		gv_fail(e, GV_ERR_NOMEM, "out of memory");
 		goto done;
 	}
 	snprintf(path, cap, "%s/%s", dir, name);
 	if (gv_out_open(&out, path, false, true, e) ||
-	    gv_out_write(out, text, strlen(text), e) ||
-	    gv_out_write(out, "\n", 1, e)) {
+	    gv_json_write(out, o, JSON_INDENT(2), e))
 		gv_out_abort(&out);
-		goto done;
-	}
-	(void)!gv_out_commit(&out, e); /* the code is in e */
+	else
+		(void)!gv_out_commit(&out, e); /* the code is in e */
 done:
-	gv_free(text);
+	json_decref(o);
 	gv_free(path);
 	return e->code;
 }

@@ -21,7 +21,18 @@ int
 gv_chat_check(const struct gv_tokenizer *t, const struct gv_chat_how *how,
     struct gv_error *e)
 {
-	return gv_chat_form(t, how->form, e) ? 0 : e->code;
+	const struct gv_chat_form *f = gv_chat_form(t, how->form, e);
+	const char *no = NULL;
+
+	if (!f)
+		return e->code;
+	if (how->no_thinking && f->write != gv_chat_qwen3)
+		no = "thoughts";
+	if (how->date && f->write != gv_chat_llama31)
+		no = "a date";
+	return no ? gv_fail(
+			e, GV_ERR_NOSUP, "%s has no place for %s", f->name, no)
+		  : 0;
 }
 
 int

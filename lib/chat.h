@@ -78,7 +78,8 @@ const char *gv_chat_form_name(size_t i);
 const char *gv_chat_of(const struct gv_tokenizer *t);
 
 /* GV_ERR_NOSUP, saying which template or which vocabulary, unless this can be
- * rendered at all: for a program that wants to know before its first line. */
+ * rendered at all, thoughts and date included: for a program that wants to know
+ * before its first line. */
 int gv_chat_check(const struct gv_tokenizer *t, const struct gv_chat_how *how,
     struct gv_error *e) GV_USE_RESULT;
 

@@ -101,6 +101,20 @@ gv_json_text(const json_t *v, size_t flags)
 	return NULL;
 }
 
+int
+gv_json_write(
+    struct gv_out *o, const json_t *v, size_t flags, struct gv_error *e)
+{
+	char *s = gv_json_text(v, flags);
+
+	if (!s)
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	if (!gv_out_write(o, s, strlen(s), e))
+		(void)!gv_out_write(o, "\n", 1, e); /* the code is in e */
+	free(s);
+	return e->code;
+}
+
 json_t *
 gv_json_copy(const json_t *v)
 {

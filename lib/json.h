@@ -13,6 +13,7 @@
 #define GV_JSON_H
 
 #include "err.h"
+#include "io.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -41,6 +42,10 @@ int gv_json_load(json_t **out, const char *path, size_t max,
 /* The value as NUL-terminated text, with jansson's JSON_... flags; freed with
  * gv_free().  NULL without memory. */
 char *gv_json_text(const json_t *v, size_t flags);
+
+/* Writes it to `o`, and a newline. */
+int gv_json_write(struct gv_out *o, const json_t *v, size_t flags,
+    struct gv_error *e) GV_USE_RESULT;
 
 /* A deep copy; NULL without memory. */
 json_t *gv_json_copy(const json_t *v);

@@ -284,6 +284,11 @@ must_fail 2 "half a mark" gv-tokenize -m chatml --chat --tool-start '<<' m.jsonl
 must_fail 2 "a template that isn't there" gv-tokenize -m chatml --chat \
 	--template vicuna c.jsonl
 said "... is named" "no template 'vicuna'"
+must_fail 1 "a date where the template says none" gv-tokenize -m chatml \
+	--chat --date '1 Jan 2027' c.jsonl
+said "... is named" "chatml has no place for a date"
+must_fail 1 "no thoughts where it never has any" gv-tokenize -m chatml \
+	--prompt --no-thinking c.jsonl
 must_fail 1 "one that the vocabulary can't write" gv-tokenize -m chatml --chat \
 	--template llama3 c.jsonl
 must_fail 2 "templates are for chats" gv-tokenize -m chatml --text \
