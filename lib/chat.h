@@ -99,8 +99,9 @@ int gv_chat_check(const struct gv_tokenizer *t, const struct gv_chat_how *how,
  *
  * Roles are system, user, assistant and, where the template has tools or writes
  * any role, tool.  An assistant's "tool_calls" and "reasoning_content", and
- * `tools` (a list of functions, or NULL), are as in transformers.  JSON in a
- * prompt is spelled as Python spells it.  What the template has no place for is
+ * `tools` (a list of functions, or NULL), are as in transformers, which leaves
+ * thoughts out where the template has no place for them.  JSON in a prompt is
+ * spelled as Python spells it.  What else the template has no place for is
  * GV_ERR_NOSUP by name.
  *
  * Appends to *r, so that several sequences can share one (targets never cross).

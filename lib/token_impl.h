@@ -1,12 +1,13 @@
 /* The inside of a tokenizer, shared by the files that make it up: token.c
  * (opening and looking up), token_open.c (which files), token_load.c
- * (tokenizer.json), token_vocab.c (its tokens), token_merges.c (its merges),
- * token_spell.c (how these spell bytes), token_scan.c (finding them in its
- * text), token_tiktoken.c and token_clip.c (other files), token_image.c (the
- * compiled form), token_encode.c (from text to stretches of it),
- * token_added.c (added tokens in it), token_threads.c (long texts), bpe.c
- * (from these to ids), bpe_index.c, bpe_trie.c, bpe_match.c, bpe_run.c and
- * bpe_merge.c (the merges of a piece), chat_form.c (the model's chat template).
+ * (tokenizer.json), token_rules.c (how it prepares and cuts text),
+ * token_vocab.c (its tokens), token_merges.c (its merges), token_spell.c (how
+ * these spell bytes), token_scan.c (finding them in its text), token_tiktoken.c
+ * and token_clip.c (other files), token_image.c (the compiled form),
+ * token_encode.c (from text to stretches of it), token_added.c (added tokens in
+ * it), token_threads.c (long texts), bpe.c (from these to ids), bpe_index.c,
+ * bpe_trie.c, bpe_match.c, bpe_run.c and bpe_merge.c (the merges of a piece),
+ * chat_form.c (the model's chat template).
  * Not part of the library's interface.
  */
 #ifndef GV_TOKEN_IMPL_H
@@ -176,6 +177,14 @@ bool gv_scan_number(const char **p, const char *end, int64_t *v);
 
 /* For these: an error, of which nobody hears. */
 int gv_scan_refuse(struct gv_error *e);
+
+/* token_rules.c: how a tokenizer.json says that text is prepared, cut and
+ * decoded, or GV_ERR_NOSUP by name. */
+int gv_token_rules(struct gv_tokenizer *t, const json_t *tokenizer,
+    struct gv_error *e) GV_USE_RESULT;
+
+/* GV_ERR_NOSUP: `what` of this type, a text, is not supported. */
+int gv_token_nosup(struct gv_error *e, const char *what, const json_t *type);
 
 /* token_load.c: fills in everything up to `cache` from tokenizer.json. */
 int gv_token_load(struct gv_tokenizer *t, const json_t *o,
