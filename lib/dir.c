@@ -289,6 +289,20 @@ gv_dir_abort(struct gv_dir **out)
 	dir_free(d);
 }
 
+void
+gv_dir_hold(struct gv_dir *d)
+{
+	gv_cleanup_drop(d->slot);
+	d->slot = -1;
+}
+
+void
+gv_dir_leave(struct gv_dir **out)
+{
+	dir_free(*out);
+	*out = NULL;
+}
+
 /* ---- keeping house ------------------------------------------------------- */
 
 int

@@ -60,6 +60,11 @@ int gv_dir_commit(struct gv_dir **d, struct gv_error *e) GV_USE_RESULT;
 /* Removes what was built and frees; NULL is allowed. */
 void gv_dir_abort(struct gv_dir **d);
 
+/* From now on gv_dir_cleanup() leaves the directory alone: it holds something
+ * that must not be lost.  gv_dir_leave() frees and leaves it, too. */
+void gv_dir_hold(struct gv_dir *d);
+void gv_dir_leave(struct gv_dir **d);
+
 /* Removes all directories under construction and the files of locks that are
  * held; async-signal-safe, for a handler that is about to end the process. */
 void gv_dir_cleanup(void);

@@ -243,9 +243,10 @@ move(const char *from, const char *name, const char *to, bool may_lack,
 
 /* Both files are complete in `tmp`, a new directory inside `dir`.  The old
  * vocabulary steps aside first and the new one comes last: a crash in between
- * leaves none, which is noticed, and never one with another's template. */
+ * leaves none, which is noticed, and never one with another's template.  *kept:
+ * the old files could not be put back, and are in tmp/old. */
 static int
-put_in_place(const char *tmp, const char *dir, struct gv_error *e)
+put_in_place(const char *tmp, const char *dir, bool *kept, struct gv_error *e)
 {
 	struct gv_error quiet = {0};
 	char aside[PATH_CAP];
@@ -262,6 +263,7 @@ put_in_place(const char *tmp, const char *dir, struct gv_error *e)
 		(void)!move(aside, CONFIG, dir, true, &quiet);
 	}
 	(void)!move(aside, VOCABULARY, dir, true, &quiet);
+	*kept = quiet.code != 0;
 	return e->code;
 }
 
@@ -271,13 +273,19 @@ replace(struct gv_bpe_train *b, const char *dir, struct gv_error *e)
 {
 	char path[PATH_CAP];
 	struct gv_dir *d;
+	bool kept = false;
 
 	if (check_inside(dir, e) ||
 	    gv_dir_begin(&d, in_dir(dir, ".tokenizer", path), e))
 		return e->code;
-	if (!gv_bpe_train_write(b, gv_dir_tmp(d), e))
-		(void)!put_in_place(gv_dir_tmp(d), dir, e);
-	gv_dir_abort(&d);
+	if (!gv_bpe_train_write(b, gv_dir_tmp(d), e)) {
+		gv_dir_hold(d);
+		(void)!put_in_place(gv_dir_tmp(d), dir, &kept, e);
+	}
+	if (kept)
+		gv_dir_leave(&d);
+	else
+		gv_dir_abort(&d);
 	return e->code;
 }
 

@@ -40,9 +40,10 @@ int gv_learn_check(const char *dir, struct gv_error *e) GV_USE_RESULT;
 /* Writes what was learned.  A new directory appears with both its files.  In
  * one that is there, as that of a model, they are replaced when both are
  * complete, and after an error are what they were, unless the message says that
- * only the last sync failed.  A crash between the last renames can leave the
+ * only the last sync failed.  Death between the last renames can leave the
  * directory without a tokenizer.json, and the old pair in
- * .tokenizer.tmp.PID/old, but not with files of two vocabularies. */
+ * .tokenizer.tmp.PID/old, but not with files of two vocabularies; and so can an
+ * error there, if the old pair can't be put back either. */
 int gv_learn_write(
     struct gv_bpe_train *b, const char *dir, struct gv_error *e) GV_USE_RESULT;
 
