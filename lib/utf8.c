@@ -411,14 +411,23 @@ struct nfc {
 	size_t len, out_cap;
 };
 
+/* Makes room for n more bytes of output. */
 static int
-append(struct nfc *f, const char *s, size_t n, struct gv_error *e)
+reserve(struct nfc *f, size_t n, struct gv_error *e)
 {
 	void *p = f->out;
 
 	if (gv_grow(&p, &f->out_cap, f->len + n, 1))
 		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
 	f->out = p;
+	return 0;
+}
+
+static int
+append(struct nfc *f, const char *s, size_t n, struct gv_error *e)
+{
+	if (reserve(f, n, e))
+		return e->code;
 	if (n)
 		memcpy(f->out + f->len, s, n);
 	f->len += n;
@@ -453,13 +462,10 @@ region(struct nfc *f, const char *s, size_t n, struct gv_error *e)
 	}
 	got = utf8proc_normalize_utf32(
 	    f->c, (utf8proc_ssize_t)k, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-	for (j = 0; j < got; j++) {
-		char u[4];
-		size_t len = gv_utf8_put((uint32_t)f->c[j], u);
-
-		if (append(f, u, len, e))
-			return e->code;
-	}
+	if (reserve(f, 4 * (size_t)(got > 0 ? got : 0), e))
+		return e->code;
+	for (j = 0; j < got; j++)
+		f->len += gv_utf8_put((uint32_t)f->c[j], f->out + f->len);
 	return 0;
 }
 
