@@ -39,8 +39,8 @@ void cli_die_of(int sig); /* by the signal's default action */
 _Noreturn void cli_die(const struct gv_error *e);
 _Noreturn void cli_usage(const char *fmt, ...) GV_PRINTF(1, 2);
 
-/* Before cli_start(): what fails ends with 2, in a program whose 1 is an answer,
- * as cmp(1)'s is. */
+/* Before cli_start(): what fails ends with 2, in a program whose 1 is an
+ * answer, as cmp(1)'s is. */
 void cli_answers(void);
 
 /* "prog: message" on stderr, and go on.  For records that --max-errors lets

@@ -1,6 +1,6 @@
 /* The inside of the search from the left: what its tables (bpe_index.c,
- * bpe_trie.c), the search (bpe_match.c) and what it leaves out (bpe_run.c) share.  Not part of
- * the library's interface. */
+ * bpe_trie.c), the search (bpe_match.c) and what it leaves out (bpe_run.c)
+ * share.  Not part of the library's interface. */
 #ifndef GV_BPE_PRIV_H
 #define GV_BPE_PRIV_H
 

@@ -1,9 +1,9 @@
 /* The trie of all tokens that merging arrives at, as a double array.
  *
- * A node's tokens are sorted by the next byte when its children are placed, so a
- * byte of a token is looked at once; and by depth, so that a few tokens' bytes
- * are looked at together.  Of the last blocks it is known by the bit which slots
- * are free: each in turn is tried for the first child.
+ * A node's tokens are sorted by the next byte when its children are placed, so
+ * a byte of a token is looked at once; and by depth, so that a few tokens'
+ * bytes are looked at together.  Of the last blocks it is known by the bit
+ * which slots are free: each in turn is tried for the first child.
  *
  * Source: Aoe, "An efficient digital search algorithm by using a double-array
  * structure" (1989); by exclusive or, as Yoshinaga's cedar has it.

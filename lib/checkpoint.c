@@ -2,11 +2,11 @@
 #include "checkpoint.h"
 
 #include "dir.h"
+#include "files.h"
 #include "io.h"
 #include "json.h"
 #include "mem.h"
 #include "sha.h"
-#include "token.h"
 #include "banned.h"
 
 #include <dirent.h>
@@ -18,27 +18,6 @@ static const char *const hashed[] = {
     "config.json", "model.safetensors", "optimizer.safetensors", "state.json"};
 #define MAX_JSON ((size_t)16 << 20)
 #define HASHED   (sizeof hashed / sizeof *hashed)
-
-int
-gv_model_copy_files(const char *from, const char *to, struct gv_error *e)
-{
-	char vocabulary[256];
-	const char *const names[] = {vocabulary, "tokenizer_config.json",
-	    "special_tokens_map.json", "added_tokens.json", "vocab.json",
-	    "merges.txt", "chat_template.jinja", "chat_template.json"};
-	char a[GV_PATH_MAX], b[GV_PATH_MAX];
-	size_t i;
-
-	if (gv_tokenizer_file(from, vocabulary, e))
-		return e->code;
-	for (i = 0; i < sizeof names / sizeof *names; i++) {
-		snprintf(a, sizeof a, "%s/%s", from, names[i]);
-		snprintf(b, sizeof b, "%s/%s", to, names[i]);
-		if (!access(a, F_OK) && gv_copy_file(a, b, e))
-			return e->code;
-	}
-	return 0;
-}
 
 static int
 write_json(const char *path, const json_t *o, struct gv_error *e)
@@ -197,7 +176,7 @@ fill(const struct gv_dir *d, struct gv_model *m, struct gv_optim *o,
 	char path[GV_PATH_MAX];
 
 	if (gv_model_save(m, gv_dir_tmp(d), GV_F32, e) ||
-	    gv_model_copy_files(model_dir, gv_dir_tmp(d), e) ||
+	    gv_copy_tokenizer(model_dir, gv_dir_tmp(d), e) ||
 	    gv_optim_save(
 		o, gv_dir_path(d, "optimizer.safetensors", path), e) ||
 	    write_state(d, s, e) || write_manifest(d, e))

@@ -34,12 +34,6 @@ struct gv_run_state {
 	char input[65]; /* digest of the input's HEAD */
 };
 
-/* Copies what a model directory has besides weights and configuration
- * (tokenizer.json, tokenizer_config.json, and their like) from one directory
- * to another. */
-int gv_model_copy_files(
-    const char *from, const char *to, struct gv_error *e) GV_USE_RESULT;
-
 /* Writes RUN/step-N and RUN/latest, then removes all but the newest `keep`
  * checkpoints.  model_dir is where tokenizer files are copied from. */
 int gv_checkpoint_save(const char *run, struct gv_model *m, struct gv_optim *o,

@@ -1,7 +1,6 @@
 /* Small files from one model directory to another. */
 #include "files.h"
 
-#include "checkpoint.h"
 #include "dir.h"
 #include "gguf.h"
 #include "io.h"
@@ -35,6 +34,27 @@ gv_json_save(
 	}
 	gv_free(text);
 	return e->code;
+}
+
+int
+gv_model_copy_files(const char *from, const char *to, struct gv_error *e)
+{
+	char own[256];
+	const char *const names[] = {own, "tokenizer_config.json",
+	    "special_tokens_map.json", "added_tokens.json", "vocab.json",
+	    "merges.txt", "chat_template.jinja", "chat_template.json"};
+	char a[GV_PATH_MAX], b[GV_PATH_MAX];
+	size_t i;
+
+	if (gv_tokenizer_file(from, own, e))
+		return e->code;
+	for (i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(a, sizeof a, "%s/%s", from, names[i]);
+		snprintf(b, sizeof b, "%s/%s", to, names[i]);
+		if (!access(a, F_OK) && gv_copy_file(a, b, e))
+			return e->code;
+	}
+	return 0;
 }
 
 /* The directory of a file's path. */

@@ -15,6 +15,12 @@ extern "C" {
 int gv_json_save(const json_t *o, const char *dir, const char *name,
     struct gv_error *e) GV_USE_RESULT;
 
+/* Copies what a model directory has besides weights and configuration
+ * (tokenizer.json, tokenizer_config.json, and their like) from one directory
+ * to another. */
+int gv_model_copy_files(
+    const char *from, const char *to, struct gv_error *e) GV_USE_RESULT;
+
 /* Copies the vocabulary of a model to the directory `to`, with what belongs to
  * it.  That of a GGUF file is as gv_tokenizer_open() finds it. */
 int gv_copy_tokenizer(

@@ -1,10 +1,10 @@
 /* Fresh models. */
 #include "fresh.h"
 
-#include "checkpoint.h"
 #include "config.h"
 #include "config_edit.h"
 #include "dir.h"
+#include "files.h"
 #include "model.h"
 #include "token.h"
 #include "banned.h"
@@ -54,7 +54,7 @@ fill(struct gv_model *m, const char *dir, const struct gv_fresh_law *law,
 	if (gv_model_init(m, law->seed, e) ||
 	    gv_model_save(m, dir, law->dtype, e))
 		return e->code;
-	return law->tokenizer ? gv_model_copy_files(law->tokenizer, dir, e) : 0;
+	return law->tokenizer ? gv_copy_tokenizer(law->tokenizer, dir, e) : 0;
 }
 
 static int

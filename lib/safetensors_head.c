@@ -1,4 +1,4 @@
-/* The header of a safetensors file: no byte is believed before it is checked. */
+/* The header of a safetensors file: nothing is believed unchecked. */
 #include "safetensors_priv.h"
 
 #include "json.h"

@@ -1,5 +1,5 @@
-/* What the parts of safetensors.h share: files, their tensors' names and places,
- * and the steps by which a set of files is opened. */
+/* What the parts of safetensors.h share: files, their tensors' names and
+ * places, and the steps by which a set of files is opened. */
 #ifndef GV_SAFETENSORS_PRIV_H
 #define GV_SAFETENSORS_PRIV_H
 

@@ -1,5 +1,5 @@
-/* Which fields and records of a stream are meant: fields by their names, records
- * by their numbers and by their keys.
+/* Which fields and records of a stream are meant: fields by their names,
+ * records by their numbers and by their keys.
  *
  *	gv_selection_open(&s, &law, e);
  *	while (gv_inputs_next(&in, &rec, e) > 0 && !gv_selection_done(s, rec.n))

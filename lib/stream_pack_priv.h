@@ -6,8 +6,8 @@
  * goes, since records begin at multiples of 64.  So a gap is left in front of
  * each record, into which its head moves when the number is there:
  *
- *	gap | key, fields ...                   | payload, fields ..., pad | crc
- *	        | map, n | key, fields ... | pad | payload, fields ..., pad | crc
+ *	gap | key, fields ...               | payload, fields ..., pad | crc
+ *	      map, n | key, fields ... | pad | payload, fields ..., pad | crc
  *
  * Not for anybody but the writer.
  */

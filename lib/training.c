@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "dir.h"
 #include "files.h"
+#include "gguf.h"
 #include "mem.h"
 #include "plan.h"
 #include "prov.h"
@@ -71,12 +72,26 @@ check_eval(const struct gv_training *r, struct gv_error *e)
 	return e->code;
 }
 
+/* The vocabulary in a GGUF file goes along with the trained model: one that
+ * can't be read is told now, and not when there is something to lose. */
+static int
+check_vocabulary(const struct gv_training_opts *o, struct gv_error *e)
+{
+	struct gv_tokenizer *t = NULL;
+
+	if (o->output && gv_gguf_named(o->model) &&
+	    gv_open_vocabulary(&t, o->model, e))
+		return e->code;
+	gv_tokenizer_close(&t);
+	return 0;
+}
+
 static int
 open_models(struct gv_training *r, struct gv_error *e)
 {
 	const struct gv_training_opts *o = &r->o;
 
-	if (gv_reader_open(&r->in, o->input, e) ||
+	if (gv_reader_open(&r->in, o->input, e) || check_vocabulary(o, e) ||
 	    gv_backend_open(&r->k, o->device, o->threads, e) ||
 	    gv_model_open(&r->m, r->k, o->model, ~0u, e) ||
 	    (o->reference &&
@@ -418,7 +433,7 @@ write_model(struct gv_training *r, struct gv_error *e)
 	if (gv_dir_begin(&d, r->o.output, e))
 		return e->code;
 	if (gv_model_save(r->m, gv_dir_tmp(d), r->o.dtype, e) ||
-	    gv_model_copy_files(r->o.model, gv_dir_tmp(d), e)) {
+	    gv_copy_tokenizer(r->o.model, gv_dir_tmp(d), e)) {
 		gv_dir_abort(&d);
 		return e->code;
 	}

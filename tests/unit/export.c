@@ -1,8 +1,8 @@
 /* Exports: every part keeps its digest and so its numbers, names are those that
  * a reader of the part alone knows, shards keep to their size, rows of GGUF's
  * order come out in everybody's; and nothing is made of what is wrong. */
-#include "checkpoint.h"
 #include "export.h"
+#include "files.h"
 
 #include "blocks.h"
 #include "digest.h"

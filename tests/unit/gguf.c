@@ -6,6 +6,7 @@
 #include "philox.h"
 #include "scratch.h"
 #include "token.h"
+#include "training.h"
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -222,14 +223,38 @@ write_values(const struct gv_model *m, const struct gv_param *p)
 	pad();
 }
 
+/* The pairs of a small vocabulary. */
 static void
-write_model(const struct gv_model *m, const char *path)
+vocabulary_pairs(const char *kind, const char *pre)
+{
+	static const char *const tokens[] = {
+	    "a", "b", "1", "\304\240", "ab", "\304\240ab", "<|im_end|>"};
+	static const char *const merges[] = {"a b", "\304\240 ab"};
+	static const int32_t types[] = {1, 1, 1, 1, 1, 1, 3};
+
+	pair_text("tokenizer.ggml.model", kind);
+	pair_text("tokenizer.ggml.pre", pre);
+	pair_texts("tokenizer.ggml.tokens", tokens, 7);
+	pair_texts("tokenizer.ggml.merges", merges, 2);
+	string("tokenizer.ggml.token_type");
+	number(9, 4);
+	number(5, 4);
+	number(7, 8);
+	raw(types, sizeof types);
+	f.pairs++;
+	pair_u32("tokenizer.ggml.eos_token_id", 6);
+}
+
+static void
+write_model(const struct gv_model *m, const char *path, const char *kind)
 {
 	char name[160];
 	size_t i;
 
 	head();
 	sizes(m->cfg.model_type, &m->cfg.text);
+	if (kind)
+		vocabulary_pairs(kind, "smollm");
 	for (i = 0; i < m->nparams; i++) {
 		const struct gv_param *p = &m->param[i];
 
@@ -255,7 +280,7 @@ through(const char *dir)
 
 	must(gv_backend_open(&k, "cpu", 1, &e), &e);
 	must(gv_model_open(&m, k, dir, ~0u, &e), &e);
-	write_model(m, "m.gguf");
+	write_model(m, "m.gguf", NULL);
 	must(gv_model_open(&back, k, "m.gguf", ~0u, &e), &e);
 	is_int((long long)back->nparams, (long long)m->nparams,
 	    "%s: as many tensors", name);
@@ -327,23 +352,8 @@ blocks(const char *dir)
 static void
 vocabulary(const char *kind, const char *pre)
 {
-	static const char *const tokens[] = {
-	    "a", "b", "1", "\304\240", "ab", "\304\240ab", "<|im_end|>"};
-	static const char *const merges[] = {"a b", "\304\240 ab"};
-	static const int32_t types[] = {1, 1, 1, 1, 1, 1, 3};
-
 	head();
-	pair_text("tokenizer.ggml.model", kind);
-	pair_text("tokenizer.ggml.pre", pre);
-	pair_texts("tokenizer.ggml.tokens", tokens, 7);
-	pair_texts("tokenizer.ggml.merges", merges, 2);
-	string("tokenizer.ggml.token_type");
-	number(9, 4);
-	number(5, 4);
-	number(7, 8);
-	raw(types, sizeof types);
-	f.pairs++;
-	pair_u32("tokenizer.ggml.eos_token_id", 6);
+	vocabulary_pairs(kind, pre);
 	save("t.gguf");
 }
 
@@ -386,6 +396,98 @@ tokens(void)
 	ok(gv_tokenizer_open(&t, "t.gguf", &e) == GV_ERR_NOSUP &&
 		strstr(e.msg, "'tokenizer.ggml.pre' of 'tekken'"),
 	    "another cut: %s", e.msg);
+}
+
+/* ---- training ------------------------------------------------------------ */
+
+/* One record, of ids that both vocabularies have. */
+static void
+write_tokens(const char *path)
+{
+	static const int32_t id[] = {1, 2, 3, 4}, next[] = {2, 3, 4, -1};
+	static const int64_t T = 4;
+	struct gv_schema s = {0};
+	struct gv_error e = {0};
+	struct gv_writer *w;
+	struct gv_out *o;
+
+	must(gv_schema_init(&s, "tokens", &e), &e);
+	must(gv_schema_field(&s, "tokens", "I32 (T)", "", &e), &e);
+	must(gv_schema_field(&s, "targets", "I32 (T)", "", &e), &e);
+	must(gv_out_open(&o, path, true, false, &e), &e);
+	must(gv_writer_open(&w, o, &s, &e), &e);
+	must(gv_writer_begin(w, "k", &e), &e);
+	must(gv_writer_tensor(w, "tokens", 1, &T, id, &e), &e);
+	must(gv_writer_tensor(w, "targets", 1, &T, next, &e), &e);
+	must(gv_writer_end_rec(w, &e), &e);
+	must(gv_writer_close(&w, 0, &e), &e);
+	must(gv_out_commit(&o, &e), &e);
+	gv_schema_free(&s);
+}
+
+static int
+has_vocabulary(const char *dir)
+{
+	struct gv_error e = {0};
+	struct gv_tokenizer *t;
+	int n;
+
+	if (gv_tokenizer_open(&t, dir, &e))
+		return 0;
+	n = (int)gv_tokenizer_size(t);
+	gv_tokenizer_close(&t);
+	return n;
+}
+
+/* What is trained from a GGUF file has its vocabulary as JSON; where that can't
+ * be, nothing is trained. */
+static void
+training(const char *dir)
+{
+	struct gv_training_opts o = {.model = "w.gguf",
+	    .input = "x.gv",
+	    .output = "out",
+	    .device = "cpu",
+	    .threads = 1,
+	    .parts = 1u << GV_LANGUAGE,
+	    .dtype = GV_F32,
+	    .keep_run = true,
+	    .save_every = 1,
+	    .law = {.batch = 1,
+		.micro_tokens = 16,
+		.micro_images = 1,
+		.schedule = {.total = 1},
+		.keep = 1,
+		.optim = {.lr[GV_LANGUAGE] = 1e-3,
+		    .beta1 = .9,
+		    .beta2 = .999,
+		    .eps = 1e-8}}};
+	struct gv_training *r;
+	struct gv_error e = {0};
+	struct gv_model *m;
+	struct gvk *k;
+
+	write_tokens("x.gv");
+	must(gv_backend_open(&k, "cpu", 1, &e), &e);
+	must(gv_model_open(&m, k, dir, ~0u, &e), &e);
+	write_model(m, "w.gguf", "gpt2");
+	must(gv_training_open(&r, &o, &e), &e);
+	is_int(gv_training_run(r, &e), 1, "a step from GGUF: %s", e.msg);
+	gv_training_close(&r);
+	is_int(has_vocabulary("out"), 7, "the model has its vocabulary");
+	is_int(has_vocabulary("out.run/latest"), 7, "its checkpoint has");
+
+	o.output = "none";
+	write_model(m, "w.gguf", "llama");
+	is_int(gv_training_open(&r, &o, &e), GV_ERR_NOSUP,
+	    "a vocabulary that isn't read: %s", e.msg);
+	gv_error_clear(&e);
+	write_model(m, "w.gguf", NULL);
+	ok(gv_training_open(&r, &o, &e), "none at all: %s", e.msg);
+	ok(access("none", F_OK) && access("none.run", F_OK),
+	    "nothing was begun");
+	gv_model_close(&m);
+	gvk_close(&k);
 }
 
 /* ---- faults -------------------------------------------------------------- */
@@ -621,6 +723,7 @@ main(int argc, char **argv)
 	through(smollm);
 	through(qwen);
 	tokens();
+	training(smollm);
 	faults();
 	promises();
 	damage();
