@@ -180,7 +180,7 @@ gv_reader_advance(struct gv_reader *r)
 		r->w.have = r->map.size - (size_t)r->offset;
 	} else {
 		r->start += r->done;
-		r->w.base = r->buf + r->start;
+		r->w.base = r->buf ? r->buf + r->start : NULL;
 		r->w.have = r->fill - r->start;
 		r->w.more = more;
 		r->w.arg = r;
