@@ -199,6 +199,9 @@ decode(struct shared *s, struct gv_out *o, struct gv_error *e)
 
 		r = it->out.error.code ? bad(it, t.records, &t.bad, e)
 				       : gv_decode_put(w, &law, &it->out, e);
+		/* what is made of a list that rests isn't held back */
+		if (!r && it->rec.rests)
+			r = gv_out_flush(o, e);
 		if (r)
 			return r;
 		count(&t, &it->out);

@@ -353,11 +353,14 @@ gv_source_next(struct gv_source *s, struct gv_source_rec *r, struct gv_error *e)
 	r->n = r->parts = 0;
 	r->list = NULL;
 	r->line = 0;
+	r->rests = false;
 	r->key[0] = '\0';
 	gv_error_clear(&r->error);
 	for (;;) {
 		if (s->lines || s->tar || s->feed) {
 			got = next_inside(s, r, e);
+			r->rests =
+			    got > 0 && s->lines && gv_lines_rests(s->lines);
 			if (got)
 				return got;
 			close_operand(s);

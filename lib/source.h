@@ -81,6 +81,7 @@ struct gv_source_rec {
 	size_t parts, part_cap;
 	const char *list; /* the operand it is out of, NULL if it is one */
 	uint64_t line; /* its number there, from 1; 0 where there are none */
+	bool rests; /* the list had no more to give, for now */
 	struct gv_error error; /* nothing can be made of it, for this reason */
 };
 void gv_source_rec_free(struct gv_source_rec *r);

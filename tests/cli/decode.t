@@ -416,4 +416,20 @@ must_fail 1 "a closed output" sh -c "gv-decode -s 64 '$P' >&-"
 is "a reader that goes away: death by SIGPIPE, in silence" \
 	"$(cat rc) $(cat e)" "141 "
 unread names gv-decode -s 33 --root "$G" --paths -
+
+mkfifo slow
+for t in 1 3; do
+	gv-decode -s 33 --root "$G" --paths --threads $t slow >came &
+	exec 3>slow
+	echo rgb8.png >&3
+	i=0
+	until [ "$(wc -c <came)" -gt $((33 * 33 * 3)) ] || [ $i -eq 100 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	ok "a record is written while its list rests, $t threads" test $i -lt 100
+	exec 3>&-
+	wait
+	ok "... and the end" gv-stat --check came
+done
 finish
