@@ -65,7 +65,7 @@ write_model(struct gv_config *c, const char *to, const struct gv_fresh_law *law,
 	struct gvk *k = NULL;
 	struct gv_dir *d;
 
-	if (!gv_backend_open(&k, "cpu", 1, e) &&
+	if (!gv_backend_open(&k, "cpu", 0, e) &&
 	    !gv_model_new(&m, k, c, ~0u, e) && !gv_dir_begin(&d, to, e)) {
 		if (fill(m, gv_dir_tmp(d), law, e))
 			gv_dir_abort(&d);
