@@ -256,6 +256,19 @@ cli_progress_end(void)
 }
 
 int
+cli_json(json_t *o, struct gv_error *e)
+{
+	int bad =
+	    !o || json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
+
+	json_decref(o);
+	if (bad && !ferror(stdout))
+		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
+	putchar('\n');
+	return 0;
+}
+
+int
 cli_finish(void)
 {
 	struct gv_error e = {0};

@@ -17,6 +17,8 @@
 #include "err.h"
 #include "opt.h"
 
+#include <jansson.h>
+
 /* Parses the command line; ends the process for --help, --version and wrong
  * usage.  Returns the number of operands.  SIGINT, SIGTERM and SIGHUP remove
  * unfinished outputs, and kill programs that were started, before they end the
@@ -54,6 +56,10 @@ void cli_line(int level, const char *line);
  * -q.  cli_progress_end() clears it. */
 void cli_progress(const char *fmt, ...) GV_PRINTF(1, 2);
 void cli_progress_end(void);
+
+/* Prints a report as a line of JSON and takes its reference; NULL, as memory
+ * that ends, is GV_ERR_NOMEM.  Why stdout fails is for cli_finish() to say. */
+int cli_json(json_t *o, struct gv_error *e);
 
 /* Flushes and closes stdout; a full disk is an error here.  Returns 0. */
 int cli_finish(void);

@@ -1,7 +1,6 @@
 /* gv-diff: compares two streams, number by number. */
 #include "cli.h"
 #include "compare.h"
-#include "json.h"
 #include "mem.h"
 #include "selection.h"
 
@@ -245,7 +244,6 @@ print_json(struct gv_error *e)
 {
 	json_t *rows = json_array(), *only = json_array(), *o;
 	size_t i;
-	int bad;
 
 	json_array_append_new(rows, json_row("", &keys));
 	for (i = 0; i < pairs; i++)
@@ -256,13 +254,7 @@ print_json(struct gv_error *e)
 	    gv_reader_schema(in[0])->kind, gv_reader_schema(in[1])->kind,
 	    "records", (json_int_t)records[0], (json_int_t)records[1],
 	    "only_in_one", only, "fields", rows);
-	bad =
-	    !o || json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	json_decref(o);
-	if (bad && !ferror(stdout))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	putchar('\n');
-	return 0;
+	return cli_json(o, e);
 }
 
 int

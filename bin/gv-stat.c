@@ -146,7 +146,6 @@ print_json(struct gv_reader *r, const struct gv_summary *f, uint64_t recs,
 	json_t *fields = json_array(), *progs = json_array(), *o;
 	char q[4096];
 	size_t i;
-	int bad;
 
 	for (i = 0; i < s->nfields; i++)
 		json_array_append_new(fields, json_field(&s->fields[i], &f[i]));
@@ -160,13 +159,7 @@ print_json(struct gv_reader *r, const struct gv_summary *f, uint64_t recs,
 	    s->kind, "records", (json_int_t)recs, "bad",
 	    (json_int_t)gv_reader_bad(r), "bytes",
 	    (json_int_t)gv_reader_offset(r), "fields", fields, "prog", progs);
-	bad =
-	    !o || json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	json_decref(o);
-	if (bad && !ferror(stdout))
-		return gv_fail(e, GV_ERR_NOMEM, "out of memory");
-	putchar('\n');
-	return 0;
+	return cli_json(o, e);
 }
 
 static int

@@ -69,12 +69,8 @@ _Static_assert(sizeof(struct wide) == 64, "an entry is a cache line");
 struct gv_piece_cache {
 	struct entry slot[((size_t)1 << CACHE_BITS) + CACHE_PROBE];
 	struct wide wide[((size_t)1 << WIDE_BITS) + WIDE_PROBE];
-	_Atomic size_t seen; /* bytes of text, up to MANY */
 };
 
-/* Large pages make it quicker, and cost milliseconds: it gets them when so many
- * bytes have been looked up. */
-#define MANY       ((size_t)1 << 20)
 #define LARGE_PAGE ((size_t)2 << 20)
 #define CACHE_BYTES \
 	((sizeof(struct gv_piece_cache) + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1))

@@ -87,19 +87,27 @@ gv_st_sort(struct gv_st *s)
 }
 
 int
-gv_st_open(struct gv_st **out, const char *path, struct gv_error *e)
+gv_st_open_by(struct gv_st **out, const char *path,
+    int (*add)(struct gv_st *s, const char *path, struct gv_error *e),
+    struct gv_error *e)
 {
 	struct gv_st *s = gv_alloc(1, sizeof *s);
 
 	if (!s)
 		return gv_st_no_memory(e, path);
-	if (gv_st_add(s, path, e)) {
+	if (add(s, path, e)) {
 		gv_st_close(&s);
 		return e->code;
 	}
 	gv_st_sort(s);
 	*out = s;
 	return 0;
+}
+
+int
+gv_st_open(struct gv_st **out, const char *path, struct gv_error *e)
+{
+	return gv_st_open_by(out, path, gv_st_add, e);
 }
 
 void

@@ -27,24 +27,9 @@ add_gguf(struct gv_st *s, const char *path, struct gv_error *e)
 		en->t = *gv_gguf_tensor(s->gguf, i);
 		en->paired = gv_gguf_paired(s->gguf, i);
 	}
-	gv_st_sort(s);
 	return 0;
 }
 
-static int
-open_gguf(struct gv_st **out, const char *path, struct gv_error *e)
-{
-	struct gv_st *s = gv_alloc(1, sizeof *s);
-
-	if (!s)
-		return gv_st_no_memory(e, path);
-	if (add_gguf(s, path, e)) {
-		gv_st_close(&s);
-		return e->code;
-	}
-	*out = s;
-	return 0;
-}
 /* ---- shards -------------------------------------------------------------- */
 
 static int
@@ -206,7 +191,7 @@ gv_st_open_dir(struct gv_st **out, const char *dir, struct gv_error *e)
 	json_t *index = NULL;
 
 	if (gv_gguf_named(dir))
-		return open_gguf(out, dir, e);
+		return gv_st_open_by(out, dir, add_gguf, e);
 	snprintf(path, sizeof path, "%s/model.safetensors", dir);
 	if (!stat(path, &st) || errno != ENOENT)
 		return gv_st_open(out, path, e);

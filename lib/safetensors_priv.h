@@ -60,4 +60,9 @@ int gv_st_add(
 /* Sorts the entries by name: the end of opening. */
 void gv_st_sort(struct gv_st *s);
 
+/* Opens what `add` adds of one path. */
+int gv_st_open_by(struct gv_st **out, const char *path,
+    int (*add)(struct gv_st *s, const char *path, struct gv_error *e),
+    struct gv_error *e) GV_USE_RESULT;
+
 #endif

@@ -237,20 +237,11 @@ number_meant(struct gv_selection *s, uint64_t n)
 static bool
 key_meant(struct gv_selection *s, const char *key)
 {
+	const struct wanted this = {.key = (char *)key};
 	struct wanted *w = NULL;
-	size_t lo = 0, hi = s->nkeys;
 
-	while (lo < hi && !w) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(key, s->key[mid].key);
-
-		if (!c)
-			w = &s->key[mid];
-		else if (c < 0)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
+	if (s->nkeys)
+		w = bsearch(&this, s->key, s->nkeys, sizeof *s->key, by_key);
 	if (w)
 		w->met = true;
 	return w != NULL;

@@ -2,6 +2,8 @@
 # gv-model: fresh models, models out of others, what is in one, damage named.
 # shellcheck source=tests/cli/tap.sh
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/cli/ranks.sh
+. "$SRC/tests/cli/ranks.sh"
 
 printf 'what is the shape in the image? what colour is it? red green blue\n' \
 	>words
@@ -121,15 +123,7 @@ echo '{"messages": [{"role": "user", "content": [{"type": "image"}]}]}' >q
 is "and finds" "$(gv-tokenize -m joined --prompt q |
 	gv-stat --json - | jq -c .records)" 1
 
-mkdir ranks
-awk 'BEGIN {
-	s = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-	for (i = 0; i < 256; i++)
-		print substr(s, int(i / 4) + 1, 1) \
-		    substr(s, i % 4 * 16 + 1, 1) "== " i
-}' >ranks/bytes.tiktoken
-echo '{"tiktoken":{"pat_str":"[a-z]+|.","special_tokens":{"<|end|>":256}}}' \
-	>ranks/tokenizer_config.json
+byte_ranks ranks
 gv-model init text.json --tokenizer ranks -o ranked
 must_fail 1 "a vocabulary of ranks gets no token for images" \
 	gv-model join ranked tower -o not-joined

@@ -1,6 +1,8 @@
 #!/bin/sh
 # gv-train: what it trains, that a run survives anything, and what it refuses.
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/cli/ranks.sh
+. "$SRC/tests/cli/ranks.sh"
 
 # ---- a small text model and its data ------------------------------------------
 
@@ -185,15 +187,7 @@ must_fail 1 'a missing file' train -o no none.gv
 must_fail 1 'tokens of another vocabulary' \
     gv-train -m other -o no --train language=1 passes.gv
 # a vocabulary that is no tokenizer.json: the ranks of all bytes
-mkdir ranks
-awk 'BEGIN {
-	s = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-	for (i = 0; i < 256; i++)
-		print substr(s, int(i / 4) + 1, 1) \
-		    substr(s, i % 4 * 16 + 1, 1) "== " i
-}' >ranks/bytes.tiktoken
-echo '{"tiktoken":{"pat_str":"[a-z]+|.","special_tokens":{"<|end|>":256}}}' \
-    >ranks/tokenizer_config.json
+byte_ranks ranks
 gv-model init config.json --tokenizer ranks -o ranked --seed 3
 gv-tokenize -m ranked --text -o ranked.gv text.txt
 ok 'a vocabulary of ranks' gv-train -q -m ranked -o by-ranks \
